@@ -1,0 +1,77 @@
+"""The prepared folder: the one format that every source of paintings is turned into.
+
+``paintings.parquet`` has one row a painting, ``images/<2 hex>/<id>.jpg`` the shrunk RGB pictures, ``left_out.csv``
+what could not be used and why. The table is written last, so a folder without it is unfinished.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from morelli._files import written_whole
+from morelli.errors import MorelliError
+
+FORMAT_VERSION = 1
+TABLE = "paintings.parquet"
+LEFT_OUT = "left_out.csv"
+_VERSION_KEY = b"morelli_prepared_format"
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),  # unique; the competition's file name without its suffix
+        ("file", pa.string()),  # relative to the folder, forward slashes
+        ("artist", pa.string()),
+        ("artist_group", pa.string()),  # train_only, train_and_test, test_only; null outside the competition
+        ("in_train", pa.bool_()),  # null outside the competition
+        ("title", pa.string()),
+        ("style", pa.string()),
+        ("genre", pa.string()),
+        ("date", pa.string()),  # as written in the source, for example "c.1910"
+        ("source", pa.string()),  # where the picture came from, for example "wikiart"
+        ("width", pa.int32()),  # of the prepared picture, pixels
+        ("height", pa.int32()),
+        ("sha256", pa.string()),  # of the source file's bytes
+        ("status", pa.string()),  # ok, repaired
+    ]
+)
+
+
+def write_paintings(folder: Path, paintings: pd.DataFrame) -> None:
+    """Write the table of a prepared folder, which marks the folder as finished."""
+    table = pa.Table.from_pandas(paintings, schema=SCHEMA, preserve_index=False)
+    table = table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION).encode()})
+    with written_whole(folder / TABLE) as temporary:
+        pq.write_table(table, temporary)
+
+
+def read_paintings(folder: str | Path) -> pd.DataFrame:
+    """Read the table of a prepared folder: one row a painting, the columns of :data:`SCHEMA`.
+
+    Raises:
+        MorelliError: the folder is missing, unfinished, empty, damaged, or of another format version.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MorelliError(f"No prepared folder at {folder}. Make one with: morelli data prepare SOURCE --out {folder}")
+    path = folder / TABLE
+    if not path.is_file():
+        raise MorelliError(
+            f"{folder} has no {TABLE}: it is not a prepared folder, or its preparation did not finish. "
+            f"Run again: morelli data prepare SOURCE --out {folder}"
+        )
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise MorelliError(f"{path} cannot be read ({error}). Delete it and prepare the folder again.") from error
+    version = (table.schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    if version != str(FORMAT_VERSION) or table.schema.names != SCHEMA.names:
+        raise MorelliError(
+            f"{path} has prepared format {version}; this morelli reads format {FORMAT_VERSION}. "
+            f"Prepare the folder again: morelli data prepare SOURCE --out {folder}"
+        )
+    if table.num_rows == 0:
+        raise MorelliError(f"{path} lists no paintings. Prepare the folder again from a source that has some.")
+    paintings: pd.DataFrame = table.to_pandas()
+    return paintings

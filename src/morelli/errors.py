@@ -1,0 +1,18 @@
+"""The one error a user's mistake raises, and the hint for a misspelt name."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class MorelliError(Exception):
+    """A mistake the user can mend: the message says what was wrong, where, and what to do.
+
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """Return ``' Did you mean "x"?'`` for the closest of the known names, or an empty string."""
+    by_folded_name = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(wrong.casefold(), by_folded_name, n=1, cutoff=0.5)
+    return f' Did you mean "{by_folded_name[close[0]]}"?' if close else ""
