@@ -1,0 +1,125 @@
+"""The competition's files as a source: its table joined with the pictures in its archives or their unpacked folder."""
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from morelli.data._archives import Place, entries, open_archive
+from morelli.data._pictures import SUFFIXES
+from morelli.data._source import DETAILS, Source, left_out, walk
+from morelli.errors import MorelliError
+
+TABLE_NAMES = ("all_data_info.csv", "all_data_info.csv.zip")
+REPLACEMENTS = "replacements_for_corrupted_files"
+_PICTURE_ARCHIVE = re.compile(r"(train|test)(_\d+)?\.zip", re.IGNORECASE)
+_PART = re.compile(r"(train|test)(_\d+)?(\.zip)?|train_info\.csv(\.zip)?", re.IGNORECASE)
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_COLUMNS = ("new_filename", "artist", *DETAILS)
+
+
+def parts_of_competition(folder: Path) -> list[str]:
+    """Name what in ``folder`` comes from the competition, though its table may be missing."""
+    return sorted(path.name for path in folder.iterdir() if _PART.fullmatch(path.name))
+
+
+def competition(folder: Path, out: Path) -> Source:
+    """List the competition's paintings: rows of ``all_data_info.csv`` whose ``new_filename`` is in the archives."""
+    rows = _read_table(next(folder / name for name in TABLE_NAMES if (folder / name).is_file()))
+    originals, replacements, skipped = _find_pictures(folder, out)
+    if not originals:
+        raise MorelliError(
+            f"{folder} has the competition's table but no pictures. Put train.zip and test.zip (or their unpacked "
+            f"folders) beside it: morelli data download --out {folder}"
+        )
+    again = rows["id"].duplicated()
+    missing = ~rows["file"].isin(originals.keys())
+    unlisted = pd.DataFrame({"file": sorted(originals.keys() - set(rows["file"])), "artist": ""}, dtype=str)
+    unlisted["id"] = _id(unlisted["file"])
+    unusable = [
+        left_out(rows[again], "listed a second time in the table"),
+        left_out(rows[missing & ~again], "not in the archives"),
+        left_out(unlisted, "no row in the table"),
+    ]
+    paintings = rows[~again & ~missing].reset_index(drop=True)
+    paintings["bytes"] = [originals[name][1] for name in paintings["file"]]
+    return Source(
+        "competition",
+        paintings,
+        dict(zip(paintings["id"], (originals[name][0] for name in paintings["file"]), strict=True)),
+        pd.concat(unusable, ignore_index=True),
+        {name.rpartition(".")[0]: place for name, (place, _) in replacements.items()},
+        skipped,
+    )
+
+
+def _id(files: pd.Series) -> pd.Series:
+    return files.str.replace(r"\.[^.]*$", "", regex=True)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if path.suffix == ".zip":
+        inner = [entry for entry in entries(path) if entry.filename.endswith(".csv")]
+        if len(inner) != 1:
+            raise MorelliError(f"{path} should hold one CSV file, but holds {len(inner)}. Download it again.")
+        with open_archive(path) as archive:
+            content = archive.read(inner[0])
+    else:
+        content = path.read_bytes()
+    try:
+        rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise MorelliError(f"{path} cannot be read as a CSV ({error}). Download it again.") from error
+    absent = [column for column in _COLUMNS if column not in rows.columns]
+    if absent:
+        raise MorelliError(
+            f"{path} lacks the columns {', '.join(absent)}; it has {', '.join(rows.columns)}. "
+            "It should be the competition's own all_data_info.csv: download it again."
+        )
+    unsafe = rows.index[~rows["new_filename"].str.fullmatch(_SAFE_NAME.pattern)]
+    if len(unsafe):
+        line = int(unsafe[0])
+        raise MorelliError(
+            f'{path}, line {line + 2}: new_filename "{rows["new_filename"][line]}" is not a plain file name. '
+            "It should be the competition's own all_data_info.csv: download it again."
+        )
+    rows = rows[list(_COLUMNS)].map(str.strip)
+    rows = rows.rename(columns={"new_filename": "file"})
+    rows["id"] = _id(rows["file"])
+    rows[list(DETAILS)] = rows[list(DETAILS)].replace("", None)
+    rows["in_train"] = rows["in_train"].map({"True": True, "False": False})
+    return rows
+
+
+Found = dict[str, tuple[Place, int]]
+
+
+def _find_pictures(folder: Path, out: Path) -> tuple[Found, Found, int]:
+    """Return (pictures, their replacements, number of other files), each picture by its file name.
+
+    A picture that is there twice is taken from an archive before a folder, and from the first of several.
+    """
+    originals: Found = {}
+    replacements: Found = {}
+    loose: Found = {}
+    skipped = 0
+    for name, entry in walk(folder, out):
+        at_top = "/" not in name
+        where = replacements if name.startswith(REPLACEMENTS) else originals
+        if at_top and (_PICTURE_ARCHIVE.fullmatch(name) or name == f"{REPLACEMENTS}.zip"):
+            for member in entries(Path(entry.path)):
+                place = Place(entry.path, member.filename)
+                skipped += not _add(where, member.filename, place, member.file_size)
+        elif not at_top or Path(name).suffix.lower() in SUFFIXES:
+            where = replacements if name.startswith(REPLACEMENTS) else loose
+            skipped += not _add(where, name, Place(entry.path), entry.stat().st_size)
+    return loose | originals, replacements, skipped
+
+
+def _add(found: Found, name: str, place: Place, size: int) -> bool:
+    file = name.rpartition("/")[2]
+    if Path(file).suffix.lower() not in SUFFIXES:
+        return False
+    found.setdefault(file, (place, size))
+    return True

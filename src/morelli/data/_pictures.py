@@ -1,0 +1,146 @@
+"""One picture of any kind becomes a small RGB JPEG, or a reason why not."""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import IO
+
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 200_000_000
+QUALITY = 92
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2"})
+
+# No format that Pillow hands to another program (EPS to Ghostscript).
+_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM")
+_LONGEST_JPEG_SIDE = 65_500
+_HEAVY_PIXELS = 50_000_000
+
+
+class UnusableError(Exception):
+    """A picture cannot be used; the message is the reason, the same on every run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A shrunk picture: the bytes of an RGB JPEG and its size in pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int
+
+
+def shrink(original: IO[bytes], size: int, one_at_a_time: AbstractContextManager[object] | None = None) -> Small:
+    """Read every pixel of ``original`` and return it as an RGB JPEG with a shorter side of at most ``size`` pixels.
+
+    A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size in the DCT domain, which saves most of the time and memory.
+    What cannot be reduced while it is decoded and is very large is decoded under ``one_at_a_time``.
+
+    Raises:
+        UnusableError: not a picture, truncated, damaged, or more than 200 megapixels.
+    """
+    try:
+        with _own_pillow_settings(), Image.open(original, formats=_FORMATS) as image:
+            _refuse_oversized(image)
+            image.draft(None, (size, size))
+            with (one_at_a_time or nullcontext()) if _is_heavy(image) else nullcontext():
+                small = _rgb(_shrunk(image, size))
+            return _encoded(small)
+    except (UnusableError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise UnusableError("not a picture that can be read") from error
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise UnusableError(_reason(error)) from error
+
+
+@contextmanager
+def _own_pillow_settings() -> Iterator[None]:
+    """Find truncation and use our own limit of pixels, then give the process its own settings back."""
+    pixels, load_truncated = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on damaged EXIF and the like, which cost us nothing
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = pixels, load_truncated
+
+
+def _refuse_oversized(image: Image.Image) -> None:
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        raise UnusableError(f"more than {MAX_PIXELS // 10**6} megapixels ({pixels / 1e6:,.0f} MP)")
+
+
+def _is_heavy(image: Image.Image) -> bool:
+    """Tell whether decoding needs hundreds of MB: a progressive JPEG keeps all its coefficients, others all pixels."""
+    if image.format in ("JPEG", "MPO") and not image.info.get("progressive"):
+        return False
+    return image.width * image.height > _HEAVY_PIXELS
+
+
+def _shrunk(image: Image.Image, size: int) -> Image.Image:
+    """Return the picture with its shorter side at most ``size``, turned upright, in a mode that can be averaged."""
+    image.load()
+    width, height = image.size
+    scale = min(1.0, size / min(width, height))
+    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if max(target) > _LONGEST_JPEG_SIDE:
+        raise UnusableError(f"too long for a JPEG ({width} x {height})")
+    small = _averageable(image)
+    if target != image.size:
+        small = small.resize(target, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    with suppress(Exception):  # a damaged EXIF block is no reason to lose the painting
+        small = ImageOps.exif_transpose(small)
+    return small
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """Convert modes whose numbers are no intensities (palettes, bits, hues) or that Pillow cannot resize."""
+    if image.mode.startswith("I;16"):
+        return image.convert("I")
+    if image.has_transparency_data:
+        return image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
+    if image.mode in ("L", "RGB", "CMYK", "YCbCr", "LAB", "I", "F"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB: transparent parts become white, 16 and 32 bits become 8."""
+    if image.mode in ("RGBA", "LA"):
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    if image.mode in ("I", "F"):
+        return _eight_bits(image).convert("RGB")
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        assert converted is not None
+        return converted
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale deep greys to 0..255: floats up to 1 by 255, anything above 255 as 16-bit numbers."""
+    _, peak = image.getextrema()
+    assert isinstance(peak, int | float)
+    scale = 255.0 if image.mode == "F" and peak <= 1 else 1.0 if peak <= 255 else 255 / 65535
+    return image.convert("F").point(lambda value: value * scale + 0.5).convert("L")
+
+
+def _encoded(image: Image.Image) -> Small:
+    image.info.clear()  # or Pillow copies comments and profiles into the new file
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=QUALITY)
+    return Small(encoded.getvalue(), image.width, image.height)
+
+
+def _reason(error: Exception) -> str:
+    message = str(error)
+    if "truncated" in message.lower():
+        return "truncated"
+    return f"damaged ({type(error).__name__}: {message})"

@@ -1,0 +1,146 @@
+"""Shrinking many originals over all cores. The workers import Pillow, but no pandas and no torch."""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+from morelli.data._archives import DamagedEntryError, Originals, Place
+from morelli.data._pictures import UnusableError, shrink
+from morelli.errors import MorelliError
+
+_LARGEST_CHUNK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One original to shrink, and where a whole version of it lies in case it is damaged."""
+
+    id: str
+    place: Place
+    replacement: Place | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one original: a small JPEG, or the reason for leaving it out."""
+
+    id: str
+    status: str = ""
+    jpeg: bytes = b""
+    width: int = 0
+    height: int = 0
+    sha256: str = ""
+    left_out: str = ""
+
+
+def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Iterator[Outcome]:
+    """Yield the outcome of every task, in any order. With one worker no other process is started.
+
+    Raises:
+        MorelliError: a worker was killed, which mostly means that memory ran out.
+        OSError: the disk is full.
+    """
+    if workers == 1:
+        with Originals(spool_folder) as originals:
+            for task in tasks:
+                yield _attempt(task, originals, nullcontext())
+        return
+    context = _context()
+    per_chunk = max(1, min(_LARGEST_CHUNK, len(tasks) // (workers * 8)))
+    chunks = (tasks[start : start + per_chunk] for start in range(0, len(tasks), per_chunk))
+    executor = ProcessPoolExecutor(workers, context, _start_worker, (spool_folder, context.Lock()))
+    try:
+        yield from _as_they_finish(lambda chunk: executor.submit(_attempt_chunk, chunk), chunks, ahead=3 * workers)
+    except BrokenProcessPool as error:
+        raise MorelliError(
+            "A worker process ended too early: killed because memory ran out, or unable to start because a script "
+            "calls prepare() outside \"if __name__ == '__main__':\". Run again with fewer workers; with 1 no other "
+            "process is started. Finished paintings are kept."
+        ) from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _context() -> BaseContext:
+    """Workers that start clean: a fork of a process with torch's threads in it can hang."""
+    clean = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    return multiprocessing.get_context(clean)
+
+
+def _as_they_finish(
+    submit: Callable[[Sequence[Task]], "Future[list[Outcome]]"], chunks: Iterable[Sequence[Task]], ahead: int
+) -> Iterator[Outcome]:
+    """Keep a few chunks under way, so that memory does not grow with the number of tasks."""
+    under_way: set[Future[list[Outcome]]] = set()
+    for chunk in chunks:
+        under_way.add(submit(chunk))
+        if len(under_way) >= ahead:
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield from future.result()
+    while under_way:
+        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield from future.result()
+
+
+_originals: Originals
+_heavy_lock: AbstractContextManager[object]
+
+
+def _start_worker(spool_folder: Path, heavy_lock: AbstractContextManager[object]) -> None:
+    global _originals, _heavy_lock
+    _originals, _heavy_lock = Originals(spool_folder), heavy_lock
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot stop its workers, and they would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _attempt_chunk(tasks: Sequence[Task]) -> list[Outcome]:
+    return [_attempt(task, _originals, _heavy_lock) for task in tasks]
+
+
+def _attempt(task: Task, originals: Originals, one_at_a_time: AbstractContextManager[object]) -> Outcome:
+    try:
+        return _outcome(task, task.place, "ok", originals, one_at_a_time)
+    except UnusableError as error:
+        reason = str(error)
+    if task.replacement is None:
+        return Outcome(task.id, left_out=reason)
+    try:
+        return _outcome(task, task.replacement, "repaired", originals, one_at_a_time)
+    except UnusableError as error:
+        return Outcome(task.id, left_out=f"{reason}; its replacement: {error}")
+
+
+def _outcome(
+    task: Task, place: Place, status: str, originals: Originals, one_at_a_time: AbstractContextManager[object]
+) -> Outcome:
+    try:
+        with originals.open(place) as original:
+            sha256 = hashlib.file_digest(original, "sha256").hexdigest()
+            original.seek(0)
+            small = shrink(original, task.size, one_at_a_time)
+    except DamagedEntryError as error:
+        raise UnusableError(f"damaged in the archive ({error})") from error
+    except PermissionError as error:
+        raise UnusableError("may not be read") from error
+    return Outcome(task.id, status, small.jpeg, small.width, small.height, sha256)

@@ -1,0 +1,211 @@
+"""Turn a source of paintings into a prepared folder: every picture read whole, shrunk to RGB, and described."""
+
+import errno
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from morelli._files import write_text_whole, written_whole
+from morelli.data._journal import Journal, Record, claim, is_finished
+from morelli.data._pool import Outcome, Task, shrink_all
+from morelli.data._recognise import read_source
+from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source
+from morelli.data.artists import artist_key
+from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, read_paintings, write_paintings
+from morelli.errors import MorelliError, did_you_mean
+
+DUPLICATES = "duplicates.csv"
+
+
+@dataclass(frozen=True)
+class PrepareSummary:
+    """What a prepared folder came to.
+
+    ``left_out`` maps each reason to a number of paintings. A duplicate is a picture whose file, byte for byte, stands
+    for several paintings: by one artist, or by several; each picture counts once. They are kept, and listed in
+    ``duplicates.csv``, for a split to keep them on one side.
+    """
+
+    usable: int
+    artists: int
+    repaired: int
+    left_out: dict[str, int]
+    duplicates_within_artists: int
+    duplicates_across_artists: int
+    skipped_files: int
+    seconds: float
+    already_done: bool
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    *,
+    size: int = 256,
+    only_artists: Sequence[str] = (),
+    max_per_artist: int | None = None,
+    limit: int | None = None,
+    workers: int | None = None,
+    artist_column: str = "artist",
+    path_column: str = "path",
+) -> PrepareSummary:
+    """Turn ``source`` into the prepared folder ``out``, with a shorter side of at most ``size`` pixels.
+
+    Sources are the competition's archives or their unpacked folder, a folder per artist, or a CSV of paths and artists.
+    A run that was cut, at any moment and in any way, goes on where it was and ends with the same bytes; a finished one
+    does nothing. ``workers`` processes share the work (default: one per core).
+
+    Raises:
+        MorelliError: a mistake in the source or the options, a folder of other options, a full disk, no painting left.
+    """
+    started = time.monotonic()
+    source, out = Path(source), Path(out)
+    _check_options(size, max_per_artist, limit, workers)
+    if source.resolve() == out.resolve():
+        raise MorelliError(f"--out is the source itself ({out}). Choose another folder; it may lie inside the source.")
+    offered = read_source(source, out.resolve(), artist_column, path_column)
+    _check_artists(offered, only_artists)
+    chosen = offered.choose(only_artists, max_per_artist, limit)
+    options = {
+        "format": FORMAT_VERSION,
+        "kind": offered.kind,
+        "name": source.resolve().name,
+        "fingerprint": offered.fingerprint(),
+        "size": size,
+        "only_artists": sorted({artist_key(name) for name in only_artists}),
+        "max_per_artist": max_per_artist,
+        "limit": limit,
+    }
+    already_done = _write_folder(chosen, out, options, workers or os.cpu_count() or 1)
+    return _summary(out, chosen.skipped_files, time.monotonic() - started, already_done)
+
+
+def _write_folder(chosen: Source, out: Path, options: dict[str, Any], workers: int) -> bool:
+    """Bring the folder to its end; return whether it had been there already."""
+    try:
+        claim(out, options)
+        already_done = is_finished(out)
+        journal = Journal(out)
+        if not already_done:
+            _shrink_missing(chosen, out, journal, options["size"], workers)
+            _write_tables(chosen, out, journal.records)
+        journal.delete()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MorelliError(
+                f"The disk is full (writing to {out}). Free some space and run the same command again: "
+                "finished paintings are kept."
+            ) from error
+        if isinstance(error, PermissionError):
+            raise MorelliError(f"{error.filename or out} may not be written. Choose another --out.") from error
+        raise
+    except MemoryError as error:
+        raise MorelliError("Memory ran out. Run again with fewer workers; finished paintings are kept.") from error
+    return already_done
+
+
+def _shrink_missing(chosen: Source, out: Path, journal: Journal, size: int, workers: int) -> None:
+    for leftover in out.rglob(".*.partial*"):
+        leftover.unlink()
+    tasks = [
+        Task(id_, chosen.places[id_], chosen.replacements.get(id_), size)
+        for id_ in chosen.paintings["id"]
+        if not _is_kept(out, journal.records.get(id_))
+    ]
+    with journal.writing(), _progress() as progress:
+        total = len(chosen.paintings)
+        bar = progress.add_task("Preparing", total=total, completed=total - len(tasks))
+        for outcome in shrink_all(tasks, out, min(workers, max(1, len(tasks)))):
+            _keep(out, journal, outcome)
+            progress.advance(bar)
+
+
+def _is_kept(out: Path, record: Record | None) -> bool:
+    if record is None or record.left_out:
+        return record is not None
+    path = out / _file(record.id)
+    return path.is_file() and path.stat().st_size == record.jpeg_bytes
+
+
+def _keep(out: Path, journal: Journal, outcome: Outcome) -> None:
+    """Move the picture into place just after its record is written, so that no picture is ever without one."""
+    one = outcome
+    record = Record(one.id, one.status, one.width, one.height, one.sha256, len(one.jpeg), one.left_out)
+    if record.left_out:
+        journal.add(record)
+        return
+    with written_whole(out / _file(record.id)) as temporary:
+        temporary.write_bytes(outcome.jpeg)
+        journal.add(record)
+
+
+def _file(id_: str) -> str:
+    return f"images/{hashlib.sha256(id_.encode()).hexdigest()[:2]}/{id_}.jpg"
+
+
+def _write_tables(chosen: Source, out: Path, records: dict[str, Record]) -> None:
+    """Write the lists and last of all the table of paintings, which marks the folder as finished."""
+    offered = chosen.paintings
+    unusable = offered.assign(reason=[records[id_].left_out for id_ in offered["id"]])[LEFT_OUT_COLUMNS]
+    unusable = pd.concat([unusable[unusable["reason"] != ""], chosen.left_out])
+    write_text_whole(out / LEFT_OUT, unusable.to_csv(index=False, lineterminator="\n"))
+    paintings = offered[["id", "artist", *DETAILS]].merge(
+        pd.DataFrame([record for record in records.values() if not record.left_out]), on="id"
+    )
+    if paintings.empty:
+        reasons = "\n".join(f"  {count:,} {reason}" for reason, count in unusable["reason"].value_counts().items())
+        raise MorelliError(f"Not one painting can be used. What was found:\n{reasons}\nSee {out / LEFT_OUT}.")
+    paintings["file"] = paintings["id"].map(_file)
+    same = paintings[paintings["sha256"].duplicated(keep=False)].sort_values(["sha256", "id"])
+    write_text_whole(out / DUPLICATES, same[["sha256", "id", "artist"]].to_csv(index=False, lineterminator="\n"))
+    write_paintings(out, paintings)
+
+
+def _summary(out: Path, skipped_files: int, seconds: float, already_done: bool) -> PrepareSummary:
+    paintings = read_paintings(out)
+    reasons = pd.read_csv(out / LEFT_OUT, dtype=str, keep_default_na=False)["reason"]
+    same = pd.read_csv(out / DUPLICATES, dtype=str, keep_default_na=False)
+    keys = same["artist"].map(artist_key)
+    return PrepareSummary(
+        usable=len(paintings),
+        artists=paintings["artist"].nunique(),
+        repaired=int((paintings["status"] == "repaired").sum()),
+        left_out=dict(Counter(reason.partition(" (")[0] for reason in reasons).most_common()),
+        duplicates_within_artists=same["sha256"][pd.DataFrame([same["sha256"], keys]).T.duplicated()].nunique(),
+        duplicates_across_artists=int((keys.groupby(same["sha256"]).nunique() > 1).sum()),
+        skipped_files=skipped_files,
+        seconds=seconds,
+        already_done=already_done,
+    )
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _check_options(size: int, max_per_artist: int | None, limit: int | None, workers: int | None) -> None:
+    for name, value, least in (
+        ("size", size, 16),
+        ("max_per_artist", max_per_artist, 1),
+        ("limit", limit, 1),
+        ("workers", workers, 1),
+    ):
+        if value is not None and value < least:
+            raise MorelliError(f"{name} is {value}; it must be at least {least}.")
+
+
+def _check_artists(offered: Source, only_artists: Sequence[str]) -> None:
+    known = {artist_key(name): name for name in offered.paintings["artist"]}
+    for name in only_artists:
+        if artist_key(name) not in known:
+            raise MorelliError(f'The source has no artist "{name}".{did_you_mean(name, known.values())}')
