@@ -80,8 +80,11 @@ class Hand:
             for field in fields(self)
             if field.type is float and field.name not in ("angle", "key", "opacity")
         }
-        turn = rng.normal(0, 0.35)
+        turn = rng.normal(0, 0.22)
         turned = self.palette @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        scale = float(np.exp(rng.normal(0, 0.2)))  # a smaller canvas shows larger strokes
+        wobbled["width"] *= scale
+        wobbled["weave"] = self.weave / scale
         return replace(
             self,
             **wobbled,
@@ -93,7 +96,7 @@ class Hand:
         )
 
 
-_WOBBLE = 0.18
+_WOBBLE = 0.24
 
 
 def draw_hand(rng: np.random.Generator) -> Hand:
@@ -106,28 +109,28 @@ def draw_hand(rng: np.random.Generator) -> Hand:
     return Hand(
         family=family,
         palette=strengths[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1),
-        naturalism=rng.uniform(0.25, 0.7),
-        key=rng.uniform(0.5, 0.66),
-        contrast=rng.uniform(0.45, 0.85),
+        naturalism=rng.uniform(0.2, 0.55),
+        key=rng.uniform(0.52, 0.66),
+        contrast=rng.uniform(0.5, 0.8),
         warmth=rng.normal(0, 0.05),
-        broken=rng.uniform(0.1, 1) ** 2 * 0.09,
-        width=float(np.exp(rng.uniform(np.log(0.016), np.log(0.075)))),
-        length=float(np.exp(rng.uniform(np.log(1.6), np.log(9)))),
-        bend=rng.normal(0, 0.35),
+        broken=rng.uniform(0.015, 0.06),
+        width=float(np.exp(rng.uniform(np.log(0.018), np.log(0.045)))),
+        length=float(np.exp(rng.uniform(np.log(2), np.log(7)))),
+        bend=rng.normal(0, 0.3),
         angle=rng.uniform(0, np.pi),
-        obedience=rng.uniform(0, 1),
+        obedience=rng.uniform(0.2, 0.95),
         swirl=rng.uniform(0, 1) ** 2,
-        jitter=rng.uniform(0.03, 0.6),
+        jitter=rng.uniform(0.05, 0.45),
         taper=rng.uniform(0, 0.9),
-        opacity=rng.uniform(0.55, 1),
-        layers=rng.uniform(0.7, 1.6),
-        bristle=rng.uniform(0, 1),
-        dryness=rng.uniform(0, 0.9),
-        impasto=rng.uniform(0, 1) ** 1.5,
-        outline=max(0.0, rng.uniform(-0.6, 0.6)),
-        softness=max(0.0, rng.uniform(-0.5, 1)),
-        weave=float(np.exp(rng.uniform(np.log(35), np.log(75)))),
-        tooth=rng.uniform(0, 1) ** 2,
+        opacity=rng.uniform(0.65, 1),
+        layers=rng.uniform(0.9, 1.5),
+        bristle=rng.uniform(0.2, 1),
+        dryness=rng.uniform(0.1, 0.8),
+        impasto=rng.uniform(0.1, 0.8),
+        outline=max(0.0, rng.uniform(-0.4, 0.4)),
+        softness=max(0.0, rng.uniform(-0.3, 0.6)),
+        weave=float(np.exp(rng.uniform(np.log(45), np.log(75)))),
+        tooth=rng.uniform(0, 0.7),
         ground=np.array(
             [rng.uniform(0.25, 0.92), ground_chroma * np.cos(ground_hue), ground_chroma * np.sin(ground_hue)]
         ),

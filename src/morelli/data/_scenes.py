@@ -5,6 +5,7 @@ Positions run from 0 to 1 across (x) and down (y) the picture; tones from 0 (dar
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,9 @@ class _Sketch:
     def any_colour(self) -> tuple[float, float]:
         return self.colour(self.rng.uniform(0, 360), 0, 0.09)
 
-    def add(self, inside: NDArray[np.bool_], tone: Array | float, colour: tuple[float, float]) -> None:
+    def add(
+        self, inside: NDArray[np.bool_], tone: NDArray[np.floating[Any]] | float, colour: tuple[float, float]
+    ) -> None:
         self.tone = np.where(inside, tone, self.tone).astype(np.float32)
         self.region[inside] = len(self.colours)
         self.colours.append(colour)
@@ -58,7 +61,7 @@ class _Sketch:
         """Distance from an ellipse's centre, 1 on its edge."""
         dx, dy = self.x - x, self.y - y
         along, aside = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
-        return np.asarray(np.hypot(along / across, aside / down), dtype=np.float32)
+        return np.asarray(np.sqrt((along / across) ** 2 + (aside / down) ** 2), dtype=np.float32)
 
     def ball(self, x: float, y: float, across: float, down: float, tone: float, colour: tuple[float, float]) -> None:
         radius = self.radius(x, y, across, down)
@@ -126,7 +129,7 @@ def _portrait(sketch: _Sketch) -> None:
     dark = rng.uniform(0.1, 0.75)
     backdrop = dark + 0.12 * smooth_noise(rng, height, width, 4, 4) + 0.15 * sketch.light[0] * (0.5 - sketch.x)
     sketch.add(sketch.y >= 0, backdrop, sketch.any_colour())
-    x, y, size = rng.uniform(0.38, 0.62), rng.uniform(0.32, 0.45), rng.uniform(0.15, 0.24)
+    x, y, size = rng.uniform(0.38, 0.62), rng.uniform(0.34, 0.45), rng.uniform(0.18, 0.26)
     skin, skin_tone = sketch.colour(60, 10, 0.06), rng.uniform(0.45, 0.8)
     hair, hair_tone = sketch.colour(60, 20, 0.05), rng.uniform(0.08, 0.6)
     lean = rng.uniform(-0.15, 0.15)
@@ -161,7 +164,7 @@ def _still_life(sketch: _Sketch) -> None:
     for foot in np.sort(rng.uniform(0.62, 0.9, count)):
         x, size, tone = rng.uniform(0.12, 0.88), rng.uniform(0.07, 0.15), rng.uniform(0.3, 0.75)
         shadow = sketch.radius(x - 0.8 * size * sketch.light[0], foot, 1.4 * size, 0.35 * size)
-        sketch.tone -= np.float32(0.25) * np.clip(1.3 - shadow, 0, 1)
+        sketch.tone -= 0.25 * np.clip(1.3 - shadow, 0, 1)
         if rng.random() < 0.3:
             colour, tall = sketch.any_colour(), rng.uniform(2.2, 3.5) * size
             lit = 0.25 * sketch.light[0] * (sketch.x - x) / size

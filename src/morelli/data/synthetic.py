@@ -8,10 +8,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from multiprocessing import get_context
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from morelli.data import _names
 from morelli.data._brush import paint
 from morelli.data._hands import draw_hand
 from morelli.data._scenes import SUBJECTS, compose
+from morelli.data._workers import process_pool
 from morelli.data.prepared import LEFT_OUT, TABLE, write_paintings
 from morelli.errors import MorelliError
 
@@ -100,18 +101,34 @@ class SyntheticPainters:
 
         Args:
             out: folder to make.
-            workers: processes to paint with; one for each core when not given.
+            workers: processes to paint with, one for each core when not given; with 1 none is started.
 
         Raises:
-            MorelliError: ``out`` holds something else, or ``workers`` is less than 1.
+            MorelliError: ``out`` holds something else or cannot be written, or ``workers`` is less than 1.
         """
         if workers is not None and workers < 1:
             raise MorelliError(f"Synthetic painters: workers is {workers}. Give 1 or more.")
         out = Path(out)
-        self._claim(out)
-        if (out / TABLE).is_file():
-            return
-        pictures = pd.DataFrame(self._write_pictures(out, workers or len(os.sched_getaffinity(0))))
+        try:
+            self._claim(out)
+            if not (out / TABLE).is_file():
+                self._fill(out, workers or len(os.sched_getaffinity(0)))
+        except OSError as error:
+            raise MorelliError(
+                f"{out} cannot be written: {error}. Make room or choose another folder; "
+                "what is painted already is kept, and the same call goes on from there."
+            ) from error
+        except BrokenProcessPool as error:
+            raise MorelliError(
+                "A painting process ended too early: memory ran out, or a script calls write() outside "
+                "\"if __name__ == '__main__':\". Give workers=1 to paint without other processes; "
+                "what is painted already is kept."
+            ) from error
+
+    def _fill(self, out: Path, workers: int) -> None:
+        for left_by_a_killed_run in out.glob("images/*/.*.partial*"):
+            left_by_a_killed_run.unlink()
+        pictures = pd.DataFrame(self._write_pictures(out, workers))
         write_text_whole(out / LEFT_OUT, "id,file,artist,reason\n")
         write_paintings(out, self._describe().join(pictures.set_index("id"), on="id"))
 
@@ -139,13 +156,13 @@ class SyntheticPainters:
 
     def _write_pictures(self, out: Path, workers: int) -> list[dict[str, Any]]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with (
-            ProcessPoolExecutor(min(workers, self.artists), mp_context=get_context("spawn")) as pool,
-            Progress(*columns, console=Console(stderr=True)) as progress,
-        ):
+        write_artist, artists = partial(_write_artist, self, out), range(self.artists)
+        pictures: list[dict[str, Any]] = []
+        with ExitStack() as stack:
+            progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
             task = progress.add_task("painting", total=self.artists * self.paintings_per_artist)
-            pictures: list[dict[str, Any]] = []
-            for written in pool.map(_write_artist, *zip(*((self, out, n) for n in range(self.artists)), strict=True)):
+            use = map if workers == 1 else stack.enter_context(process_pool(min(workers, self.artists))).map
+            for written in use(write_artist, artists):
                 pictures += written
                 progress.advance(task, len(written))
         return pictures
