@@ -1,15 +1,13 @@
 """What an unfinished prepared folder remembers, so that a run that was cut goes on instead of starting again."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from morelli._files import write_text_whole
-from morelli.data.prepared import TABLE
 from morelli.errors import MorelliError
 
 OPTIONS = "prepare.json"
@@ -37,7 +35,7 @@ def claim(out: Path, options: dict[str, Any]) -> None:
     """
     path = out / OPTIONS
     if not path.is_file():
-        if out.exists() and (not out.is_dir() or any(".partial" not in path.name for path in out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(".partial" not in inner.name for inner in out.iterdir())):
             raise MorelliError(
                 f"{out} is already there and was not made by morelli data prepare. Choose another --out, "
                 "or delete it first."
@@ -45,8 +43,8 @@ def claim(out: Path, options: dict[str, Any]) -> None:
         write_text_whole(path, json.dumps(options, indent=2, ensure_ascii=False) + "\n")
         return
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        earlier = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise MorelliError(f"{path} is damaged ({error}). Delete {out} and prepare it again.") from error
     differences = [
         f"  {key}: {earlier.get(key)} then, {options[key]} now" for key in options if earlier.get(key) != options[key]
@@ -59,41 +57,57 @@ def claim(out: Path, options: dict[str, Any]) -> None:
         )
 
 
-def is_finished(out: Path) -> bool:
-    """Tell whether the table, which is written last, is there."""
-    return (out / TABLE).is_file()
-
-
 class Journal:
     """The records of finished originals: one line each, written just before the picture is moved into place."""
 
-    def __init__(self, out: Path) -> None:
-        self._path = out / JOURNAL
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
         self.records: dict[str, Record] = {}
         whole = 0
-        if self._path.is_file():
-            for line in self._path.read_bytes().splitlines(keepends=True):
-                record = _parse(line)
-                if record is None:
-                    break
-                self.records[record.id] = record
-                whole += len(line)
-            os.truncate(self._path, whole)  # a line torn by a kill would spoil the next one
-
-    @contextmanager
-    def writing(self) -> Iterator["Journal"]:
-        """Hold the journal open for :meth:`add`."""
-        with self._path.open("ab", buffering=0) as self._stream:
-            yield self
+        stream.seek(0)
+        for line in stream.read().splitlines(keepends=True):
+            record = _parse(line)
+            if record is None:
+                break
+            self.records[record.id] = record
+            whole += len(line)
+        stream.truncate(whole)  # a line torn by a kill would spoil the next one
 
     def add(self, record: Record) -> None:
         """Remember one finished original."""
-        self._stream.write(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
+        line = json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n"
+        while line:  # a nearly full disk takes a part, then refuses
+            line = line[self._stream.write(line) :]
         self.records[record.id] = record
 
-    def delete(self) -> None:
-        """Forget everything: the folder is finished."""
-        self._path.unlink(missing_ok=True)
+
+@contextmanager
+def opened_journal(out: Path) -> Iterator[Journal]:
+    """Hold the journal of ``out`` open, and delete it when the block ends without an error.
+
+    Raises:
+        MorelliError: another process is preparing the same folder.
+    """
+    with (out / JOURNAL).open("a+b", buffering=0) as stream:
+        _lock(stream, out)
+        yield Journal(stream)
+    forget(out)
+
+
+def forget(out: Path) -> None:
+    """Delete the journal: the folder is finished."""
+    (out / JOURNAL).unlink(missing_ok=True)
+
+
+def _lock(stream: BinaryIO, out: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise MorelliError(f"Another run is preparing {out} at this moment. Wait for it, or stop it.") from error
 
 
 def _parse(line: bytes) -> Record | None:

@@ -14,7 +14,7 @@ QUALITY = 92
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2"})
 
 # No format that Pillow hands to another program (EPS to Ghostscript).
-_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM")
+_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000")
 _LONGEST_JPEG_SIDE = 65_500
 _HEAVY_PIXELS = 50_000_000
 

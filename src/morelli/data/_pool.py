@@ -1,21 +1,18 @@
 """Shrinking many originals over all cores. The workers import Pillow, but no pandas and no torch."""
 
 import hashlib
+import logging
 import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from multiprocessing import connection
-from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from morelli.data._archives import DamagedEntryError, Originals, Place
 from morelli.data._pictures import UnusableError, shrink
+from morelli.data._workers import process_pool
 from morelli.errors import MorelliError
 
 _LARGEST_CHUNK = 8
@@ -44,22 +41,22 @@ class Outcome:
     left_out: str = ""
 
 
-def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Iterator[Outcome]:
+def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Generator[Outcome]:
     """Yield the outcome of every task, in any order. With one worker no other process is started.
 
     Raises:
         MorelliError: a worker was killed, which mostly means that memory ran out.
-        OSError: the disk is full.
+        OSError: an original cannot be read, or the disk is full.
+        MemoryError: a picture is too large for this machine's memory.
     """
     if workers == 1:
         with Originals(spool_folder) as originals:
             for task in tasks:
                 yield _attempt(task, originals, nullcontext())
         return
-    context = _context()
     per_chunk = max(1, min(_LARGEST_CHUNK, len(tasks) // (workers * 8)))
     chunks = (tasks[start : start + per_chunk] for start in range(0, len(tasks), per_chunk))
-    executor = ProcessPoolExecutor(workers, context, _start_worker, (spool_folder, context.Lock()))
+    executor = process_pool(workers, _start_worker, spool_folder, multiprocessing.get_context("spawn").Lock())
     try:
         yield from _as_they_finish(lambda chunk: executor.submit(_attempt_chunk, chunk), chunks, ahead=3 * workers)
     except BrokenProcessPool as error:
@@ -70,12 +67,6 @@ def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Itera
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-def _context() -> BaseContext:
-    """Workers that start clean: a fork of a process with torch's threads in it can hang."""
-    clean = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    return multiprocessing.get_context(clean)
 
 
 def _as_they_finish(
@@ -102,16 +93,7 @@ _heavy_lock: AbstractContextManager[object]
 def _start_worker(spool_folder: Path, heavy_lock: AbstractContextManager[object]) -> None:
     global _originals, _heavy_lock
     _originals, _heavy_lock = Originals(spool_folder), heavy_lock
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed cannot stop its workers, and they would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+    logging.disable()  # Pillow's remarks on odd files would break the progress bar
 
 
 def _attempt_chunk(tasks: Sequence[Task]) -> list[Outcome]:
@@ -141,6 +123,4 @@ def _outcome(
             small = shrink(original, task.size, one_at_a_time)
     except DamagedEntryError as error:
         raise UnusableError(f"damaged in the archive ({error})") from error
-    except PermissionError as error:
-        raise UnusableError("may not be read") from error
     return Outcome(task.id, status, small.jpeg, small.width, small.height, sha256)

@@ -4,8 +4,8 @@ import errno
 import hashlib
 import os
 import time
-from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from morelli._files import write_text_whole, written_whole
-from morelli.data._journal import Journal, Record, claim, is_finished
+from morelli.data._journal import Journal, Record, claim, forget, opened_journal
 from morelli.data._pool import Outcome, Task, shrink_all
 from morelli.data._recognise import read_source
 from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source
 from morelli.data.artists import artist_key
-from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, read_paintings, write_paintings
+from morelli.data.describe import count_reasons
+from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, TABLE, read_paintings, write_paintings
 from morelli.errors import MorelliError, did_you_mean
 
 DUPLICATES = "duplicates.csv"
@@ -85,32 +86,27 @@ def prepare(
         "max_per_artist": max_per_artist,
         "limit": limit,
     }
-    already_done = _write_folder(chosen, out, options, workers or os.cpu_count() or 1)
+    already_done = _write_folder(chosen, out, options, workers or _cores())
     return _summary(out, chosen.skipped_files, time.monotonic() - started, already_done)
 
 
 def _write_folder(chosen: Source, out: Path, options: dict[str, Any], workers: int) -> bool:
     """Bring the folder to its end; return whether it had been there already."""
+    claim(out, options)
     try:
-        claim(out, options)
-        already_done = is_finished(out)
-        journal = Journal(out)
-        if not already_done:
+        if (out / TABLE).is_file():
+            forget(out)
+            return True
+        with opened_journal(out) as journal:
             _shrink_missing(chosen, out, journal, options["size"], workers)
             _write_tables(chosen, out, journal.records)
-        journal.delete()
+        return False
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MorelliError(
-                f"The disk is full (writing to {out}). Free some space and run the same command again: "
-                "finished paintings are kept."
-            ) from error
-        if isinstance(error, PermissionError):
-            raise MorelliError(f"{error.filename or out} may not be written. Choose another --out.") from error
-        raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        trouble = f"The disk is full ({out}). Free some space" if full else f"{error}. Mend that"
+        raise MorelliError(f"{trouble} and run the same command again: finished paintings are kept.") from error
     except MemoryError as error:
-        raise MorelliError("Memory ran out. Run again with fewer workers; finished paintings are kept.") from error
-    return already_done
+        raise MorelliError("Memory ran out. Run again with fewer workers: finished paintings are kept.") from error
 
 
 def _shrink_missing(chosen: Source, out: Path, journal: Journal, size: int, workers: int) -> None:
@@ -121,10 +117,10 @@ def _shrink_missing(chosen: Source, out: Path, journal: Journal, size: int, work
         for id_ in chosen.paintings["id"]
         if not _is_kept(out, journal.records.get(id_))
     ]
-    with journal.writing(), _progress() as progress:
-        total = len(chosen.paintings)
+    total = len(chosen.paintings)
+    with _progress() as progress, closing(shrink_all(tasks, out, min(workers, max(1, len(tasks))))) as outcomes:
         bar = progress.add_task("Preparing", total=total, completed=total - len(tasks))
-        for outcome in shrink_all(tasks, out, min(workers, max(1, len(tasks)))):
+        for outcome in outcomes:
             _keep(out, journal, outcome)
             progress.advance(bar)
 
@@ -138,13 +134,13 @@ def _is_kept(out: Path, record: Record | None) -> bool:
 
 def _keep(out: Path, journal: Journal, outcome: Outcome) -> None:
     """Move the picture into place just after its record is written, so that no picture is ever without one."""
-    one = outcome
-    record = Record(one.id, one.status, one.width, one.height, one.sha256, len(one.jpeg), one.left_out)
+    done = outcome
+    record = Record(done.id, done.status, done.width, done.height, done.sha256, len(done.jpeg), done.left_out)
     if record.left_out:
         journal.add(record)
         return
     with written_whole(out / _file(record.id)) as temporary:
-        temporary.write_bytes(outcome.jpeg)
+        temporary.write_bytes(done.jpeg)
         journal.add(record)
 
 
@@ -172,20 +168,24 @@ def _write_tables(chosen: Source, out: Path, records: dict[str, Record]) -> None
 
 def _summary(out: Path, skipped_files: int, seconds: float, already_done: bool) -> PrepareSummary:
     paintings = read_paintings(out)
-    reasons = pd.read_csv(out / LEFT_OUT, dtype=str, keep_default_na=False)["reason"]
     same = pd.read_csv(out / DUPLICATES, dtype=str, keep_default_na=False)
-    keys = same["artist"].map(artist_key)
+    same["key"] = same["artist"].map(artist_key)
     return PrepareSummary(
         usable=len(paintings),
         artists=paintings["artist"].nunique(),
         repaired=int((paintings["status"] == "repaired").sum()),
-        left_out=dict(Counter(reason.partition(" (")[0] for reason in reasons).most_common()),
-        duplicates_within_artists=same["sha256"][pd.DataFrame([same["sha256"], keys]).T.duplicated()].nunique(),
-        duplicates_across_artists=int((keys.groupby(same["sha256"]).nunique() > 1).sum()),
+        left_out=count_reasons(out),
+        duplicates_within_artists=same["sha256"][same.duplicated(["sha256", "key"])].nunique(),
+        duplicates_across_artists=int((same.groupby("sha256")["key"].nunique() > 1).sum()),
         skipped_files=skipped_files,
         seconds=seconds,
         already_done=already_done,
     )
+
+
+def _cores() -> int:
+    """Cores that this process may use, which in a container are fewer than the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _progress() -> Progress:

@@ -1,0 +1,60 @@
+"""How ``morelli data`` shows its results on a terminal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from morelli.data.prepare import PrepareSummary
+
+
+def show_summary(summary: "PrepareSummary", out: Path) -> None:
+    """Print what a preparation came to."""
+    rows = [("usable paintings", summary.usable), ("artists", summary.artists), ("repaired", summary.repaired)]
+    rows += [(f"left out: {reason}", count) for reason, count in summary.left_out.items()]
+    rows += [
+        ("duplicates within an artist", summary.duplicates_within_artists),
+        ("duplicates across artists", summary.duplicates_across_artists),
+        ("files that are no pictures", summary.skipped_files),
+    ]
+    done = "was already finished; nothing to do" if summary.already_done else f"is ready after {summary.seconds:,.1f} s"
+    console = Console()
+    console.print(_grid([(name, f"{count:,}") for name, count in rows]))
+    console.print(f"{escape(str(out))} {done}.", soft_wrap=True, highlight=False)
+    if summary.left_out:
+        console.print(f"Why each was left out: {escape(str(out / 'left_out.csv'))}", soft_wrap=True, highlight=False)
+
+
+def show_description(description: dict[str, Any], folder: Path) -> None:
+    """Print what a prepared folder holds."""
+    sides = description["shorter_side"]
+    rows = [
+        ("paintings", f"{description['paintings']:,}"),
+        ("artists", f"{description['artists']:,}"),
+        ("artists with one painting", f"{description['artists_with_one_painting']:,}"),
+        ("paintings per artist, median", f"{description['paintings_per_artist']['median']:g}"),
+        ("shorter side, pixels", f"{sides['min']} to {sides['max']}, median {sides['median']}"),
+    ]
+    rows += [
+        (f"group {name}", f"{group['paintings']:,} by {group['artists']:,} artists")
+        for name, group in description["groups"].items()
+    ]
+    for key, label in (("sources", "from"), ("status", "status"), ("left_out", "left out")):
+        rows += [(f"{label}: {name}", f"{count:,}") for name, count in description[key].items()]
+    for key, label in (("largest_artists", "most"), ("smallest_artists", "fewest")):
+        rows += [(f"{label}: {name}", f"{count:,}") for name, count in description[key].items()]
+    console = Console()
+    console.print(f"[bold]{escape(str(folder))}[/bold]", soft_wrap=True, highlight=False)
+    console.print(_grid(rows))
+
+
+def _grid(rows: list[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in rows:
+        table.add_row(escape(name), value)
+    return table

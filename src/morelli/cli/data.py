@@ -1,0 +1,140 @@
+"""``morelli data``: getting paintings, preparing them, and looking at what is there."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Get paintings, prepare them, look at what is there.")
+
+Out = Annotated[Path, typer.Option(help="The prepared folder to write.", show_default=False)]
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="A folder or a CSV file; see above.", show_default=False)],
+    out: Out,
+    size: Annotated[int, typer.Option(help="Pixels on the shorter side; smaller pictures stay as they are.")] = 256,
+    only_artists: Annotated[
+        list[str] | None, typer.Option("--only-artists", metavar="NAME", help="Only this artist; repeatable.")
+    ] = None,
+    max_per_artist: Annotated[
+        int | None, typer.Option(help="At most so many paintings by each artist.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many paintings in all, artist by artist.", show_default=False)
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.", show_default=False)] = None,
+    artist_column: Annotated[str, typer.Option(help="The CSV's column of artists.")] = "artist",
+    path_column: Annotated[str, typer.Option(help="The CSV's column of paths.")] = "path",
+) -> None:
+    """Turn paintings into a prepared folder, which all other commands read.
+
+    SOURCE is one of:
+
+    - a folder with the competition's files, as downloaded (train.zip, test.zip, all_data_info.csv.zip, …) or unpacked;
+
+    - a folder with one folder per artist, such as `paintings/Claude Monet/water-lilies.jpg`;
+
+    - a CSV file with the columns `path` and `artist`, and if you like `title`, `style`, `genre`, `date`, `source`;
+      paths are relative to the CSV.
+
+    Archives are read without unpacking them. Every picture is read whole, so that a truncated one is found: it is
+    repaired from replacements_for_corrupted_files.zip, or left out and listed in `left_out.csv`. An interrupted run
+    goes on where it was; a finished one is left alone.
+
+    Examples:
+
+        morelli data prepare downloads --out prepared/painters
+
+        morelli data prepare my-paintings --out prepared/mine --size 320
+
+        morelli data prepare downloads --out prepared/small --only-artists "Claude Monet" --only-artists "Edgar Degas"
+    """
+    from morelli.cli._data_views import show_summary
+    from morelli.data.prepare import prepare as run_prepare
+
+    summary = run_prepare(
+        source,
+        out,
+        size=size,
+        only_artists=only_artists or (),
+        max_per_artist=max_per_artist,
+        limit=limit,
+        workers=workers,
+        artist_column=artist_column,
+        path_column=path_column,
+    )
+    show_summary(summary, out)
+
+
+@app.command()
+def synthesize(
+    out: Out,
+    artists: Annotated[int, typer.Option(help="Number of painters.")] = 60,
+    paintings_per_artist: Annotated[int, typer.Option(help="Paintings by each.")] = 20,
+    size: Annotated[int, typer.Option(help="Pixels on the shorter side.")] = 160,
+    seed: Annotated[int, typer.Option(help="Another seed makes other painters.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.", show_default=False)] = None,
+) -> None:
+    """Paint a prepared folder of synthetic painters, whom only the hand tells apart: no download, no account.
+
+    Example:
+
+        morelli data synthesize --out prepared/synthetic --artists 100
+    """
+    from morelli.data.synthetic import SyntheticPainters
+
+    painters = SyntheticPainters(artists=artists, paintings_per_artist=paintings_per_artist, size=size, seed=seed)
+    painters.write(out, workers=workers)
+    typer.echo(f"{artists * paintings_per_artist:,} paintings by {artists:,} artists are in {out}")
+
+
+@app.command()
+def info(
+    folder: Annotated[Path, typer.Argument(help="A prepared folder.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for other programs.")] = False,
+) -> None:
+    """Say what is in a prepared folder: artists, paintings, sizes, repairs, and what was left out and why.
+
+    Examples:
+
+        morelli data info prepared/painters
+
+        morelli data info prepared/painters --json | jq .artists
+    """
+    import json
+
+    from morelli.cli._data_views import show_description
+    from morelli.data.describe import describe
+
+    description = describe(folder)
+    if as_json:
+        typer.echo(json.dumps(description, indent=2, ensure_ascii=False))
+    else:
+        show_description(description, folder)
+
+
+@app.command()
+def download(
+    out: Annotated[Path, typer.Option(help="Where the files go.")] = Path("downloads"),
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Only this file of the competition; repeatable."),
+    ] = None,
+) -> None:
+    """Download the competition's files with the official client; run it again after a cut and it goes on.
+
+    It needs a Kaggle account that has accepted the competition's rules.
+
+    Examples:
+
+        morelli data download --out downloads
+
+        morelli data download --only all_data_info.csv.zip --only test.zip
+    """
+    from morelli.data.kaggle import download as run_download
+
+    for path in run_download(out, only or ()):
+        typer.echo(path)
+    typer.echo(f"Next: morelli data prepare {out} --out prepared/painters", err=True)

@@ -1,0 +1,51 @@
+"""What a prepared folder holds, in numbers."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from morelli.data.prepared import LEFT_OUT, read_paintings
+
+_SHOWN = 5
+
+
+def count_reasons(folder: Path) -> dict[str, int]:
+    """Count why paintings were left out of a prepared folder, most frequent first; details in brackets are dropped."""
+    path = folder / LEFT_OUT
+    if not path.is_file():
+        return {}
+    reasons = pd.read_csv(path, dtype=str, keep_default_na=False)["reason"]
+    return dict(Counter(reason.partition(" (")[0] for reason in reasons).most_common())
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Describe a prepared folder in plain values, ready for JSON.
+
+    Raises:
+        MorelliError: not a finished prepared folder.
+    """
+    paintings = read_paintings(folder)
+    per_artist = paintings["artist"].value_counts(sort=False).sort_index().sort_values(kind="stable", ascending=False)
+    shorter = paintings[["width", "height"]].min(axis=1)
+    groups = paintings.groupby("artist_group")["artist"].agg(["nunique", "size"])
+    return {
+        "artists": len(per_artist),
+        "paintings": len(paintings),
+        "artists_with_one_painting": int((per_artist == 1).sum()),
+        "paintings_per_artist": {"median": float(per_artist.median()), "mean": round(float(per_artist.mean()), 1)},
+        "groups": {
+            name: {"artists": int(row["nunique"]), "paintings": int(row["size"])} for name, row in groups.iterrows()
+        },
+        "sources": {name: int(count) for name, count in paintings["source"].value_counts().items()},
+        "shorter_side": {
+            "min": int(shorter.min()),
+            "median": int(shorter.median()),
+            "max": int(shorter.max()),
+        },
+        "status": {name: int(count) for name, count in paintings["status"].value_counts().items()},
+        "left_out": count_reasons(folder),
+        "largest_artists": {name: int(count) for name, count in per_artist.head(_SHOWN).items()},
+        "smallest_artists": {name: int(count) for name, count in per_artist.tail(_SHOWN).items()},
+    }
