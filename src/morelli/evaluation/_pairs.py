@@ -1,0 +1,109 @@
+"""All unordered pairs of one set of paintings, scored once and visited artist by artist."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from morelli.data.artists import artist_key
+from morelli.errors import MorelliError
+from morelli.models.heads import Scorer
+
+EXACT_PAIRS: Final = 10_000_000
+"""Up to so many pairs all scores are kept and measures are exact; beyond, negatives go into a histogram."""
+_ROWS_AT_ONCE = 1024
+
+Array = np.ndarray
+
+
+class Paintings:
+    """The paintings' artists, put in order: paintings sorted by artist, artists by folded name.
+
+    Attributes:
+        names: (A,) each artist's name as first written.
+        order: (N,) row numbers of the caller's paintings, artist by artist.
+        starts: (A + 1,) where each artist begins in ``order``.
+    """
+
+    def __init__(self, artists: pd.Series) -> None:
+        if artists.isna().any():
+            row = int(artists.isna().to_numpy().argmax())
+            raise MorelliError(f"Painting row {row} has no artist. Leave such paintings out before measuring.")
+        keys = artists.map(artist_key)
+        codes, folded = pd.factorize(keys, sort=True)
+        self.order: Array = np.argsort(codes, kind="stable")
+        self.starts: Array = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(folded)))])
+        self.names: list[str] = artists.iloc[self.order[self.starts[:-1]]].tolist()
+
+    @property
+    def counts(self) -> Array:
+        """(A,) paintings of each artist."""
+        counts: Array = np.diff(self.starts)
+        return counts
+
+    def rows(self, artist: int) -> slice:
+        """Where an artist's paintings lie in ``order``."""
+        return slice(int(self.starts[artist]), int(self.starts[artist + 1]))
+
+    def column_sums(self, values: Array) -> Array:
+        """(…, N) values in ``order`` → (…, A) sums over each artist's paintings."""
+        sums: Array = np.add.reduceat(values, self.starts[:-1], axis=-1)
+        return sums
+
+
+class Pairs:
+    """Scores of every painting with every other, embeddings sorted as :class:`Paintings` sorts them."""
+
+    def __init__(self, embeddings: Tensor, paintings: Paintings, scorer: Scorer) -> None:
+        self.paintings = paintings
+        self._embeddings = embeddings.float()[torch.from_numpy(paintings.order).to(embeddings.device)]
+        self._scorer = scorer
+        n = len(embeddings)
+        self.count = n * (n - 1) // 2
+        self.exact = self.count <= EXACT_PAIRS
+        self._kept = self._all() if self.exact else None
+
+    def _score(self, rows: slice, columns: slice) -> Array:
+        training = self._scorer.training
+        self._scorer.eval()
+        try:
+            with torch.no_grad():
+                scores = self._scorer.matrix(self._embeddings[rows], self._embeddings[columns]).float().cpu().numpy()
+        finally:
+            self._scorer.train(training)
+        if not np.isfinite(scores).all():
+            raise MorelliError("The scorer gave NaN or an infinite score; nothing can be measured with it.")
+        array: Array = scores
+        return array
+
+    def _all(self) -> Array:
+        n = len(self._embeddings)
+        scores = np.empty((n, n), dtype=np.float32)
+        for start in range(0, n, _ROWS_AT_ONCE):
+            stop = min(start + _ROWS_AT_ONCE, n)
+            block = self._score(slice(start, stop), slice(start, n))
+            scores[start:stop, start:] = block
+            scores[start:, start:stop] = block.T
+            square = block[:, : stop - start]
+            scores[start:stop, start:stop] = np.triu(square) + np.triu(square, 1).T
+        return scores
+
+    def within(self, artist: int) -> Array:
+        """(n, n) scores among one artist's own paintings."""
+        rows = self.paintings.rows(artist)
+        return self._score(rows, rows) if self._kept is None else self._kept[rows, rows]
+
+    def by_artist(self) -> Iterator[tuple[int, Array]]:
+        """Yield every artist with the (n, N) scores of the artist's paintings against all paintings."""
+        starts = self.paintings.starts
+        first = 0
+        while first < len(starts) - 1:
+            last = max(first + 1, int(np.searchsorted(starts, starts[first] + _ROWS_AT_ONCE, side="right")) - 1)
+            rows = slice(int(starts[first]), int(starts[last]))
+            scores = self._score(rows, slice(None)) if self._kept is None else self._kept[rows]
+            for artist in range(first, last):
+                yield artist, scores[starts[artist] - rows.start : starts[artist + 1] - rows.start]
+            first = last
