@@ -1,6 +1,6 @@
 """The pair measures gathered in one pass over the artists, each with its value on every resample."""
 
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -8,13 +8,12 @@ from morelli.evaluation import verification
 from morelli.evaluation._blocks import COARSE_BINS, COARSEST_BINS, FINE_BINS, Bins, Block, Positives
 from morelli.evaluation._pairs import Pairs
 from morelli.evaluation._questions import Question
-from morelli.evaluation.resampling import ResampledMasses, painting_mean, pair_sum
+from morelli.evaluation.calibration import FALSE_ACCEPT_RATES
+from morelli.evaluation.resampling import ResampledMasses
 
 Array = np.ndarray
 Measured = dict[str, tuple[float, Array]]
 """Measure → its value, and its (R + 1,) values on the resamples, the sample itself in front."""
-
-FALSE_ACCEPT_RATES: Final = (0.1, 0.01, 0.001)
 
 
 class Measure(Protocol):
@@ -141,46 +140,3 @@ def _share_below(ordered: Array, scores: Array) -> Array:
     """Share of ``ordered`` (M,) that lies below each of ``scores`` (P,), ties half."""
     below: Array = np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
     return below / (2 * len(ordered))
-
-
-class Accepted:
-    """Error rates at thresholds that were chosen elsewhere.
-
-    Args:
-        thresholds: by name; ``balanced_accuracy`` gives that measure, any other name the two error rates
-            ``false_accept_<name>`` and ``recall_<name>``.
-    """
-
-    def __init__(self, pairs: Pairs, positives: Positives, weights: Array, thresholds: dict[str, float]) -> None:
-        self._paintings = pairs.paintings
-        self._positives = positives
-        self._weights = weights
-        self._thresholds = thresholds
-        artists = len(self._paintings.counts)
-        self._accepted: dict[str, Array] = {name: np.zeros((artists, artists)) for name in thresholds}
-
-    def add(self, block: Block) -> None:
-        for name, threshold in self._thresholds.items():
-            accepted = (block.scores >= threshold).sum(0)
-            accepted[: block.rows.stop] = 0
-            self._accepted[name][block.artist] = self._paintings.column_sums(accepted)
-
-    def measure(self) -> Measured:
-        counts = self._paintings.counts.astype(float)
-        positives = self._by_artist(None)
-        negatives = pair_sum(self._weights, np.triu(np.outer(counts, counts), 1))
-        measured: Measured = {}
-        for name, threshold in self._thresholds.items():
-            recall = painting_mean(self._weights, self._by_artist(threshold), positives)
-            with np.errstate(invalid="ignore"):
-                false_accept = pair_sum(self._weights, self._accepted[name]) / negatives
-            if name == "balanced_accuracy":
-                values = {name: (recall + 1 - false_accept) / 2}
-            else:
-                values = {f"false_accept_{name}": false_accept, f"recall_{name}": recall}
-            measured |= {key: (float(value[0]), value) for key, value in values.items()}
-        return measured
-
-    def _by_artist(self, threshold: float | None) -> Array:
-        accepted = None if threshold is None else (self._positives.scores >= threshold).astype(float)
-        return np.bincount(self._positives.artist, accepted, minlength=len(self._paintings.counts)).astype(float)

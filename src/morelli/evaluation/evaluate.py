@@ -1,6 +1,7 @@
 """All measures of one set of paintings, with their intervals: what a run writes into its metrics."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,13 @@ from torch.nn import functional
 from morelli.errors import MorelliError
 from morelli.evaluation import verification
 from morelli.evaluation._blocks import Positives
-from morelli.evaluation._checks import refuse_collapsed, refuse_unusable, refuse_zero
-from morelli.evaluation._measures import Accepted, Curve, Measure, Measured, Triplets, gather
+from morelli.evaluation._checks import refuse_collapsed, refuse_overlap, refuse_unusable, refuse_zero
+from morelli.evaluation._decisions import Accepted, Probabilities
+from morelli.evaluation._measures import Curve, Measure, Measured, Triplets, gather
 from morelli.evaluation._pairs import Paintings, Pairs
-from morelli.evaluation._questions import questions
+from morelli.evaluation._questions import Question, questions
+from morelli.evaluation.calibration import Calibration
+from morelli.evaluation.normalisation import CohortScorer
 from morelli.evaluation.resampling import Resamples, artist_weights, interval, painting_mean
 from morelli.evaluation.retrieval import Retrieval, retrieve
 from morelli.models.heads import DistanceScorer, Scorer
@@ -32,12 +36,14 @@ class Evaluation:
         intervals: measure → bounds of its 95 % interval over artists.
         per_artist: one row an artist: ``artist, paintings, pair_auc`` and the retrieval measures.
         resamples: every measure on every resample, to compare two runs; None without resamples.
+        reliability: the reliability diagram: ``probability, share, mass`` of each bin; None without a calibration.
     """
 
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     per_artist: pd.DataFrame
     resamples: Resamples | None
+    reliability: pd.DataFrame | None
 
 
 def evaluate(
@@ -46,6 +52,8 @@ def evaluate(
     scorer: Scorer,
     *,
     threshold: float | None = None,
+    calibration: Calibration | None = None,
+    normalised: Mapping[str, CohortScorer] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
@@ -57,26 +65,48 @@ def evaluate(
             known.
         scorer: the network's own; retrieval goes by the embeddings, whatever the scorer.
         threshold: chosen on other artists with :func:`choose_threshold`; without it no ``balanced_accuracy``.
+        calibration: learned on other artists; with it ``brier``, ``ece``, and for each of its thresholds the realised
+            error rates.
+        normalised: scorers to measure beside the network's own: each adds ``pair_auc_<name>``, ``eer_<name>`` and
+            ``recall_at_far_<rate>_<name>``.
         resamples: of the bootstrap over artists; 0 for no intervals.
         seed: of the bootstrap.
 
     Raises:
         MorelliError: fewer than two artists, no artist with two paintings, embeddings that are not finite or all the
-            same, or a table that does not fit them.
+            same, a table that does not fit them, or artists that are in the calibration or in a cohort.
     """
     _refuse_unfit(embeddings, paintings)
     order = Paintings(paintings["artist"])
+    normalised = normalised or {}
+    if calibration is not None:
+        refuse_overlap(order.names, calibration.artists, "the calibration")
+    for cohort_scorer in (scorer, *normalised.values()):
+        if isinstance(cohort_scorer, CohortScorer):
+            refuse_overlap(order.names, cohort_scorer.artists, "the cohort")
     weights = artist_weights(len(order.names), resamples, seed)
     ordered = paintings.iloc[order.order].reset_index(drop=True)
     verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
 
     retrieval = _retrieve(embeddings, order, scorer)
-    measured, artist_auc = _measure_pairs(Pairs(embeddings, order, scorer), ordered, weights, threshold)
-    measured = _resampled_retrieval(retrieval, order, weights) | measured
+    pairs = Pairs(embeddings, order, scorer)
+    positives = Positives.of(pairs)
+    triplets = Triplets(pairs, weights)
+    measures: list[Measure] = [
+        *(Curve(question, pairs, positives, weights) for question in questions(ordered)),
+        triplets,
+        Accepted(pairs, positives, weights, _thresholds(threshold, calibration)),
+    ]
+    probabilities = None if calibration is None else Probabilities(pairs, positives, weights, calibration)
+    measured = _resampled_retrieval(retrieval, order, weights)
+    measured |= gather(pairs, positives, [*measures, *([probabilities] if probabilities else [])])
+    for name, cohort_scorer in normalised.items():
+        beside = _measure_curve(Pairs(embeddings, order, cohort_scorer), weights)
+        measured |= {f"{metric}_{name}": values for metric, values in beside.items()}
 
     per_artist = retrieval.per_artist()
     per_artist["artist"] = order.names
-    per_artist.insert(2, "pair_auc", artist_auc)
+    per_artist.insert(2, "pair_auc", triplets.artist_auc)
     artists = len(order.names)
     metrics = {
         "artists": artists,
@@ -90,6 +120,7 @@ def evaluate(
         {name: bound for name, bound in bounds.items() if bound is not None},
         per_artist,
         _kept_resamples(measured, ordered, artists, seed) if resamples else None,
+        probabilities.reliability() if probabilities else None,
     )
 
 
@@ -124,7 +155,8 @@ def _refuse_unfit(embeddings: Tensor, paintings: pd.DataFrame) -> None:
 
 def _retrieve(embeddings: Tensor, order: Paintings, scorer: Scorer) -> Retrieval:
     ordered = embeddings[torch.from_numpy(order.order).to(embeddings.device)].float()
-    if not isinstance(scorer, DistanceScorer):
+    own = scorer.base if isinstance(scorer, CohortScorer) else scorer
+    if not isinstance(own, DistanceScorer):
         ordered = functional.normalize(ordered, dim=1)
     codes = np.repeat(np.arange(len(order.names)), order.counts)
     return retrieve(ordered, codes, metrics=RETRIEVAL)
@@ -139,18 +171,14 @@ def _resampled_retrieval(retrieval: Retrieval, order: Paintings, weights: np.nda
     return measured
 
 
-def _measure_pairs(
-    pairs: Pairs, ordered: pd.DataFrame, weights: np.ndarray, threshold: float | None
-) -> tuple[Measured, np.ndarray]:
-    positives = Positives.of(pairs)
-    triplets = Triplets(pairs, weights)
+def _thresholds(threshold: float | None, calibration: Calibration | None) -> dict[str, float]:
     chosen = {} if threshold is None else {"balanced_accuracy": threshold}
-    measures: list[Measure] = [
-        *(Curve(question, pairs, positives, weights) for question in questions(ordered)),
-        triplets,
-        Accepted(pairs, positives, weights, chosen),
-    ]
-    return gather(pairs, positives, measures), triplets.artist_auc
+    return chosen | (calibration.thresholds if calibration else {})
+
+
+def _measure_curve(pairs: Pairs, weights: np.ndarray) -> Measured:
+    positives = Positives.of(pairs)
+    return gather(pairs, positives, [Curve(Question(""), pairs, positives, weights)])
 
 
 def _kept_resamples(measured: Measured, ordered: pd.DataFrame, artists: int, seed: int) -> Resamples:

@@ -1,0 +1,142 @@
+"""From scores to probabilities: fitted on validation artists, to be read on artists nobody has seen.
+
+Thresholds and probabilities learned on seen artists do not hold for unseen ones, so everything here is fitted on pairs
+of artists that served neither for training nor for the final measurement.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, Literal
+
+import numpy as np
+from scipy import optimize, special
+
+from morelli.errors import MorelliError, did_you_mean
+from morelli.evaluation.verification import refuse_one_class, threshold_at_false_accept
+
+Array = np.ndarray
+Method = Literal["platt", "temperature"]
+
+METHODS: Final[tuple[Method, ...]] = ("platt", "temperature")
+FALSE_ACCEPT_RATES: Final = (0.1, 0.01, 0.001)
+_SCORES_USED = 100_000
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was learned from validation pairs. ``to_dict`` and ``from_dict`` take it to JSON and back.
+
+    Attributes:
+        method: ``platt`` or ``temperature``.
+        slope, offset: slope·score + offset is the log-odds of "same hand" when half of all pairs are.
+        thresholds: by the false-accept rate wanted, written as text: the score that gave it on validation pairs.
+        artists: the validation artists, who must not be measured.
+    """
+
+    method: Method
+    slope: float
+    offset: float
+    thresholds: dict[str, float]
+    artists: tuple[str, ...]
+
+    def probability(self, scores: Array | float, prior: float = 0.5) -> Array:
+        """The probability that two paintings with this score are by the same hand.
+
+        Args:
+            scores: any shape.
+            prior: the share of same-hand pairs where the probability is to hold; 0.0131 in the competition.
+
+        Raises:
+            MorelliError: the prior is not between 0 and 1.
+        """
+        if not 0 < prior < 1:
+            raise MorelliError(f"The prior is the share of same-hand pairs, between 0 and 1; it cannot be {prior}.")
+        probability: Array = special.expit(self.slope * np.asarray(scores) + self.offset + special.logit(prior))
+        return probability
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"artists": list(self.artists)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
+        """Read back what :meth:`to_dict` gave.
+
+        Raises:
+            MorelliError: another set of keys.
+        """
+        names = [field.name for field in fields(cls)]
+        if set(values) != set(names):
+            raise MorelliError(f"A calibration has {', '.join(names)}; this one has {', '.join(values) or 'nothing'}.")
+        return cls(**{**values, "artists": tuple(values["artists"])})
+
+
+def calibrate(
+    positives: Array,
+    negatives: Array,
+    artists: Iterable[str],
+    *,
+    method: Method = "platt",
+    rates: Sequence[float] = FALSE_ACCEPT_RATES,
+) -> Calibration:
+    """Learn probabilities and thresholds from all pairs of validation paintings.
+
+    Args:
+        positives, negatives: (P,) and (N,) their scores, from :func:`~morelli.evaluation.evaluate.pair_scores`.
+        artists: whose paintings they are: artists that served neither for training nor will be measured.
+        method: as in :func:`fit_calibration`.
+        rates: false-accept rates to choose thresholds for; those too rare to be seen in these pairs are left out.
+
+    Raises:
+        MorelliError: one kind of pair is missing, or the method is unknown.
+    """
+    slope, offset = fit_calibration(positives, negatives, method)
+    seen = [rate for rate in rates if rate * len(negatives) >= 1]
+    thresholds = {str(rate): threshold_at_false_accept(negatives, rate) for rate in seen}
+    return Calibration(method, slope, offset, thresholds, tuple(sorted(set(artists))))
+
+
+def fit_calibration(positives: Array, negatives: Array, method: Method = "platt") -> tuple[float, float]:
+    """Fit slope and offset of the log-odds to the scores of same-artist and different-artist pairs.
+
+    Both kinds weigh the same, whatever their numbers, so that the log-odds are those at a prior of one half. ``platt``
+    fits both by logistic regression with Platt's softened targets (Platt 1999); ``temperature`` fits only the slope
+    1/T (Guo et al. 2017), which suits scores that are log-odds already, such as a pair head's, and not cosines. The
+    slope is never below 0: a higher score never means a lower probability.
+
+    Raises:
+        MorelliError: one kind of pair is missing, or the method is unknown.
+    """
+    if method not in METHODS:
+        hint = did_you_mean(method, METHODS)
+        raise MorelliError(f'No calibration is called "{method}".{hint} Known are: {", ".join(METHODS)}.')
+    refuse_one_class(len(positives), len(negatives))
+    sides = [_thinned(scores) for scores in (positives, negatives)]
+    targets = np.array([(len(positives) + 1) / (len(positives) + 2), 1 / (len(negatives) + 2)])
+    scores = np.concatenate(sides)
+    centre = scores.mean() if method == "platt" else 0.0
+    spread = scores.std() or 1.0
+    z = [(side - centre) / spread for side in sides]
+
+    def loss(weights: Array) -> tuple[float, Array]:
+        total, gradient = 0.0, np.zeros(2)
+        for side, target in zip(z, targets, strict=True):
+            log_odds = weights[0] * side + weights[1]
+            total += float(np.mean(np.logaddexp(0, log_odds) - target * log_odds)) / 2
+            wrong = special.expit(log_odds) - target
+            gradient += np.array([np.mean(wrong * side), np.mean(wrong)]) / 2
+        return total, gradient
+
+    bounds = [(0, None), (None, None) if method == "platt" else (0, 0)]
+    options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500}
+    found = optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    slope = float(found.x[0] / spread)
+    return slope, float(found.x[1] - slope * centre)
+
+
+def _thinned(scores: Array) -> Array:
+    """At most 100,000 evenly spaced order statistics: the same distribution, quicker to fit."""
+    ordered = np.sort(scores.astype(float))
+    if len(ordered) <= _SCORES_USED:
+        return ordered
+    return ordered[np.linspace(0, len(ordered) - 1, _SCORES_USED).round().astype(int)]

@@ -1,0 +1,101 @@
+"""Score normalisation: some paintings are close to everything; measure how close, and take it off.
+
+How close a painting is to everything is read from its scores with a fixed cohort of *training* artists, saved with the
+model. The evaluated set itself never takes part, so a score does not depend on what else is being compared.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from morelli.data.artists import artist_key
+from morelli.errors import MorelliError, did_you_mean
+from morelli.evaluation._checks import refuse_unusable
+from morelli.models.heads import Scorer
+
+Method = Literal["csls", "s-norm"]
+
+METHODS: Final[tuple[Method, ...]] = ("csls", "s-norm")
+NEAREST: Final[dict[str, int]] = {"csls": 15, "s-norm": 200}
+
+
+class CohortScorer(Scorer):
+    """Another scorer's scores, normalised by the ``k`` cohort paintings that score highest with either painting.
+
+    - ``csls``: 2·s(x, y) − r(x) − r(y), r the mean of those k scores (Conneau et al. 2018). k is 15 by default.
+    - ``s-norm``: ½·(s − m(x))/d(x) + ½·(s − m(y))/d(y), m and d the mean and standard deviation of those k scores
+      (adaptive symmetric normalisation: Cumani et al. 2011, Matějka et al. 2017). k is 200 by default.
+
+    Args:
+        base: the network's own scorer.
+        cohort: (C, D) embeddings of training paintings; a buffer, so that it is saved and moved with the module.
+        artists: whose paintings they are. :func:`~morelli.evaluation.evaluate.evaluate` refuses to measure them.
+        method: ``csls`` or ``s-norm``.
+        k: cohort paintings to look at; all of them when the cohort is smaller.
+
+    Raises:
+        MorelliError: an unknown method, k below 1 (below 2 for s-norm), or a cohort that is too small or not finite.
+    """
+
+    cohort: Tensor
+
+    def __init__(
+        self, base: Scorer, cohort: Tensor, artists: Sequence[str], *, method: Method = "csls", k: int | None = None
+    ) -> None:
+        super().__init__()
+        if method not in METHODS:
+            hint = did_you_mean(method, METHODS)
+            raise MorelliError(f'No score normalisation is called "{method}".{hint} Known are: {", ".join(METHODS)}.')
+        refuse_unusable(cohort, "cohort painting")
+        needed = 2 if method == "s-norm" else 1
+        self.k = min(NEAREST[method] if k is None else k, len(cohort))
+        if self.k < needed:
+            raise MorelliError(f"{method} needs at least {needed} cohort paintings to look at; k is {self.k}.")
+        if not artists:
+            raise MorelliError("A cohort needs the names of its artists, so that they are never measured with it.")
+        self.base = base
+        self.method = method
+        self.artists = tuple(sorted(set(artists)))
+        self.register_buffer("cohort", cohort.detach().clone())
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self._normalise(self.base(a, b), self._nearest(a), self._nearest(b))
+
+    def matrix(self, a: Tensor, b: Tensor) -> Tensor:
+        return self._normalise(self.base.matrix(a, b), self._nearest(a)[:, None], self._nearest(b)[None])
+
+    def _nearest(self, embeddings: Tensor) -> Tensor:
+        """(N, k) the highest scores of each painting with the cohort."""
+        scores = [self.base.matrix(rows, self.cohort).topk(self.k, dim=1).values for rows in embeddings.split(1024)]
+        return torch.cat(scores) if scores else embeddings.new_empty(0, self.k)
+
+    def _normalise(self, scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        if self.method == "csls":
+            return 2 * scores - left.mean(-1) - right.mean(-1)
+        sides = [(scores - side.mean(-1)) / side.std(-1).clamp_min(1e-6) for side in (left, right)]
+        return (sides[0] + sides[1]) / 2
+
+
+def choose_cohort(
+    embeddings: Tensor, paintings: pd.DataFrame, *, size: int = 2000, seed: int = 0
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Draw a cohort from training paintings, as evenly over their artists as their numbers allow.
+
+    Args:
+        embeddings: (N, D) of training paintings.
+        paintings: N rows with the column ``artist``.
+        size: paintings wanted; all when there are fewer.
+        seed: of the draw.
+
+    Returns:
+        The cohort's embeddings (at most size, D) and its artists.
+    """
+    shuffled = paintings["artist"].reset_index(drop=True).sample(frac=1, random_state=np.random.default_rng(seed))
+    turn = shuffled.groupby(shuffled.map(artist_key)).cumcount()
+    chosen = turn.sort_values(kind="stable").index[:size].sort_values()
+    artists = paintings["artist"].iloc[chosen].unique()
+    return embeddings[torch.from_numpy(chosen.to_numpy(copy=True)).to(embeddings.device)], tuple(sorted(artists))

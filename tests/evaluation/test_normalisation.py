@@ -1,0 +1,114 @@
+"""Cohort normalisation: by its formulas, on a hub it is meant for, and never with a measured artist in the cohort."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from morelli.errors import MorelliError
+from morelli.evaluation.evaluate import evaluate
+from morelli.evaluation.normalisation import METHODS, CohortScorer, choose_cohort
+from morelli.models.heads import CosineScorer, DistanceScorer
+
+COSINE = CosineScorer()
+
+
+def vectors(rows: int, seed: int, width: int = 6) -> torch.Tensor:
+    return torch.randn(rows, width, generator=torch.Generator().manual_seed(seed))
+
+
+def naive(x: np.ndarray, y: np.ndarray, cohort: np.ndarray, method: str, k: int) -> float:
+    def cosine(a, b):
+        return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+    near = [np.sort([cosine(side, member) for member in cohort])[-k:] for side in (x, y)]
+    if method == "csls":
+        return 2 * cosine(x, y) - near[0].mean() - near[1].mean()
+    return sum((cosine(x, y) - side.mean()) / side.std(ddof=1) / 2 for side in near)
+
+
+@given(st.integers(0, 9999), st.sampled_from(METHODS), st.integers(2, 9))
+@settings(max_examples=40, deadline=None)
+def test_scores_follow_the_formula_and_are_symmetric(seed, method, k):
+    a, b, cohort = vectors(4, seed), vectors(5, seed + 1), vectors(9, seed + 2)
+    scorer = CohortScorer(COSINE, cohort, ["Anker"], method=method, k=k)
+    matrix = scorer.matrix(a, b)
+    for i in range(4):
+        for j in range(5):
+            wanted = naive(*(t.double().numpy() for t in (a[i], b[j], cohort)), method, k)
+            assert matrix[i, j].item() == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+    torch.testing.assert_close(scorer.matrix(b, a).T, matrix, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(scorer(a, b[:4]), matrix.diagonal(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_painting_close_to_everything_stops_winning(method):
+    """Half of all paintings share a direction, which says nothing of the hand and raises their scores."""
+    random = np.random.default_rng(0)
+
+    def painted(artists: int, name: str) -> tuple[torch.Tensor, pd.DataFrame]:
+        hands = np.repeat(np.arange(artists), 8)
+        x = random.normal(size=(artists, 12))[hands] + random.normal(size=(len(hands), 12))
+        x[:, 0] += 4 * (random.random(len(hands)) < 0.5)
+        return torch.from_numpy(x).float(), pd.DataFrame({"artist": [f"{name} {hand}" for hand in hands]})
+
+    cohort, table = painted(60, "Cohort")
+    scorer = CohortScorer(COSINE, cohort, table["artist"].tolist(), method=method, k=30)
+    result = evaluate(*painted(40, "Unseen"), COSINE, normalised={method: scorer})
+    assert result.metrics[f"pair_auc_{method}"] > result.metrics["pair_auc"] + 0.01
+    assert f"eer_{method}" in result.intervals
+
+
+def test_the_cohort_is_saved_with_the_module():
+    scorer = CohortScorer(COSINE, vectors(9, 0), ["Anker"])
+    again = CohortScorer(COSINE, torch.ones(9, 6), ["Anker"])
+    again.load_state_dict(scorer.state_dict())
+    assert torch.equal(again.matrix(vectors(3, 1), vectors(3, 2)), scorer.matrix(vectors(3, 1), vectors(3, 2)))
+
+
+@pytest.mark.parametrize("spelling", ["Edgar Dégas", "edgar degas", "EDGAR  DEGAS "])
+@pytest.mark.parametrize("beside", [True, False])
+def test_no_evaluated_artist_can_be_in_the_cohort(spelling, beside):
+    scorer = CohortScorer(COSINE, vectors(9, 0), ["Edgar Degas", "Anker"])
+    table = pd.DataFrame({"artist": [spelling] * 3 + ["Böcklin"] * 3})
+    arguments = {"scorer": COSINE, "normalised": {"csls": scorer}} if beside else {"scorer": scorer}
+    with pytest.raises(MorelliError, match="also in the cohort"):
+        evaluate(vectors(6, 1), table, **arguments)
+
+
+def test_retrieval_stays_with_the_network_s_own_geometry():
+    embeddings, table = vectors(40, 0), pd.DataFrame({"artist": [f"{i % 8}" for i in range(40)]})
+    for base in (COSINE, DistanceScorer()):
+        own, normalised = (
+            evaluate(embeddings, table, s) for s in (base, CohortScorer(base, vectors(30, 1), ["Cohort"]))
+        )
+        assert own.metrics["r_precision"] == normalised.metrics["r_precision"]
+        assert own.metrics["pair_auc"] != normalised.metrics["pair_auc"]
+
+
+def test_a_cohort_is_drawn_evenly_over_artists_and_again_the_same():
+    embeddings = vectors(1000, 0)
+    table = pd.DataFrame({"artist": ["Prolific"] * 900 + [f"Artist {i}" for i in range(100)]})
+    cohort, artists = choose_cohort(embeddings, table, size=150)
+    prolific = torch.isin(cohort[:, 0], embeddings[:900, 0]).sum()
+    assert (len(cohort), len(artists), int(prolific)) == (150, 101, 50)
+    assert torch.equal(choose_cohort(embeddings, table, size=150)[0], cohort)
+    assert len(choose_cohort(embeddings, table, size=5000)[0]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "cls"}, 'Did you mean "csls"'),
+        ({"k": 0}, "at least 1 cohort"),
+        ({"method": "s-norm", "k": 1}, "at least 2 cohort"),
+        ({"artists": []}, "names of its artists"),
+        ({"cohort": torch.full((3, 6), torch.nan)}, "cohort painting row 0"),
+        ({"cohort": torch.zeros(0, 6)}, "shape"),
+    ],
+)
+def test_a_cohort_that_cannot_serve_is_refused(change, message):
+    with pytest.raises(MorelliError, match=message):
+        CohortScorer(**({"base": COSINE, "cohort": vectors(9, 0), "artists": ["Anker"]} | change))
