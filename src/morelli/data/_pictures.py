@@ -44,10 +44,8 @@ def shrink(original: IO[bytes], size: int, one_at_a_time: AbstractContextManager
     try:
         with _own_pillow_settings(), Image.open(original, formats=_FORMATS) as image:
             _refuse_oversized(image)
-            image.draft(None, (size, size))
             with (one_at_a_time or nullcontext()) if _is_heavy(image) else nullcontext():
-                small = _rgb(_shrunk(image, size))
-            return _encoded(small)
+                return _encoded(_rgb(_shrunk(image, size)))
     except (UnusableError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -84,15 +82,17 @@ def _is_heavy(image: Image.Image) -> bool:
 
 def _shrunk(image: Image.Image, size: int) -> Image.Image:
     """Return the picture with its shorter side at most ``size``, turned upright, in a mode that can be averaged."""
-    image.load()
     width, height = image.size
     scale = min(1.0, size / min(width, height))
     target = (max(1, round(width * scale)), max(1, round(height * scale)))
     if max(target) > _LONGEST_JPEG_SIDE:
         raise UnusableError(f"too long for a JPEG ({width} x {height})")
+    reduced = image.draft(None, (size, size))  # JPEG only: the largest of 1/8, 1/4, 1/2 that keeps ``size`` pixels
+    image.load()
     small = _averageable(image)
     if target != image.size:
-        small = small.resize(target, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        box = reduced[1] if reduced else None  # the part of the last pixels that is picture
+        small = small.resize(target, Image.Resampling.LANCZOS, box, reducing_gap=2.0)
     with suppress(Exception):  # a damaged EXIF block is no reason to lose the painting
         small = ImageOps.exif_transpose(small)
     return small
