@@ -46,15 +46,21 @@ def claim(out: Path, options: dict[str, Any]) -> None:
         earlier = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise MorelliError(f"{path} is damaged ({error}). Delete {out} and prepare it again.") from error
-    differences = [
-        f"  {key}: {earlier.get(key)} then, {options[key]} now" for key in options if earlier.get(key) != options[key]
-    ]
-    if differences:
-        listed = "\n".join(differences)
+    differences = [_difference(key, earlier.get(key), options[key]) for key in options]
+    listed = "\n".join(difference for difference in differences if difference)
+    if listed:
         raise MorelliError(
             f"{out} was prepared from another source or with other options:\n{listed}\n"
             "Choose another --out, or delete that folder to prepare it anew."
         )
+
+
+def _difference(key: str, then: object, now: object) -> str:
+    if then == now:
+        return ""
+    if key == "fingerprint":
+        return "  the files or tables of the source are not the same"
+    return f"  {key}: {then} then, {now} now"
 
 
 class Journal:

@@ -154,12 +154,11 @@ def _write_tables(chosen: Source, out: Path, records: dict[str, Record]) -> None
     unusable = offered.assign(reason=[records[id_].left_out for id_ in offered["id"]])[LEFT_OUT_COLUMNS]
     unusable = pd.concat([unusable[unusable["reason"] != ""], chosen.left_out])
     write_text_whole(out / LEFT_OUT, unusable.to_csv(index=False, lineterminator="\n"))
-    paintings = offered[["id", "artist", *DETAILS]].merge(
-        pd.DataFrame([record for record in records.values() if not record.left_out]), on="id"
-    )
-    if paintings.empty:
-        reasons = "\n".join(f"  {count:,} {reason}" for reason, count in unusable["reason"].value_counts().items())
+    usable = [record for record in records.values() if not record.left_out]
+    if not usable:
+        reasons = "\n".join(f"  {count:,} {reason}" for reason, count in count_reasons(out).items())
         raise MorelliError(f"Not one painting can be used. What was found:\n{reasons}\nSee {out / LEFT_OUT}.")
+    paintings = offered[["id", "artist", *DETAILS]].merge(pd.DataFrame(usable), on="id")
     paintings["file"] = paintings["id"].map(_file)
     same = paintings[paintings["sha256"].duplicated(keep=False)].sort_values(["sha256", "id"])
     write_text_whole(out / DUPLICATES, same[["sha256", "id", "artist"]].to_csv(index=False, lineterminator="\n"))
