@@ -34,15 +34,17 @@ def competition(folder: Path, out: Path) -> Source:
             f"folders) beside it: morelli data download --out {folder}"
         )
     again = rows["id"].duplicated()
-    missing = ~rows["file"].isin(originals.keys())
+    missing = ~again & ~rows["file"].isin(originals.keys())
+    nameless = ~again & ~missing & (rows["artist"] == "")
     unlisted = pd.DataFrame({"file": sorted(originals.keys() - set(rows["file"])), "artist": ""}, dtype=str)
     unlisted["id"] = _id(unlisted["file"])
     unusable = [
         left_out(rows[again], "listed a second time in the table"),
-        left_out(rows[missing & ~again], "not in the archives"),
+        left_out(rows[missing], "not in the archives"),
+        left_out(rows[nameless], "no artist in the table"),
         left_out(unlisted, "no row in the table"),
     ]
-    paintings = rows[~again & ~missing].reset_index(drop=True)
+    paintings = rows[~again & ~missing & ~nameless].reset_index(drop=True)
     paintings["bytes"] = [originals[name][1] for name in paintings["file"]]
     return Source(
         "competition",
@@ -77,6 +79,8 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"{path} lacks the columns {', '.join(absent)}; it has {', '.join(rows.columns)}. "
             "It should be the competition's own all_data_info.csv: download it again."
         )
+    if rows.empty:
+        raise MorelliError(f"{path} lists no paintings. Download it again.")
     unsafe = rows.index[~rows["new_filename"].str.fullmatch(_SAFE_NAME.pattern)]
     if len(unsafe):
         line = int(unsafe[0])
