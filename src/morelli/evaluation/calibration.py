@@ -139,4 +139,5 @@ def _thinned(scores: Array) -> Array:
     ordered = np.sort(scores.astype(float))
     if len(ordered) <= _SCORES_USED:
         return ordered
-    return ordered[np.linspace(0, len(ordered) - 1, _SCORES_USED).round().astype(int)]
+    even: Array = ordered[np.linspace(0, len(ordered) - 1, _SCORES_USED).round().astype(int)]
+    return even

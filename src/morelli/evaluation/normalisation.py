@@ -21,6 +21,7 @@ Method = Literal["csls", "s-norm"]
 
 METHODS: Final[tuple[Method, ...]] = ("csls", "s-norm")
 NEAREST: Final[dict[str, int]] = {"csls": 15, "s-norm": 200}
+_ROWS_AT_ONCE = 1024
 
 
 class CohortScorer(Scorer):
@@ -70,8 +71,9 @@ class CohortScorer(Scorer):
 
     def _nearest(self, embeddings: Tensor) -> Tensor:
         """(N, k) the highest scores of each painting with the cohort."""
-        scores = [self.base.matrix(rows, self.cohort).topk(self.k, dim=1).values for rows in embeddings.split(1024)]
-        return torch.cat(scores) if scores else embeddings.new_empty(0, self.k)
+        starts = range(0, max(1, len(embeddings)), _ROWS_AT_ONCE)
+        blocks = (self.base.matrix(embeddings[start : start + _ROWS_AT_ONCE], self.cohort) for start in starts)
+        return torch.cat([scores.topk(self.k, dim=1).values for scores in blocks])
 
     def _normalise(self, scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
         if self.method == "csls":
