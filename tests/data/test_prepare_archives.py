@@ -230,6 +230,15 @@ def test_an_archive_that_was_cut(name: str, kept: float, downloads: Path, tmp_pa
         prepare(downloads, tmp_path / "out")
 
 
+def test_a_table_whose_bytes_are_damaged(downloads: Path, tmp_path: Path) -> None:
+    data = bytearray((downloads / "all_data_info.csv.zip").read_bytes())
+    data[100] ^= 0xFF
+    (downloads / "all_data_info.csv.zip").write_bytes(data)
+
+    with pytest.raises(MorelliError, match=r"all_data_info\.csv\.zip is damaged"):
+        prepare(downloads, tmp_path / "out")
+
+
 def test_pictures_without_the_table(downloads: Path, tmp_path: Path) -> None:
     (downloads / "all_data_info.csv.zip").unlink()
 

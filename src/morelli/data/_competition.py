@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from morelli.data._archives import Place, entries, open_archive
+from morelli.data._archives import DamagedEntryError, Originals, Place, entries
 from morelli.data._pictures import SUFFIXES
 from morelli.data._source import DETAILS, Source, left_out, walk
 from morelli.errors import MorelliError
@@ -61,14 +61,7 @@ def _id(files: pd.Series) -> pd.Series:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    if path.suffix == ".zip":
-        inner = [entry for entry in entries(path) if entry.filename.endswith(".csv")]
-        if len(inner) != 1:
-            raise MorelliError(f"{path} should hold one CSV file, but holds {len(inner)}. Download it again.")
-        with open_archive(path) as archive:
-            content = archive.read(inner[0])
-    else:
-        content = path.read_bytes()
+    content = _read_zipped(path) if path.suffix == ".zip" else path.read_bytes()
     try:
         rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
@@ -94,6 +87,17 @@ def _read_table(path: Path) -> pd.DataFrame:
     rows[list(DETAILS)] = rows[list(DETAILS)].replace("", None)
     rows["in_train"] = rows["in_train"].map({"True": True, "False": False})
     return rows
+
+
+def _read_zipped(path: Path) -> bytes:
+    inner = [entry.filename for entry in entries(path) if entry.filename.endswith(".csv")]
+    if len(inner) != 1:
+        raise MorelliError(f"{path} should hold one CSV file, but holds {len(inner)}. Download it again.")
+    try:
+        with Originals(path.parent) as originals, originals.open(Place(str(path), inner[0])) as stream:
+            return stream.read()
+    except DamagedEntryError as error:
+        raise MorelliError(f"{path} is damaged ({error}). Download it again.") from error
 
 
 Found = dict[str, tuple[Place, int]]
