@@ -261,7 +261,7 @@ def test_a_table_without_pictures(tmp_path: Path) -> None:
         ("artist,new_filename\nA,1.jpg\n", "lacks the columns artist_group, in_train"),
         (COLUMNS + "\n", "lists no paintings"),
         (COLUMNS + "\nA,,,,,,,,,,True,../1.jpg\n", 'line 2: new_filename "../1.jpg" is not a plain file name'),
-        ("", "cannot be read as a CSV"),
+        ("", "all_data_info.csv is empty"),
     ],
 )
 def test_a_table_with_a_mistake(text: str, message: str, downloads: Path, tmp_path: Path) -> None:

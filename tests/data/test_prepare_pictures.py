@@ -250,6 +250,14 @@ def test_a_picture_is_used_up_to_200_megapixels_without_a_warning_and_the_proces
     assert before == Image.MAX_IMAGE_PIXELS
 
 
+def test_several_workers_take_turns_at_large_pictures_that_cannot_be_reduced(tmp_path: Path) -> None:
+    (tmp_path / "source" / "A").mkdir(parents=True)
+    for index in range(4):
+        (tmp_path / "source" / "A" / f"{index}.png").write_bytes(blank_png(8000, 6500 + index))
+
+    assert prepare(tmp_path / "source", tmp_path / "out", workers=2).usable == 4
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory where Linux tells it")
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
 def test_a_jpeg_of_107_megapixels_needs_little_memory(mode: str, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_csv_of_paths_and_artists(gallery: Path, tmp_path: Path) -> None:
 
 def test_a_csv_with_columns_of_other_names(gallery: Path, tmp_path: Path) -> None:
     table = gallery / "table.csv"
-    table.write_text("painter,file\nMonet,Claude Monet/lilies.jpg\n")
+    table.write_text("painter , file\nMonet,Claude Monet/lilies.jpg\n")
 
     prepare(table, tmp_path / "out", artist_column="painter", path_column="file")
 
@@ -99,7 +99,11 @@ def test_a_csv_with_columns_of_other_names(gallery: Path, tmp_path: Path) -> Non
         ("", "is empty"),
         ("path,artist\n", "no rows"),
         ("path,artst\nx.jpg,A\n", 'no column "artist"; it has path, artst. Did you mean "artst"?'),
-        ("path;artist\nx.jpg;A\n", "separated by semicolons"),
+        ("path;artist\nx.jpg;A\n", "Save it with commas, not semicolons"),
+        ("path,artist\nlilies.jpg,A,1906\n", "rows with more cells than its header has columns (path, artist)"),
+        ("path,artist\nlilies.jpg,A\nlilies.jpg,A,1906\n", "cannot be read as a CSV"),
+        ("path,artist\nlilies.jpg\n", 'line 2: "lilies.jpg", ""'),
+        (f"path,artist\n{'x' * 300}.jpg,A\n", "cannot be read"),
         ("path,artist\nlilies.jpg,\n", r'1 rows have an empty path or artist:\n  line 2: "lilies.jpg", ""'),
         ("path,artist\nlilies.jpg,A\nlilies.jpg,B\n", "2 rows give one picture to two artists"),
         ('path,artist\n"lilies.jpg,A\n', "cannot be read as a CSV"),
@@ -185,6 +189,8 @@ def test_the_destination_may_not_be_the_source_or_something_else(gallery: Path, 
         prepare(gallery, other)
     with pytest.raises(MorelliError, match="already there and was not made by"):
         prepare(gallery, other / "holiday.jpg")
+    with pytest.raises(MorelliError, match=r"holiday\.jpg"):
+        prepare(gallery, other / "holiday.jpg" / "out")
     assert [path.name for path in other.iterdir()] == ["holiday.jpg"]
 
 

@@ -1,6 +1,5 @@
 """The competition's files as a source: its table joined with the pictures in its archives or their unpacked folder."""
 
-import io
 import re
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pandas as pd
 
 from morelli.data._archives import DamagedEntryError, Originals, Place, entries
 from morelli.data._pictures import SUFFIXES
-from morelli.data._source import DETAILS, Source, left_out, walk
+from morelli.data._source import DETAILS, Source, left_out, read_rows, walk
 from morelli.errors import MorelliError
 
 TABLE_NAMES = ("all_data_info.csv", "all_data_info.csv.zip")
@@ -61,11 +60,7 @@ def _id(files: pd.Series) -> pd.Series:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    content = _read_zipped(path) if path.suffix == ".zip" else path.read_bytes()
-    try:
-        rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise MorelliError(f"{path} cannot be read as a CSV ({error}). Download it again.") from error
+    rows = read_rows(path, _read_zipped(path) if path.suffix == ".zip" else path.read_bytes())
     absent = [column for column in _COLUMNS if column not in rows.columns]
     if absent:
         raise MorelliError(
@@ -81,8 +76,7 @@ def _read_table(path: Path) -> pd.DataFrame:
             f'{path}, line {line + 2}: new_filename "{rows["new_filename"][line]}" is not a plain file name. '
             "It should be the competition's own all_data_info.csv: download it again."
         )
-    rows = rows[list(_COLUMNS)].map(str.strip)
-    rows = rows.rename(columns={"new_filename": "file"})
+    rows = rows[list(_COLUMNS)].rename(columns={"new_filename": "file"})
     rows["id"] = _id(rows["file"])
     rows[list(DETAILS)] = rows[list(DETAILS)].replace("", None)
     rows["in_train"] = rows["in_train"].map({"True": True, "False": False})
@@ -114,13 +108,14 @@ def _find_pictures(folder: Path, out: Path) -> tuple[Found, Found, int]:
     skipped = 0
     for name, entry in walk(folder, out):
         at_top = "/" not in name
-        where = replacements if name.startswith(REPLACEMENTS) else originals
+        is_replacement = any(part.startswith(REPLACEMENTS) for part in name.split("/"))
         if at_top and (_PICTURE_ARCHIVE.fullmatch(name) or name == f"{REPLACEMENTS}.zip"):
+            where = replacements if is_replacement else originals
             for member in entries(Path(entry.path)):
                 place = Place(entry.path, member.filename)
                 skipped += not _add(where, member.filename, place, member.file_size)
         elif not at_top or Path(name).suffix.lower() in SUFFIXES:
-            where = replacements if name.startswith(REPLACEMENTS) else loose
+            where = replacements if is_replacement else loose
             skipped += not _add(where, name, Place(entry.path), entry.stat().st_size)
     return loose | originals, replacements, skipped
 

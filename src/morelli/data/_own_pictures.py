@@ -6,7 +6,7 @@ import pandas as pd
 
 from morelli.data._archives import Place
 from morelli.data._pictures import SUFFIXES
-from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source, id_from_path, left_out, walk
+from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source, id_from_path, left_out, read_rows, walk
 from morelli.errors import MorelliError, did_you_mean
 
 _SHOWN = 5
@@ -43,20 +43,17 @@ def csv_of_paths(path: Path, artist_column: str, path_column: str) -> Source:
     Raises:
         MorelliError: not a CSV, no such columns, no rows, empty cells, missing files, or one picture by two artists.
     """
-    rows = _read_rows(path)
+    rows = read_rows(path, path.read_bytes())
     for column in (path_column, artist_column):
         if column not in rows.columns:
-            hint = did_you_mean(column, rows.columns)
-            semicolons = (
-                " It seems to be separated by semicolons; save it with commas." if ";" in rows.columns[0] else ""
-            )
+            by_semicolons = ";" in rows.columns[0]
+            hint = " Save it with commas, not semicolons." if by_semicolons else did_you_mean(column, rows.columns)
             raise MorelliError(
-                f'{path} has no column "{column}"; it has {", ".join(rows.columns)}.{hint}{semicolons} '
+                f'{path} has no column "{column}"; it has {", ".join(rows.columns)}.{hint} '
                 "Rename the column, or pass artist_column and path_column."
             )
     if rows.empty:
         raise MorelliError(f"{path} has its columns but no rows. Give it one row a painting.")
-    rows = rows.map(str.strip)
     rows["file"] = rows[path_column].str.replace("\\", "/")
     rows["artist"] = rows[artist_column]
     _refuse(path, rows, (rows["file"] == "") | (rows["artist"] == ""), "have an empty path or artist", "Fill them in")
@@ -71,17 +68,6 @@ def csv_of_paths(path: Path, artist_column: str, path_column: str) -> Source:
     paintings["bytes"] = [file.stat().st_size for file in files]
     places = {id_: Place(str(file)) for id_, file in zip(paintings["id"], files, strict=True)}
     return Source("CSV", _with_details(paintings), places, left_out(rows[again], "listed a second time in the table"))
-
-
-def _read_rows(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError as error:
-        raise MorelliError(f"{path} is empty. Give it the columns path and artist and one row a painting.") from error
-    except UnicodeDecodeError as error:
-        raise MorelliError(f"{path} is not encoded in UTF-8 ({error}). Save it as CSV UTF-8.") from error
-    except ValueError as error:
-        raise MorelliError(f"{path} cannot be read as a CSV ({error}). Quote cells that hold a comma.") from error
 
 
 def _refuse(path: Path, rows: pd.DataFrame, wrong: pd.Series, what: str, remedy: str) -> None:

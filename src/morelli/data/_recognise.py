@@ -27,8 +27,8 @@ def read_source(path: Path, out: Path, artist_column: str, path_column: str) -> 
             return _read_folder(path, out)
         if path.suffix.lower() == ".csv":
             return csv_of_paths(path, artist_column, path_column)
-    except PermissionError as error:
-        raise MorelliError(f"{error.filename} may not be read. Give yourself the right to read it.") from error
+    except OSError as error:
+        raise MorelliError(f"{path} cannot be read: {error}. Mend that and run the same command again.") from error
     if path.suffix.lower() == ".zip":
         raise MorelliError(f"{path} is one archive; pass the folder that holds it: {path.parent}\n{LAYOUTS}")
     raise MorelliError(f"{path} is not a source.\n{LAYOUTS}")

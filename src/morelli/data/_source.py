@@ -1,6 +1,7 @@
 """Where paintings come from: each kind of source is turned into one list of originals, before any is read."""
 
 import hashlib
+import io
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import pandas as pd
 
 from morelli.data._archives import Place, is_clutter
 from morelli.data.artists import artist_key
+from morelli.errors import MorelliError
 
 # What a table may say of a painting besides its artist; the same names as in the prepared folder.
 DETAILS = ("artist_group", "in_train", "title", "style", "genre", "date", "source")
@@ -65,6 +67,28 @@ class Source:
 def left_out(rows: pd.DataFrame, reason: str) -> pd.DataFrame:
     """Give the rows, which have the columns ``id, file, artist``, a reason for leaving them out."""
     return rows.assign(reason=reason)[LEFT_OUT_COLUMNS]
+
+
+def read_rows(path: Path, content: bytes) -> pd.DataFrame:
+    """Read the bytes of the CSV at ``path``: every cell as text, without spaces around it, and empty where none is.
+
+    Raises:
+        MorelliError: empty, not UTF-8, or rows that do not fit the header.
+    """
+    try:
+        rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except pd.errors.EmptyDataError as error:
+        raise MorelliError(f"{path} is empty. It needs a header and one row a painting.") from error
+    except UnicodeDecodeError as error:
+        raise MorelliError(f"{path} is not encoded in UTF-8 ({error}). Save it as CSV UTF-8.") from error
+    except ValueError as error:
+        raise MorelliError(f"{path} cannot be read as a CSV ({error}). Quote cells that hold a comma.") from error
+    if not isinstance(rows.index, pd.RangeIndex):  # pandas takes a first cell too many for the row's name
+        raise MorelliError(
+            f"{path} has rows with more cells than its header has columns ({', '.join(rows.columns)}), "
+            f"such as line 2. Quote cells that hold a comma."
+        )
+    return rows.rename(columns=str.strip).map(str.strip)
 
 
 def walk(folder: Path, ignored: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:

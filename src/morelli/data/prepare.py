@@ -29,7 +29,7 @@ DUPLICATES = "duplicates.csv"
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """What a prepared folder came to.
+    """What a prepared folder came to; ``seconds`` are those of this run, not of earlier ones that it went on from.
 
     ``left_out`` maps each reason to a number of paintings. A duplicate is a picture whose file, byte for byte, stands
     for several paintings: by one artist, or by several; each picture counts once. They are kept, and listed in
@@ -59,11 +59,21 @@ def prepare(
     artist_column: str = "artist",
     path_column: str = "path",
 ) -> PrepareSummary:
-    """Turn ``source`` into the prepared folder ``out``, with a shorter side of at most ``size`` pixels.
+    """Turn ``source`` into the prepared folder ``out``.
 
-    Sources are the competition's archives or their unpacked folder, a folder per artist, or a CSV of paths and artists.
     A run that was cut, at any moment and in any way, goes on where it was and ends with the same bytes; a finished one
-    does nothing. ``workers`` processes share the work (default: one per core).
+    does nothing. Every picture is read whole, so a truncated one is found.
+
+    Args:
+        source: a folder with the competition's archives or with what they unpack to, a folder per artist, or a CSV.
+        out: the folder to write; it may lie inside ``source``.
+        size: pixels on the shorter side; smaller pictures keep their size.
+        only_artists: take only these artists' paintings; case and accents do not matter.
+        max_per_artist: take at most so many paintings by each, chosen by a hash of their ids.
+        limit: take at most so many in all, artist by artist in alphabetical order.
+        workers: processes that share the work, one a core by default; with 1 no other process is started.
+        artist_column: name of a CSV's column of artists.
+        path_column: name of a CSV's column of paths, which are relative to the CSV.
 
     Raises:
         MorelliError: a mistake in the source or the options, a folder of other options, a full disk, no painting left.
@@ -92,8 +102,8 @@ def prepare(
 
 def _write_folder(chosen: Source, out: Path, options: dict[str, Any], workers: int) -> bool:
     """Bring the folder to its end; return whether it had been there already."""
-    claim(out, options)
     try:
+        claim(out, options)
         if (out / TABLE).is_file():
             forget(out)
             return True
@@ -134,13 +144,20 @@ def _is_kept(out: Path, record: Record | None) -> bool:
 
 def _keep(out: Path, journal: Journal, outcome: Outcome) -> None:
     """Move the picture into place just after its record is written, so that no picture is ever without one."""
-    done = outcome
-    record = Record(done.id, done.status, done.width, done.height, done.sha256, len(done.jpeg), done.left_out)
+    record = Record(
+        id=outcome.id,
+        status=outcome.status,
+        width=outcome.width,
+        height=outcome.height,
+        sha256=outcome.sha256,
+        jpeg_bytes=len(outcome.jpeg),
+        left_out=outcome.left_out,
+    )
     if record.left_out:
         journal.add(record)
         return
     with written_whole(out / _file(record.id)) as temporary:
-        temporary.write_bytes(done.jpeg)
+        temporary.write_bytes(outcome.jpeg)
         journal.add(record)
 
 
@@ -160,15 +177,18 @@ def _write_tables(chosen: Source, out: Path, records: dict[str, Record]) -> None
         raise MorelliError(f"Not one painting can be used. What was found:\n{reasons}\nSee {out / LEFT_OUT}.")
     paintings = offered[["id", "artist", *DETAILS]].merge(pd.DataFrame(usable), on="id")
     paintings["file"] = paintings["id"].map(_file)
-    same = paintings[paintings["sha256"].duplicated(keep=False)].sort_values(["sha256", "id"])
+    same = _duplicates(paintings)
     write_text_whole(out / DUPLICATES, same[["sha256", "id", "artist"]].to_csv(index=False, lineterminator="\n"))
     write_paintings(out, paintings)
 
 
+def _duplicates(paintings: pd.DataFrame) -> pd.DataFrame:
+    return paintings[paintings["sha256"].duplicated(keep=False)].sort_values(["sha256", "id"])
+
+
 def _summary(out: Path, skipped_files: int, seconds: float, already_done: bool) -> PrepareSummary:
     paintings = read_paintings(out)
-    same = pd.read_csv(out / DUPLICATES, dtype=str, keep_default_na=False)
-    same["key"] = same["artist"].map(artist_key)
+    same = _duplicates(paintings).assign(key=lambda rows: rows["artist"].map(artist_key))
     return PrepareSummary(
         usable=len(paintings),
         artists=paintings["artist"].nunique(),
