@@ -10,6 +10,11 @@ from multiprocessing import connection
 from typing import Any
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def process_pool(workers: int, prepare: Callable[..., object] | None = None, *arguments: Any) -> ProcessPoolExecutor:
     """A pool of ``workers`` processes, each of which first calls ``prepare(*arguments)``."""
     # Never plain fork: a copy of a process with torch's threads in it can hang.

@@ -6,7 +6,6 @@ Each artist has a hand (:mod:`morelli.data._hands`): palette, strokes, canvas. W
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ from morelli.data import _names
 from morelli.data._brush import paint
 from morelli.data._hands import draw_hand
 from morelli.data._scenes import SUBJECTS, compose
-from morelli.data._workers import process_pool
+from morelli.data._workers import cores, process_pool
 from morelli.data.prepared import LEFT_OUT, TABLE, write_paintings
 from morelli.errors import MorelliError
 
@@ -112,7 +111,7 @@ class SyntheticPainters:
         try:
             self._claim(out)
             if not (out / TABLE).is_file():
-                self._fill(out, workers or len(os.sched_getaffinity(0)))
+                self._fill(out, workers or cores())
         except OSError as error:
             raise MorelliError(
                 f"{out} cannot be written: {error}. Make room or choose another folder; "
