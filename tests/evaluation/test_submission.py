@@ -206,6 +206,15 @@ def test_lines_are_named_in_later_blocks(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("morelli.evaluation._csv_blocks._BLOCK_BYTES", 500)
+    listed = list_pairs(tmp_path / "pairs.csv", IN_GROUPS[:100])
+    with listed.open("a") as file:
+        file.write("100," + "x" * 5_000 + ".jpg,1000.jpg\n")
+    with pytest.raises(MorelliError, match="line 102: longer than 500 bytes"):
+        write_submission(EMBEDDINGS, IDS, CosineScorer(), listed, tmp_path / "out.csv")
+
+
 def damaged(path: Path, content: bytes, how: str) -> None:
     whole = zipped(path, content).read_bytes()
     middle = whole.index(b"PK\x03\x04", 4) + 60 + len(content) // 20
@@ -329,7 +338,7 @@ def test_the_real_list_is_recognised(tmp_path: Path) -> None:
     embeddings = torch.randn(len(ids), 16, generator=torch.Generator().manual_seed(0))
     summary = write_submission(embeddings, ids, CosineScorer(), MINI / "submission_info.csv.zip", tmp_path / "out.csv")
     assert (summary.pairs, summary.images, summary.groups) == (767_843, 2_480, 4)
-    assert summary.in_products > 0.99 * summary.pairs
+    assert summary.in_products > 0.98 * summary.pairs
     rows = {picture: row for row, picture in enumerate(ids)}
     some = pairs.sample(2_000, random_state=0)
     first, second = (embeddings[some[c].str.removesuffix(".jpg").map(rows).tolist()] for c in ("image1", "image2"))

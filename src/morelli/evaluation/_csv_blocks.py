@@ -63,22 +63,20 @@ def read_blocks(path: Path, columns: Sequence[str]) -> Generator[Block, None, No
     """
     with _opened(path) as stream:
         header = _header(path, stream.readline(_BLOCK_BYTES), columns)
-        line, unfinished, is_bare = 2, b"", True
-        while chunk := stream.read(_BLOCK_BYTES):
-            end = chunk.rfind(b"\n") + 1
-            if not end and len(unfinished) > _BLOCK_BYTES:
-                raise MorelliError(f"{path}, line {line}: longer than {_BLOCK_BYTES} bytes. This is no CSV file.")
-            if end:
-                text = unfinished + chunk[:end]
-                unfinished = b""
-                if not text.isspace():
-                    is_bare = False
-                    yield Block(path, header, line, text)
-                line += int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
-            unfinished += chunk[end:]
-        if unfinished.strip():
-            yield Block(path, header, line, unfinished)
-        elif is_bare:
+        line, is_bare = 2, True
+        while text := stream.read(_BLOCK_BYTES):
+            rest = stream.readline(_BLOCK_BYTES)
+            text += rest
+            lines = int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
+            if len(rest) == _BLOCK_BYTES and not rest.endswith(b"\n"):
+                raise MorelliError(
+                    f"{path}, line {line + lines}: longer than {_BLOCK_BYTES} bytes. This is no CSV file."
+                )
+            if not text.isspace():
+                is_bare = False
+                yield Block(path, header, line, text)
+            line += lines
+        if is_bare:
             raise MorelliError(f"{path} has a header but no rows. Was it cut off? Download or write it again.")
 
 

@@ -77,9 +77,10 @@ class PairOrder:
 
     def add(self, first: Array, second: Array) -> None:
         """Take note of the next pairs."""
-        self._number(first, second)
+        if self._appearance[first].min() < 0 or self._appearance[second].min() < 0:
+            self._number(first, second)
         keys = pair_keys(self._appearance[first], self._appearance[second], len(self._appearance))
-        self.ascending &= int(keys[0]) > self._last and bool((keys[1:] > keys[:-1]).all())
+        self.ascending = self.ascending and int(keys[0]) > self._last and bool((keys[1:] > keys[:-1]).all())
         self._last = int(keys[-1])
         self.pairs += len(keys)
         self._join(self._group[first], self._group[second])
