@@ -1,0 +1,61 @@
+"""The ``morelli`` command. Each command calls one importable function; heavy modules are imported inside it."""
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+import morelli.cli.bench
+import morelli.cli.data
+import morelli.cli.networks
+from morelli.errors import MorelliError
+
+app = typer.Typer(
+    name="morelli",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(morelli.cli.data.app, name="data", rich_help_panel="Paintings")
+morelli.cli.bench.register(app)
+morelli.cli.networks.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("morelli"))
+        raise typer.Exit()
+
+
+@app.callback()
+def about(
+    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Tell painters apart: are two paintings by the same hand, also when that hand was never seen in training?
+
+    Start with `morelli bench`: it paints synthetic paintings, trains five networks on two backbones and prints how
+    well each tells painters apart. Then use your own: `morelli data prepare FOLDER --out DIR` and
+    `morelli bench --data DIR`.
+    """
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is printed without a traceback and exits with status 2."""
+    try:
+        app()
+    except MorelliError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        _fail(f"The disk is full{where}. Free some space and run the same command again; what was finished is kept.")
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"Error: {message}\n")
+    sys.exit(2)

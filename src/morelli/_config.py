@@ -1,0 +1,9 @@
+"""The base of every configuration section: no unknown key, no change after reading."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A part of a recipe. An unknown key is an error; values cannot be changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,0 +1,174 @@
+"""Recipes: a YAML file, read into checked sections, that says what a bench runs."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from morelli._config import Section
+from morelli.data.splits import SplitConfig
+from morelli.errors import MorelliError, did_you_mean
+from morelli.models.backbones import BackboneConfig
+from morelli.models.heads import HeadConfig
+from morelli.training.fit import TrainingConfig
+from morelli.training.objectives import ObjectiveConfig
+
+
+class SyntheticConfig(Section):
+    """The synthetic painters used when a recipe names no data."""
+
+    artists: int = 60
+    paintings_per_artist: int = 20
+    size: int = 160
+    seed: int = 0
+
+
+class EvaluationConfig(Section):
+    """How finished networks are measured."""
+
+    resamples: int = Field(default=1000, ge=0)
+    """Bootstrap draws of artists behind every interval; 0 for no intervals."""
+
+
+class Recipe(Section):
+    """A whole bench: data, split, and the grid of backbones × objectives × folds × seeds."""
+
+    name: str = "bench"
+    data: Path | None = None
+    """A prepared folder; without one, synthetic painters are painted."""
+    synthetic: SyntheticConfig = SyntheticConfig()
+    split: SplitConfig = SplitConfig()
+    backbones: tuple[BackboneConfig, ...] = Field(min_length=1)
+    objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1)
+    head: HeadConfig = HeadConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+
+    @field_validator("backbones", mode="before")
+    @classmethod
+    def _names_are_backbones(cls, value: Any) -> Any:
+        return [{"name": item} if isinstance(item, str) else item for item in value] if _is_list(value) else value
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def built_in_recipes() -> list[str]:
+    """The names of the recipes that come with the package."""
+    return sorted(path.name.removesuffix(".yaml") for path in _recipes().iterdir() if path.name.endswith(".yaml"))
+
+
+def _recipes() -> Path:
+    packaged = Path(__file__).with_name("configs")
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "configs"  # an editable install
+
+
+def load_recipe(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: a YAML file, or the name of a built-in recipe such as ``demo`` (the default).
+        overrides: ``a.b=value`` each, the value in YAML; list items by number, as ``backbones.0.name``.
+
+    Raises:
+        MorelliError: no such file, not YAML, an unknown key or a value that does not fit; the key is named.
+    """
+    where = str(path or "demo")
+    content = _read(where)
+    for override in overrides:
+        _set(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise MorelliError(f"{where}: " + "; ".join(_explain(e) for e in error.errors())) from error
+
+
+def section(model: type[Section], values: dict[str, Any], where: str) -> Any:
+    """Check one section's values, as :func:`load_recipe` does for a whole recipe."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise MorelliError(f"{where}: " + "; ".join(_explain(e, model) for e in error.errors())) from error
+
+
+def _read(where: str) -> dict[str, Any]:
+    file = Path(where)
+    if not file.is_file():
+        # configs/demo.yaml is also found where there is no checkout, by its name.
+        name = file.name.removesuffix(".yaml")
+        if name not in built_in_recipes() or (len(file.parts) > 1 and file.parts[:-1] != ("configs",)):
+            known = ", ".join(built_in_recipes())
+            raise MorelliError(
+                f"There is no recipe {where}.{did_you_mean(name, built_in_recipes())} Built-in recipes: {known}."
+            )
+        file = _recipes() / f"{name}.yaml"
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MorelliError(f"{where} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise MorelliError(f"{where} is not a recipe: it holds no keys such as backbones and objectives.")
+    return content
+
+
+def _set(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise MorelliError(f'--set takes key=value, for example --set training.epochs=10; it was given "{override}".')
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise MorelliError(f"--set {override}: the value is not YAML ({error}).") from error
+    *parents, last = key.split(".")
+    place: Any = content
+    for parent in parents:
+        place = _child(place, parent, override)
+    if isinstance(place, list):
+        place[_index(place, last, override)] = value
+    else:
+        place[last] = value
+
+
+def _child(place: Any, key: str, override: str) -> Any:
+    if isinstance(place, list):
+        index = _index(place, key, override)
+        if isinstance(place[index], str):
+            place[index] = {"name": place[index]}
+        return place[index]
+    if not isinstance(place.setdefault(key, {}), dict | list):
+        raise MorelliError(f'--set {override}: "{key}" is a single value, nothing can be set inside it.')
+    return place[key]
+
+
+def _index(place: list[Any], key: str, override: str) -> int:
+    if not key.isdigit() or int(key) >= len(place):
+        raise MorelliError(f'--set {override}: "{key}" is not one of the list\'s places 0 to {len(place) - 1}.')
+    return int(key)
+
+
+def _explain(error: Any, model: type[BaseModel] = Recipe) -> str:
+    location = list(error["loc"])
+    place = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        known = _fields(model, location[:-1])
+        return f'unknown key "{place}".{did_you_mean(str(location[-1]), known)} Known here: {", ".join(known)}'
+    given = "" if error["type"] == "missing" else f" (given: {error['input']!r})"
+    return f"{place or 'recipe'}: {error['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _fields(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    for part in location:
+        if isinstance(part, str):
+            model = _section_of(model.model_fields[part].annotation)
+    return list(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel]:
+    if get_origin(annotation) in (tuple, Union, UnionType):
+        return next(_section_of(part) for part in get_args(annotation) if part not in (type(None), Ellipsis))
+    return annotation  # type: ignore[no-any-return]

@@ -1,0 +1,168 @@
+"""One cell at work: features or images in, a trained and measured network out."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from morelli._files import written_whole
+from morelli.bench.cell import Cell
+from morelli.bench.run_folder import RunFolder
+from morelli.data.artists import artist_key
+from morelli.data.dataset import PaintersByNumbers
+from morelli.data.splits import SIDES, Split
+from morelli.evaluation.calibration import calibrate
+from morelli.evaluation.evaluate import choose_threshold, evaluate, pair_scores
+from morelli.evaluation.verification import exact_masses, pair_auc
+from morelli.models.backbones import Backbone
+from morelli.models.embedder import Embedder, embed
+from morelli.models.feature_cache import cached_features
+from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
+from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
+from morelli.training.fit import FeatureDataset, fit
+from morelli.training.objectives import Objective, OneHotObjective, create_objective
+
+
+class Job:
+    """One cell at work. With a frozen backbone, features take the place of images and only the head is trained."""
+
+    def __init__(
+        self, cell: Cell, data: Path, paintings: pd.DataFrame, split: Split, run: RunFolder, resume: bool
+    ) -> None:
+        self.cell, self.split, self.run, self.resume = cell, split, run, resume
+        self.accelerator = Accelerator(mixed_precision=cell.training.precision)
+        self.device = self.accelerator.device
+        torch.manual_seed(cell.seed)
+        self.backbone = Backbone(cell.backbone)
+        self.head = EmbeddingHead(self.backbone.width, cell.head)
+        self.rows = {side: split.rows(paintings, side) for side in SIDES}
+        self.dataset = PaintersByNumbers(data, transform=self.backbone.transform())
+        self.features = self._features(data)
+        self.head.standardise(self.features["train"])
+        keys = self.rows["train"]["artist"].map(artist_key)
+        self.labels, self.artists = pd.factorize(keys, sort=True)
+        self.objective: Objective | None = create_objective(
+            cell.objective,
+            width=self.head.width,
+            artists=len(self.artists),
+            normalised=self.head.normalise,
+            packaged=cell.training.sampling != "balanced",
+        )
+        self.facts: dict[str, Any] = {}
+
+    @property
+    def scorer(self) -> Scorer:
+        return self.objective.scorer if self.objective else CosineScorer()
+
+    def _features(self, data: Path) -> dict[str, Tensor]:
+        """Features of the untrained backbone; a trained one needs only those that set the head's standardisation."""
+        sides = self.rows if self.backbone.is_frozen else {"train": self.rows["train"]}
+        together = pd.concat(sides.values(), ignore_index=True)
+
+        def compute(block: pd.DataFrame) -> Tensor:
+            return embed(self.backbone, self.dataset.only(list(block["id"])), self.device, what=self.cell.backbone.name)
+
+        features = cached_features(self.backbone, data, together, compute)
+        parts = torch.split(features, [len(rows) for rows in sides.values()])
+        return dict(zip(sides, parts, strict=True))
+
+    def train(self) -> tuple[pd.DataFrame, float]:
+        """Returns one row an epoch, and the seconds that training took."""
+        if self.objective is None:
+            return pd.DataFrame(columns=["epoch", "loss"]), 0.0
+        started = time.perf_counter()
+        labels = self.labels.tolist()
+        model: torch.nn.Module = self.head
+        dataset: Any = FeatureDataset(self.features["train"], labels)
+        if not self.backbone.is_frozen:
+            model = Embedder(self.backbone, self.head)
+            dataset = self.dataset.only(list(self.rows["train"]["id"]))
+            dataset.transform, dataset.labels = self.backbone.transform(augment=True), labels
+        history = fit(
+            model,
+            self.objective,
+            dataset,
+            labels,
+            self._validate,
+            self.cell.training,
+            self.run.path,
+            seed=self.cell.seed,
+            resume=self.resume,
+            accelerator=self.accelerator,
+        )
+        return history, time.perf_counter() - started
+
+    def embeddings(self, side: str) -> Tensor:
+        """Embeddings of one side's paintings, (N, D), by the network as it stands."""
+        if self.backbone.is_frozen:
+            return without_gradient(self.head, self.features[side])
+        return embed(Embedder(self.backbone, self.head), self.dataset.only(list(self.rows[side]["id"])), self.device)
+
+    def _validate(self) -> float:
+        masses = exact_masses(*pair_scores(self.embeddings("validation"), self.rows["validation"], self.scorer))
+        return float(pair_auc(*masses))
+
+    def network(self) -> Network:
+        card = NetworkCard(
+            objective=self.cell.objective.name,
+            backbone=self.cell.backbone,
+            head=self.cell.head,
+            scorer=type(self.scorer).__name__,
+            prepared_size=largest_shorter_side(self.rows["train"]),
+            training_artists=tuple(sorted(self.rows["train"]["artist"].unique())),
+            validation_artists=tuple(sorted(self.rows["validation"]["artist"].unique())),
+            training_paintings=tuple(short_digests(self.rows["train"])),
+            **self.facts,
+        )
+        return Network(self.backbone, self.head, self.scorer, card)
+
+    def measure(self) -> dict[str, Any]:
+        """Choose threshold and calibration on validation artists, then measure every side once."""
+        config = self.cell.recipe.evaluation
+        validation = self.embeddings("validation")
+        threshold = choose_threshold(validation, self.rows["validation"], self.scorer)
+        calibration = calibrate(validation, self.rows["validation"], self.scorer)
+        self.facts = {"threshold": threshold, "calibration": calibration.to_dict()}
+        metrics: dict[str, Any] = {
+            "parameters": self.backbone.parameter_count() + sum(p.numel() for p in self.head.parameters()),
+            "image_size": self.backbone.image_size,
+            "embedding_width": self.head.width,
+        }
+        for side in SIDES[1:]:
+            rows = self.rows[side]
+            if rows.empty:
+                continue
+            measured = evaluate(
+                self.embeddings(side),
+                rows,
+                self.scorer,
+                threshold=threshold,
+                calibration=None if side == "validation" else calibration,
+                resamples=config.resamples,
+                seed=self.cell.seed,
+            )
+            metrics[side] = {**measured.metrics, "interval": measured.intervals}
+            with written_whole(self.run.path / f"per_artist_{side}.csv") as temporary:
+                measured.per_artist.to_csv(temporary, index=False)
+        if isinstance(self.objective, OneHotObjective) and "seen" in metrics:
+            metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(self.objective)
+        return metrics
+
+    def _classifier_accuracy(self, objective: OneHotObjective) -> float:
+        label_of = {artist: label for label, artist in enumerate(self.artists)}
+        wanted = torch.tensor([label_of[artist_key(name)] for name in self.rows["seen"]["artist"]])
+        guessed = without_gradient(_Logits(objective), self.embeddings("seen")).argmax(1)
+        return float((guessed == wanted).float().mean())
+
+
+class _Logits(torch.nn.Module):
+    def __init__(self, objective: OneHotObjective) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        return self.objective.logits(embeddings)

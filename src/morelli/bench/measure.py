@@ -1,0 +1,117 @@
+"""Measure a finished network on any prepared folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from accelerate import Accelerator
+from rich.console import Console
+from rich.table import Table
+
+from morelli.data.artists import artist_key
+from morelli.data.dataset import PaintersByNumbers
+from morelli.errors import MorelliError
+from morelli.evaluation.evaluate import evaluate
+from morelli.models.embedder import embed
+from morelli.models.network import Network, largest_shorter_side, short_digests
+
+
+def evaluate_network(model: Path, data: Path, *, resamples: int = 1000) -> dict[str, Any]:
+    """Measure a finished network; artists in its training list are ``seen``, all others ``unseen``.
+
+    Paintings that it was trained on are left out, since their scores would say nothing about new ones.
+
+    Args:
+        model: a run folder, or its ``model`` folder.
+        data: a prepared folder.
+        resamples: bootstrap draws of artists behind the intervals.
+
+    Returns:
+        The metrics of each side that has enough paintings, its intervals, and ``notes`` on what was left out.
+
+    Raises:
+        MorelliError: no model, no prepared folder, or neither side can be measured.
+    """
+    network = Network.load(model)
+    dataset = PaintersByNumbers(data, transform=network.backbone.transform())
+    trained_on = set(network.card.training_paintings)
+    is_new = [digest not in trained_on for digest in short_digests(dataset.paintings)]
+    notes = _notes(network, dataset.paintings, trained_on=len(is_new) - sum(is_new))
+    dataset = dataset.only(list(dataset.paintings["id"][is_new]))
+    paintings = dataset.paintings
+    is_seen = _is_one_of(paintings, network.card.training_artists)
+    measured: dict[str, Any] = {"model": str(model), "objective": network.card.objective, "notes": notes}
+    embeddings = embed(network, dataset, Accelerator().device, what=network.card.backbone.name)
+    for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
+        rows = paintings[chosen].reset_index(drop=True)
+        if rows["artist"].nunique() < 2 or rows["artist"].value_counts().max() < 2:
+            measured["notes"].append(_too_few(side, rows))
+            continue
+        part = embeddings[chosen.to_numpy()]
+        # A calibration says nothing about the artists that it was learned on.
+        was_learned_here = _is_one_of(rows, network.card.validation_artists).any()
+        result = evaluate(
+            part,
+            rows,
+            network.scorer,
+            threshold=network.card.threshold,
+            calibration=None if was_learned_here else network.calibration,
+            resamples=resamples,
+        )
+        measured[side] = {**result.metrics, "interval": result.intervals}
+    if not {"seen", "unseen"} & measured.keys():
+        raise MorelliError(f"{data} cannot be measured. " + " ".join(measured["notes"]))
+    return measured
+
+
+def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
+    keys = {artist_key(name) for name in artists}
+    return paintings["artist"].map(artist_key).isin(keys)
+
+
+def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int) -> list[str]:
+    notes = []
+    if trained_on:
+        notes.append(f"{trained_on} paintings that the network was trained on are left out.")
+    if chosen_on := paintings["artist"][_is_one_of(paintings, network.card.validation_artists)].nunique():
+        notes.append(f"{chosen_on} of the unseen artists served to choose the best weights and the threshold.")
+    size = largest_shorter_side(paintings)
+    if network.card.prepared_size not in (None, size):
+        notes.append(f"The network was trained on pictures of {network.card.prepared_size} px, these have {size} px.")
+    return notes
+
+
+def _too_few(side: str, rows: pd.DataFrame) -> str:
+    return (
+        f"{side.capitalize()} artists: {rows['artist'].nunique()} with {len(rows)} paintings, too few to measure; it "
+        "takes two artists, and one with two paintings."
+    )
+
+
+def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> str:
+    """Return the result of :func:`evaluate_network` as a table for a terminal."""
+    sides = [side for side in ("seen", "unseen") if side in measured]
+    grid = Table(title=f"{measured['objective']} ({measured['model']})", title_justify="left")
+    grid.add_column("metric")
+    for side in sides:
+        counts = f"{measured[side]['artists']} artists, {measured[side]['paintings']} paintings"
+        grid.add_column(f"{side}\n{counts}", justify="right")
+    names = dict.fromkeys(name for side in sides for name in measured[side])
+    for name in names:
+        if name not in ("artists", "paintings", "interval"):
+            grid.add_row(name, *(_value(measured[side], name) for side in sides))
+    console = Console(width=width or 100)
+    with console.capture() as captured:
+        console.print(grid)
+    return captured.get() + "".join(f"Note: {note}\n" for note in measured["notes"])
+
+
+def _value(metrics: dict[str, Any], name: str) -> str:
+    if name not in metrics:
+        return "-"
+    value = metrics[name]
+    if name not in metrics["interval"]:
+        return f"{value}" if isinstance(value, int) else f"{value:.3f}"
+    low, high = metrics["interval"][name]
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -1,0 +1,108 @@
+"""The run folder: everything one run leaves behind, and nothing that a table needs to be told again.
+
+``config.yaml`` (fully resolved), ``split.json``, ``history.csv``, ``metrics.json``, ``per_artist.csv``,
+``environment.json`` and ``model/``. ``metrics.json`` is written last and marks the run as finished.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from morelli._files import write_text_whole
+from morelli.errors import MorelliError
+
+FORMAT_VERSION = 1
+CONFIG, METRICS, ENVIRONMENT, FAILURE = "config.yaml", "metrics.json", "environment.json", "failure.txt"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk."""
+
+    path: Path
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.path / METRICS).is_file()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self._read(CONFIG)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self._read(METRICS)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return self._read(ENVIRONMENT)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the run failed, or None."""
+        path = self.path / FAILURE
+        return path.read_text(encoding="utf-8") if path.is_file() and not self.is_finished else None
+
+    def start(self, config: dict[str, Any]) -> None:
+        """Write the config, or check that the folder was begun with the same.
+
+        Raises:
+            MorelliError: the folder holds a run of another config.
+        """
+        config = json.loads(json.dumps({"format": FORMAT_VERSION, **config}))
+        if (self.path / CONFIG).is_file():
+            here = self.config
+            if different := sorted(key for key in {*here, *config} if here.get(key) != config.get(key)):
+                raise MorelliError(
+                    f"{self.path} holds a run made with another {', '.join(different)}. "
+                    "Choose another --out, or delete that folder to run it again."
+                )
+        write_text_whole(self.path / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        (self.path / FAILURE).unlink(missing_ok=True)
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Write one of the folder's JSON files."""
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        write_text_whole(self.path / name, text + "\n")
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            text = path.read_text(encoding="utf-8")
+            content: dict[str, Any] = yaml.safe_load(text) if name == CONFIG else json.loads(text)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise MorelliError(f"{path} cannot be read ({error}). Delete {self.path} and run it again.") from error
+        if name == CONFIG and content.get("format") != FORMAT_VERSION:
+            raise MorelliError(
+                f"{path} has run format {content.get('format')}; this morelli reads {FORMAT_VERSION}. Run it again."
+            )
+        return content
+
+
+def find_runs(places: Sequence[Path]) -> list[RunFolder]:
+    """All finished or failed runs in the given folders, at any depth, in the order of their paths.
+
+    Raises:
+        MorelliError: a folder is missing, or there is no run at all.
+    """
+    for place in places:
+        if not place.is_dir():
+            raise MorelliError(f"There is no folder {place}. Runs are written by: morelli bench --out {place}")
+    found = [run for place in places for run in _runs_below(place)]
+    if not found:
+        raise MorelliError(
+            f"No finished run in {', '.join(map(str, places))}: no folder there holds {METRICS}. "
+            "Make runs with: morelli bench"
+        )
+    return list(dict.fromkeys(found))
+
+
+def _runs_below(place: Path) -> Iterator[RunFolder]:
+    for config in sorted(place.rglob(CONFIG)):
+        run = RunFolder(config.parent)
+        if run.is_finished or run.failure:
+            yield run

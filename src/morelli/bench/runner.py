@@ -1,0 +1,130 @@
+"""The bench: every cell of a recipe's grid, one run folder each."""
+
+import hashlib
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from morelli._files import write_text_whole, written_whole
+from morelli.bench.cell import Cell, grid
+from morelli.bench.config import Recipe
+from morelli.bench.environment import environment
+from morelli.bench.job import Job
+from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder
+from morelli.data.prepared import read_paintings
+from morelli.data.splits import split_paintings
+from morelli.data.synthetic import SyntheticPainters
+from morelli.errors import MorelliError, did_you_mean
+from morelli.models.feature_cache import cache_folder
+from morelli.training.fit import CHECKPOINT
+
+
+def prepared_folder(recipe: Recipe) -> Path:
+    """The recipe's prepared folder; where it names none, the synthetic painters, painted on the first call."""
+    if recipe.data is not None:
+        return recipe.data
+    painters = recipe.synthetic
+    folder = cache_folder() / "synthetic-{artists}x{paintings_per_artist}-{size}px-seed{seed}".format(
+        **painters.model_dump()
+    )
+    SyntheticPainters(**painters.model_dump()).write(folder)
+    return folder
+
+
+def bench(
+    recipe: Recipe, out: Path, *, say: Callable[[str], None] = lambda _: None, resume: bool = True
+) -> list[RunFolder]:
+    """Run every cell that is not finished; a cell that fails is recorded and the others go on.
+
+    Args:
+        recipe: what to run.
+        out: run folders are made in ``out/<recipe name>/``.
+        say: told what happens, a line each.
+        resume: go on with half-trained runs instead of training them again.
+
+    Returns:
+        The run folders, finished or failed, in the grid's order.
+    """
+    cells = grid(recipe)
+    data = prepared_folder(recipe)
+    paintings = read_paintings(data)
+    runs = []
+    for number, cell in enumerate(cells, 1):
+        run = RunFolder(out / recipe.name / cell.folder_name)
+        runs.append(run)
+        title = f"[{number}/{len(cells)}] {cell.folder_name}"
+        run.start(cell.resolved(_digest(paintings)))
+        if run.is_finished:
+            say(f"{title}: finished before")
+            continue
+        started = time.perf_counter()
+        try:
+            run_cell(cell, data, paintings, run, resume=resume)
+        except Exception as error:  # one failure must not lose the table
+            reason = str(error) if isinstance(error, MorelliError) else traceback.format_exc()
+            write_text_whole(run.path / FAILURE, reason + "\n")
+            say(f"{title}: FAILED: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+        else:
+            say(f"{title}: {time.perf_counter() - started:.0f} s")
+    return runs
+
+
+def train(
+    recipe: Recipe, out: Path, *, objective: str | None = None, backbone: str | None = None, resume: bool = False
+) -> RunFolder:
+    """Train and measure one network of a recipe: by default its first backbone with its first trained objective.
+
+    Raises:
+        MorelliError: the recipe has no such objective or backbone, or ``out`` holds another or a finished run.
+        KeyboardInterrupt: passed on, after the best network so far was saved.
+    """
+    objectives = {o.name: o for o in recipe.objectives}
+    backbones = {b.label: b for b in recipe.backbones} | {b.name: b for b in reversed(recipe.backbones)}
+    first_trained = next((o.name for o in recipe.objectives if o.kind != "frozen"), recipe.objectives[0].name)
+    for wanted, known, what in ((objective, objectives, "objective"), (backbone, backbones, "backbone")):
+        if wanted is not None and wanted not in known:
+            raise MorelliError(
+                f'The recipe has no {what} "{wanted}".{did_you_mean(wanted, known)} It has: {", ".join(known)}.'
+            )
+    chosen = objectives[objective or first_trained]
+    cell = Cell(recipe, backbones[backbone] if backbone else recipe.backbones[0], chosen, 0, recipe.seeds[0])
+    run = RunFolder(out)
+    if run.is_finished:
+        raise MorelliError(f"{out} holds a finished run. Choose another --out, or delete it to train again.")
+    if (out / CHECKPOINT).is_file() and not resume:
+        raise MorelliError(f"{out} holds an interrupted training. Go on with --resume, or choose another --out.")
+    data = prepared_folder(recipe)
+    paintings = read_paintings(data)
+    run.start(cell.resolved(_digest(paintings)))
+    run_cell(cell, data, paintings, run, resume=resume)
+    return run
+
+
+def run_cell(cell: Cell, data: Path, paintings: pd.DataFrame, run: RunFolder, *, resume: bool = True) -> None:
+    """Train and measure one network and write its run folder; ``run.start`` must have been called.
+
+    Raises:
+        MorelliError: the split, the backbone, the objective or the training cannot be had as asked.
+    """
+    split = split_paintings(paintings, cell.recipe.split, cell.fold)
+    split.save(run.path / "split.json", paintings)
+    job = Job(cell, data, paintings, split, run, resume)
+    try:
+        history, seconds = job.train()
+    finally:  # an interrupted training leaves the best network so far
+        job.network().save(run.path / "model")
+    with written_whole(run.path / "history.csv") as temporary:
+        history.to_csv(temporary, index=False)
+    metrics = job.measure()
+    run.write(ENVIRONMENT, environment(seconds, job.network(), job.device))
+    run.write(METRICS, metrics)
+    (run.path / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _digest(paintings: pd.DataFrame) -> str:
+    """A digest of what the paintings are, not of where they lie."""
+    columns = ["id", "artist", "artist_group", "in_train", "width", "height", "sha256"]
+    return hashlib.sha256(paintings[columns].to_csv(index=False).encode()).hexdigest()[:16]

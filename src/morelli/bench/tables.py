@@ -1,0 +1,164 @@
+"""Tables: one row a network, made from run folders alone."""
+
+import io
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from morelli.bench.run_folder import RunFolder
+from morelli.errors import MorelliError, did_you_mean
+
+Format = Literal["rich", "md", "csv", "latex"]
+FIRST_METRICS = ("pair_auc", "precision_at_1", "mean_average_precision_at_r", "eer", "triplet_accuracy")
+"""What a printed table shows for seen and unseen artists unless it is asked for other metrics; CSV has them all."""
+_SHORT = {
+    "precision_at_1": "P@1",
+    "r_precision": "R-prec",
+    "mean_average_precision_at_r": "MAP@R",
+    "mean_average_precision": "MAP",
+    "mean_reciprocal_rank": "MRR",
+    "pair_auc": "pair AUC",
+    "triplet_accuracy": "triplet acc",
+    "balanced_accuracy": "balanced acc",
+    "classifier_accuracy": "classifier acc",
+    "embedding_width": "width",
+    "parameters": "param.",
+    "image_size": "px",
+    "training_seconds": "train s",
+    "images_per_second": "img/s",
+}
+_LOWER_IS_BETTER = ("eer", "brier", "ece")
+_KEYS = ["recipe", "backbone", "objective", "fold", "seed"]
+_ABOUT = ["parameters", "image_size", "embedding_width"]
+_COST = ["training_seconds", "images_per_second"]
+_SIDES = ("seen", "unseen")
+
+
+def table(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """One row a run: what it was, ``seen_<metric>`` and ``unseen_<metric>`` with their intervals, cost, failure.
+
+    Intervals stand in ``<side>_<metric>_low`` and ``_high``. A failed run has its reason in ``failure``.
+    """
+    rows = pd.DataFrame([_row(run) for run in runs])
+    measured = [column for column in map(str, rows) if column.startswith(_SIDES)]
+    order = [*_KEYS, *_ABOUT, *measured, *_COST, "failure", "folder"]
+    return rows.reindex(columns=order).dropna(axis=1, how="all")
+
+
+def _row(run: RunFolder) -> dict[str, Any]:
+    config = run.config
+    row: dict[str, Any] = {
+        "recipe": config["recipe"],
+        "backbone": config["backbone_label"],
+        "objective": config["objective"]["name"],
+        "fold": config["fold"],
+        "seed": config["seed"],
+        "folder": str(run.path),
+    }
+    if not run.is_finished:
+        return {**row, "failure": (run.failure or "not finished").strip().splitlines()[-1]}
+    metrics, environment = run.metrics, run.environment
+    row |= {key: metrics[key] for key in _ABOUT} | {key: environment[key] for key in _COST}
+    for side in _SIDES:
+        values = dict(metrics.get(side, {}))
+        intervals = values.pop("interval", {})
+        for key, value in values.items():
+            row[f"{side}_{key}"] = value
+            if key in intervals:
+                row[f"{side}_{key}_low"], row[f"{side}_{key}_high"] = intervals[key]
+    return row
+
+
+def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, width: int | None = None) -> str:
+    """Return a table as text: ``rich`` for a terminal, ``md``, ``latex``, or ``csv`` with every column.
+
+    Args:
+        rows: from :func:`table`.
+        style: which format.
+        metrics: the metrics to show, by their names in ``metrics.json``; by default :data:`FIRST_METRICS`.
+        width: columns of the terminal, for ``rich``.
+
+    Raises:
+        MorelliError: no run has such a metric.
+    """
+    if style == "csv":
+        return rows.to_csv(index=False)
+    shown = _shown(rows, metrics or FIRST_METRICS, check=bool(metrics))
+    if style == "md":
+        return f"{_counts(rows)}\n\n{shown.to_markdown(index=False)}\n"
+    if style == "latex":
+        return shown.to_latex(index=False, escape=True)
+    return _rich(shown, _counts(rows), width)
+
+
+def _shown(rows: pd.DataFrame, metrics: Sequence[str], *, check: bool) -> pd.DataFrame:
+    known = sorted({c.removeprefix("un").removeprefix("seen_") for c in map(str, rows) if c.startswith(_SIDES)})
+    for metric in metrics if check else ():
+        if metric not in known:
+            raise MorelliError(
+                f'No run has a metric "{metric}".{did_you_mean(metric, known)} Known: {", ".join(known)}.'
+            )
+    keys = [key for key in _KEYS if key in ("backbone", "objective") or rows[key].nunique() > 1]
+    shown = rows[keys].copy()
+    for key in _ABOUT + _COST:
+        if key in rows:
+            shown[_SHORT[key]] = [_number(key, value) for value in rows[key]]
+    for side in _SIDES:
+        for metric in metrics:
+            if f"{side}_{metric}" in rows:
+                column = f"{side} {_SHORT.get(metric, metric.replace('_', ' '))}"
+                shown[column] = [_with_interval(row, f"{side}_{metric}") for _, row in rows.iterrows()]
+    if "failure" in rows:
+        shown["failed"] = rows["failure"].fillna("")
+    return shown
+
+
+def _number(key: str, value: float) -> str:
+    if pd.isna(value):
+        return "-"
+    return f"{value / 1e6:.1f} M" if key == "parameters" else f"{value:.0f}"
+
+
+def _with_interval(row: pd.Series, column: str) -> str:
+    if pd.isna(row[column]):
+        return "-"
+    if f"{column}_low" not in row or pd.isna(row[f"{column}_low"]):
+        return f"{row[column]:.3f}"
+    return f"{row[column]:.3f} ± {(row[f'{column}_high'] - row[f'{column}_low']) / 2:.3f}"
+
+
+def _counts(rows: pd.DataFrame) -> str:
+    parts = []
+    for side in _SIDES:
+        if f"{side}_artists" in rows:
+            counted = rows[[f"{side}_artists", f"{side}_paintings"]].dropna().astype(int).drop_duplicates()
+            numbers = "; ".join(
+                f"{artists} artists, {paintings} paintings" for artists, paintings in counted.to_numpy()
+            )
+            parts.append(f"{side}: {numbers}")
+    return ". ".join(part[0].upper() + part[1:] for part in parts) + ("." if parts else "")
+
+
+def _rich(shown: pd.DataFrame, counts: str, width: int | None) -> str:
+    grid = Table(title=counts, title_justify="left", header_style="bold")
+    columns = {}
+    for name in map(str, shown):
+        grid.add_column(name, justify="left" if name in (*_KEYS, "failed") else "right")
+        values = [str(value) for value in shown[name]]
+        if name.startswith(_SIDES) and (best := _best_row(values, name)) is not None:
+            values[best] = f"[bold]{values[best]}[/]"
+        columns[name] = values
+    for row in zip(*columns.values(), strict=True):
+        grid.add_row(*row)
+    text = io.StringIO()
+    Console(file=text, width=width or 200, force_terminal=width is not None).print(grid)
+    return text.getvalue()
+
+
+def _best_row(values: Sequence[str], column: str) -> int | None:
+    numbers = {row: float(value.split()[0]) for row, value in enumerate(values) if value != "-"}
+    lower = any(column.endswith(_SHORT.get(name, name)) for name in _LOWER_IS_BETTER)
+    return (min if lower else max)(numbers, key=lambda row: numbers[row], default=None)

@@ -1,0 +1,23 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    str, typer.Argument(help="A recipe: a YAML file, or a built-in one by name (demo, painters_mini, painters, seed).")
+]
+Data = Annotated[Path | None, typer.Option(help="A prepared folder, instead of the recipe's.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=10. Repeatable."),
+]
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", help="Show this metric; repeatable. CSV always has all.")
+]
+
+
+def overrides_of(data: Path | None, overrides: list[str] | None) -> list[str]:
+    """The recipe overrides that the options --data and --set stand for."""
+    return [*([f"data={data}"] if data else []), *(overrides or [])]

@@ -1,0 +1,95 @@
+"""``morelli bench`` and ``morelli table``."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from morelli.cli._options import Config, Data, Metrics, Overrides, overrides_of
+
+
+class TableFormat(StrEnum):
+    """How a table is written."""
+
+    rich = "rich"
+    md = "md"
+    csv = "csv"
+    latex = "latex"
+
+
+_Format = Annotated[TableFormat, typer.Option("--format", help="How to write the table.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(rich_help_panel="Compare networks")(bench)
+    app.command(rich_help_panel="Compare networks")(table)
+
+
+def bench(
+    config: Config = "demo",
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    overrides: Overrides = None,
+    style: _Format = TableFormat.rich,
+    metrics: Metrics = None,
+) -> None:
+    """Train and measure every network of a recipe, then print the table.
+
+    The grid is objectives × backbones × folds × seeds, one run folder each. Finished runs are skipped, so the same
+    command goes on after an interruption. If a run fails the others go on, the table says so, and the exit code is 1.
+
+    Examples:
+
+        morelli bench
+
+        morelli bench configs/painters_mini.yaml --data prepared/painters-mini
+
+        morelli bench --set seeds=[0,1,2] --format md > table.md
+    """
+    from morelli.bench.config import load_recipe
+    from morelli.bench.runner import bench as run_bench
+
+    recipe = load_recipe(config, overrides_of(data, overrides))
+    runs = run_bench(recipe, out, say=lambda line: typer.echo(line, err=True))
+    _print([run.path for run in runs], style, metrics)
+    if failed := [run for run in runs if run.failure]:
+        typer.echo(f"{len(failed)} of {len(runs)} runs failed; the reasons stand in their failure.txt:", err=True)
+        for run in failed:
+            typer.echo(f"  {run.path}: {(run.failure or '').strip().splitlines()[-1]}", err=True)
+        raise typer.Exit(1)
+
+
+def table(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, or folders that hold them at any depth.")
+    ] = None,
+    style: _Format = TableFormat.rich,
+    metrics: Metrics = None,
+) -> None:
+    """Make the table again from run folders (by default those in runs/).
+
+    Examples:
+
+        morelli table
+
+        morelli table runs/painters_mini --format csv > table.csv
+
+        morelli table --metric eer --metric brier
+    """
+    _print(runs or [Path("runs")], style, metrics)
+
+
+def _print(places: list[Path], style: TableFormat, metrics: list[str] | None) -> None:
+    from morelli.bench.run_folder import find_runs
+    from morelli.bench.tables import render
+    from morelli.bench.tables import table as table_of
+
+    width = None
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        width = Console().width
+    typer.echo(render(table_of(find_runs(places)), style.value, metrics or (), width=width), nl=False)

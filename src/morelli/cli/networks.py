@@ -1,0 +1,99 @@
+"""``morelli train``, ``morelli evaluate`` and ``morelli backbones``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from morelli.cli._options import Config, Data, Overrides, overrides_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (train, evaluate, backbones):
+        app.command(rich_help_panel="One network")(command)
+
+
+def train(
+    config: Config = "demo",
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="The run folder to write.")] = Path("runs/train"),
+    objective: Annotated[
+        str | None, typer.Option(help="Which of the recipe's objectives; by default the first trained.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Which of the recipe's backbones; by default the first.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Train one network and measure it on seen and unseen artists.
+
+    Ctrl-C leaves the best network so far in OUT/model; `--resume` goes on from there.
+
+    Examples:
+
+        morelli train painters_mini --data prepared/painters-mini --objective triplet --out runs/mine
+
+        morelli train --set training.epochs=5 --out runs/quick
+    """
+    from morelli.bench.config import load_recipe
+    from morelli.bench.runner import train as run_train
+
+    recipe = load_recipe(config, overrides_of(data, overrides))
+    try:
+        run = run_train(recipe, out, objective=objective, backbone=backbone, resume=resume)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"Interrupted. The best network so far is in {out / 'model'}; the same command with --resume goes on.",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    from morelli.bench.tables import render, table
+
+    typer.echo(render(table([run]), "rich"), nl=False)
+    typer.echo(f"Model: {run.path / 'model'}", err=True)
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")],
+    data: Annotated[Path, typer.Option(help="The prepared folder to measure on.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print every metric as JSON.")] = False,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap draws of artists behind the intervals.")] = 1000,
+) -> None:
+    """Measure a finished network on any prepared folder.
+
+    Artists whose name is in the network's training list are reported as seen, all others as unseen.
+
+    Example:
+
+        morelli evaluate runs/mine --data prepared/other --json
+    """
+    from morelli.bench.measure import evaluate_network, render_evaluation
+
+    measured = evaluate_network(model, data, resamples=resamples)
+    typer.echo(json.dumps(measured, indent=1, allow_nan=False) if as_json else render_evaluation(measured))
+
+
+def backbones(
+    pattern: Annotated[str, typer.Argument(help="Names to list, with * as wildcard.")] = "*",
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="Only those timm has weights for.")] = False,
+) -> None:
+    """List the backbones: every timm model, and whether its weights need a network.
+
+    Example:
+
+        morelli backbones '*lite*'
+    """
+    import timm
+
+    from morelli.errors import MorelliError, did_you_mean
+    from morelli.models.backbones import weights_at_hand
+
+    names = timm.list_models(pattern, pretrained=pretrained)
+    if not names:
+        near = did_you_mean(pattern.strip("*"), timm.list_models())
+        raise MorelliError(
+            f"timm has no backbone that matches \"{pattern}\".{near} Try: morelli backbones '*efficientnet*'"
+        )
+    for name in names:
+        typer.echo(f"{name}\t{weights_at_hand(name)}")

@@ -1,0 +1,101 @@
+"""``PaintersByNumbers``: a prepared folder as a dataset for pytorch-metric-learning."""
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+from pytorch_metric_learning.datasets import BaseDataset
+
+from morelli.data.artists import artist_key
+from morelli.data.prepared import read_paintings
+from morelli.errors import MorelliError
+
+
+class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
+    """The paintings of a prepared folder, from *Painter by Numbers* or any other source.
+
+    An item is ``(image, label)``: an RGB image (transformed if ``transform`` is given) and the number of its artist.
+    Labels number the artists of the whole folder in alphabetical order of their folded names, so a label means the
+    same artist in every split.
+
+    Args:
+        root: a prepared folder, made with ``morelli data prepare`` or ``morelli data synthesize``.
+        split: ``train`` (all artists but the competition's ``test_only``), ``test`` (``test_only`` artists alone, so
+            never seen in ``train``), or ``train+test``. Other artist-disjoint splits: :mod:`morelli.data.splits`.
+        transform: applied to the RGB image.
+        target_transform: applied to the label.
+        download: True fetches and prepares the competition when ``root`` is missing or empty; this needs a Kaggle
+            account and many hours.
+
+    Raises:
+        MorelliError: ``root`` is not a finished prepared folder, or has no artist on the asked side.
+    """
+
+    paintings: pd.DataFrame
+    """One row a painting, the columns of :data:`morelli.data.prepared.SCHEMA`."""
+    artists: list[str]
+    """The artist's name for each label."""
+    labels: list[int]
+    paths: list[str]
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train+test",
+        transform: Callable[[Image.Image], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+        download: bool = False,
+    ) -> None:
+        if not download:
+            read_paintings(root)  # a clearer error than the base class's
+        super().__init__(str(root), split, transform, target_transform, download)
+
+    def generate_split(self) -> None:
+        paintings = read_paintings(self.root)
+        keys = paintings["artist"].map(artist_key)
+        name_of = dict(zip(keys, paintings["artist"], strict=True))
+        label_of = {key: label for label, key in enumerate(sorted(name_of))}
+        self.artists = [name_of[key] for key in sorted(name_of)]
+        unseen_keys = set(keys[paintings["artist_group"] == "test_only"])
+        is_unseen = keys.isin(unseen_keys)
+        chosen = {"train": ~is_unseen, "test": is_unseen, "train+test": is_unseen | True}[self.split]
+        if not chosen.any():
+            raise MorelliError(
+                f"{self.root} has no painting in split {self.split!r}: it names no artist of the group test_only. "
+                "Use split='train+test' and a split from morelli.data.splits."
+            )
+        self.paintings = paintings[chosen].reset_index(drop=True)
+        self.labels = [label_of[key] for key in keys[chosen]]
+        self.paths = [str(Path(self.root) / file) for file in self.paintings["file"]]
+
+    def only(self, ids: Sequence[str]) -> "PaintersByNumbers":
+        """Return the same dataset reduced to some paintings, in the order of ``ids``; labels keep their meaning."""
+        place_of = {painting: place for place, painting in enumerate(self.paintings["id"])}
+        places = [place_of[painting] for painting in ids]
+        reduced = copy(self)
+        reduced.paintings = self.paintings.iloc[places].reset_index(drop=True)
+        reduced.labels = [self.labels[place] for place in places]
+        reduced.paths = [self.paths[place] for place in places]
+        return reduced
+
+    def download_and_remove(self) -> None:
+        """Download the competition's archives beside ``root``, prepare them, and keep the archives."""
+        from morelli.data.kaggle import download
+        from morelli.data.prepare import prepare
+
+        archives = Path(self.root).with_name(Path(self.root).name + "-archives")
+        download(archives)
+        prepare(archives, Path(self.root))
+
+    def __getitem__(self, idx: int) -> tuple[Any, Any]:
+        with Image.open(self.paths[idx]) as file:
+            image: Any = file.convert("RGB")
+        label: Any = self.labels[idx]
+        if self.transform is not None:
+            image = self.transform(image)
+        if self.target_transform is not None:
+            label = self.target_transform(label)
+        return image, label

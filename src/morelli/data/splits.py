@@ -1,0 +1,226 @@
+"""Artist-disjoint splits: no artist is ever on two of the sides train, validation and unseen.
+
+``seen`` holds paintings of training artists that were kept out of training.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from morelli._config import Section
+from morelli._files import write_text_whole
+from morelli.data.artists import artist_key
+from morelli.errors import MorelliError
+
+FORMAT_VERSION = 1
+SIDES = ("train", "validation", "seen", "unseen")
+
+
+class SplitConfig(Section):
+    """How artists are divided.
+
+    ``competition``: the competition's ``test_only`` artists are unseen, and its own test paintings of the other
+    artists are the seen test set. ``seed``: the seed project's ranking by number of paintings. ``fraction``: a seeded
+    share of the artists is unseen. ``folds``: each of ``folds`` equal groups of artists is unseen once.
+    """
+
+    kind: Literal["competition", "seed", "fraction", "folds"] = "competition"
+    seed: int = 0
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the training artists set aside to choose models and thresholds on."""
+    unseen_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """``fraction`` only: share of all artists that is unseen."""
+    seen_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """``fraction`` and ``folds``: share of each training artist's paintings kept out of training."""
+    folds: int = Field(default=5, ge=2)
+    train_artists: int = Field(default=800, ge=1)
+    """``seed`` only, as are the next three."""
+    validation_artists: int = Field(default=100, ge=1)
+    unseen_artists: int = Field(default=100, ge=1)
+    per_artist: int = Field(default=20, ge=2)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The painting ids on each side, in the table's order."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    seen: tuple[str, ...]
+    unseen: tuple[str, ...]
+
+    def rows(self, paintings: pd.DataFrame, side: str) -> pd.DataFrame:
+        """Return the rows of ``paintings`` on one side, in the table's order."""
+        rows: pd.DataFrame = paintings[paintings["id"].isin(getattr(self, side))].reset_index(drop=True)
+        return rows
+
+    def save(self, path: Path, paintings: pd.DataFrame) -> None:
+        """Write the artists and painting ids on each side as JSON."""
+        artists = {side: sorted(self.rows(paintings, side)["artist"].unique()) for side in SIDES}
+        content = {"format": FORMAT_VERSION, "artists": artists, "paintings": {s: getattr(self, s) for s in SIDES}}
+        write_text_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Split":
+        """Read back what :meth:`save` wrote.
+
+        Raises:
+            MorelliError: the file is missing, damaged or of another format.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] != FORMAT_VERSION:
+                raise MorelliError(f"{path} has split format {content['format']}, not {FORMAT_VERSION}. Run it again.")
+            return cls(**{side: tuple(content["paintings"][side]) for side in SIDES})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MorelliError(f"{path} is not a split that morelli wrote ({error}).") from error
+
+
+def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0) -> Split:
+    """Divide the paintings by artist.
+
+    Args:
+        paintings: the table of a prepared folder.
+        config: which split.
+        fold: which group is unseen, for ``folds``; else 0.
+
+    Raises:
+        MorelliError: there are too few artists, no unseen artist, no artist with two paintings on a side, or an
+            artist (names compared case- and accent-folded) on two sides.
+    """
+    table = paintings.assign(key=paintings["artist"].map(artist_key))
+    divide = {"competition": _competition, "seed": _seed, "fraction": _fraction, "folds": _folds}[config.kind]
+    sides = _on_one_side(table, divide(table, config, fold))
+    split = Split(**{side: tuple(table["id"][sides == side]) for side in SIDES})
+    check_disjoint(split, paintings)
+    return split
+
+
+def check_disjoint(split: Split, paintings: pd.DataFrame) -> None:
+    """Check that a split can be believed.
+
+    Raises:
+        MorelliError: an artist stands on two sides, a painting is used twice, or a side cannot be measured.
+    """
+    keys = {side: split.rows(paintings, side)["artist"].map(artist_key) for side in SIDES}
+    for left, right in (("train", "validation"), ("train", "unseen"), ("validation", "unseen"), ("seen", "unseen")):
+        if shared := sorted(set(keys[left]) & set(keys[right])):
+            raise MorelliError(f"The split has artists both in {left} and in {right}: {_some(shared)}.")
+    if stray := sorted(set(keys["seen"]) - set(keys["train"])):
+        raise MorelliError(f"The split calls artists seen that are not in training: {_some(stray)}.")
+    if twice := sorted(set(split.train) & set(split.seen)):
+        raise MorelliError(f"The split has paintings both in train and in seen: {_some(twice)}.")
+    for side in ("train", "validation", "unseen"):
+        counts = keys[side].value_counts()
+        if len(counts) < 2 or counts.iloc[0] < 2:
+            raise MorelliError(
+                f"The split's side {side!r} has {len(counts)} artists, of whom {int((counts > 1).sum())} have two or "
+                "more paintings; it needs two artists, and one with two paintings. Use more artists, more paintings "
+                "of each, or other fractions of the split."
+            )
+
+
+def _competition(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Series:
+    is_test_only = table["artist_group"] == "test_only"
+    if not is_test_only.any():
+        raise MorelliError(
+            "Split 'competition' found no unseen artist: no painting has the artist_group test_only. Use it on the "
+            "competition's data, or choose split.kind=fraction or split.kind=folds."
+        )
+    sides = pd.Series("train", index=table.index)
+    sides[~table["in_train"].fillna(False).astype(bool)] = "seen"
+    # The competition's own table lists four names under two groups. Who is unseen anywhere is never trained on.
+    sides[table["key"].isin(set(table["key"][is_test_only]))] = "none"
+    sides[is_test_only] = "unseen"
+    trainable = table["key"][sides == "train"]
+    sides[table["key"].isin(_validation_keys(trainable, config)) & (sides != "none")] = "validation"
+    trained = set(table["key"][sides == "train"])
+    sides[(sides == "seen") & ~table["key"].isin(trained)] = "none"
+    return sides
+
+
+def _seed(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Series:
+    counts = table["key"].value_counts().rename_axis("key").reset_index(name="n")
+    ranked = counts.sort_values(["n", "key"], ascending=[False, True])["key"].tolist()
+    wanted = [config.train_artists, config.validation_artists, config.unseen_artists]
+    if len(ranked) < sum(wanted):
+        raise MorelliError(
+            f"Split 'seed' needs {' + '.join(map(str, wanted))} = {sum(wanted)} artists; the folder has {len(ranked)}. "
+            "Set split.train_artists, split.validation_artists and split.unseen_artists to numbers that fit."
+        )
+    first_unseen = config.train_artists + config.validation_artists
+    side_of = dict.fromkeys(ranked[: config.train_artists], "train")
+    side_of |= dict.fromkeys(ranked[config.train_artists : first_unseen], "validation")
+    side_of |= dict.fromkeys(ranked[first_unseen : sum(wanted)], "unseen")
+    sides = table["key"].map(side_of).fillna("none")
+    place = _shuffled_place(table, config.seed)
+    beyond = place >= config.per_artist
+    # The seed project has no held-out paintings of training artists; those beyond its 20 serve as such.
+    is_seen = (sides == "train") & beyond & (place < config.per_artist + max(2, config.per_artist // 4))
+    sides[beyond] = "none"
+    sides[is_seen] = "seen"
+    return sides
+
+
+def _fraction(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Series:
+    keys = _shuffled_keys(table["key"], config.seed)
+    return _unseen_and_rest(table, keys[: max(2, round(config.unseen_fraction * len(keys)))], config)
+
+
+def _folds(table: pd.DataFrame, config: SplitConfig, fold: int) -> pd.Series:
+    keys = _shuffled_keys(table["key"], config.seed)
+    if config.folds * 2 > len(keys):
+        raise MorelliError(
+            f"{config.folds} folds of {len(keys)} artists leave fewer than two artists in a fold. "
+            f"Set split.folds to {max(2, len(keys) // 2)} or less."
+        )
+    if not 0 <= fold < config.folds:
+        raise MorelliError(f"Fold {fold} is not one of the split's {config.folds} folds (0 to {config.folds - 1}).")
+    return _unseen_and_rest(table, keys[fold :: config.folds], config)
+
+
+def _unseen_and_rest(table: pd.DataFrame, unseen_keys: Sequence[str], config: SplitConfig) -> pd.Series:
+    sides = pd.Series("train", index=table.index)
+    sides[table["key"].isin(unseen_keys)] = "unseen"
+    sides[table["key"].isin(_validation_keys(table["key"][sides == "train"], config))] = "validation"
+    count = table.groupby("key")["key"].transform("size")
+    # Fewer than four paintings cannot give two to train on and two to measure.
+    held_out = np.where(count >= 4, np.maximum(2, (count * config.seen_fraction).round()), 0)
+    sides[(sides == "train") & (_shuffled_place(table, config.seed) < held_out)] = "seen"
+    return sides
+
+
+def _validation_keys(keys: pd.Series, config: SplitConfig) -> list[str]:
+    counts = keys.value_counts()
+    usable = _shuffled_keys(keys[keys.map(counts) > 1], config.seed + 1)
+    return usable[: max(2, round(config.validation_fraction * len(counts)))]
+
+
+def _shuffled_keys(keys: pd.Series, seed: int) -> list[str]:
+    unique = sorted(keys.unique())
+    np.random.default_rng(seed).shuffle(unique)
+    return unique
+
+
+def _shuffled_place(table: pd.DataFrame, seed: int) -> pd.Series:
+    """Each painting's place in a seeded order of its artist's paintings, that does not depend on the table's order."""
+    by_id = table.sort_values("id")
+    drawn = pd.Series(np.random.default_rng(seed + 2).random(len(by_id)), index=by_id.index)
+    return drawn.groupby(by_id["key"]).rank(method="first").sub(1).reindex(table.index)
+
+
+def _on_one_side(table: pd.DataFrame, sides: pd.Series) -> pd.Series:
+    """Keep identical files on one side: the test sides keep theirs, training gives way."""
+    rank = sides.map({"unseen": 0, "seen": 1, "validation": 2, "train": 3, "none": 9})
+    first = rank.groupby(table["sha256"].fillna(table["id"])).transform("min")
+    return sides.where(rank == first, "none")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,62 @@
+"""The embedder, backbone and head in one, and how the pictures of a dataset pass through it."""
+
+import os
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from morelli.data.dataset import PaintersByNumbers
+from morelli.models.backbones import Backbone
+from morelli.models.heads import EmbeddingHead
+
+
+class Embedder(nn.Module):
+    """A backbone and a head trained together: images (B, 3, H, W) → embeddings (B, D)."""
+
+    def __init__(self, backbone: Backbone, head: EmbeddingHead) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        embeddings: Tensor = self.head(self.backbone(images))
+        return embeddings
+
+
+def progress_bar() -> Progress:
+    """Progress as every long job shows it: on stderr, gone when the job is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def loader_workers(pictures: int) -> int:
+    """Processes that decode pictures: none for a few, else all cores but one."""
+    return 0 if pictures < 512 else min(8, (os.cpu_count() or 1) - 1)
+
+
+@torch.inference_mode()
+def embed(
+    module: nn.Module, dataset: PaintersByNumbers, device: torch.device, *, batch_size: int = 64, what: str = "embed"
+) -> Tensor:
+    """Pass every picture once through ``module`` in evaluation mode.
+
+    Args:
+        module: images (B, 3, H, W) → rows (B, D), such as a backbone or a whole network.
+        dataset: its transform gives the images.
+        device: where to compute; the result is on the CPU.
+        what: shown beside the progress bar.
+
+    Returns:
+        (N, D) float32, in the dataset's order.
+    """
+    module = module.to(device).eval()
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        dataset, batch_size, num_workers=loader_workers(len(dataset))
+    )
+    rows: list[Tensor] = []
+    with progress_bar() as progress:
+        for images, _ in progress.track(loader, description=what):
+            rows.append(module(images.to(device)).float().cpu())
+    return torch.cat(rows)

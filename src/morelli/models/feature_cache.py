@@ -1,0 +1,70 @@
+"""Features of frozen backbones, computed once for each picture and kept on disk.
+
+One file holds a block of features and the keys of its pictures. A key is a digest of the picture's file and the
+folder's name a digest of all that determines the features, so blocks of any split and any prepared folder are shared,
+and an interrupted computation goes on with the first missing block.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from morelli._files import written_whole
+from morelli.models.backbones import Backbone
+
+_BLOCK = 1024
+
+
+def cache_folder() -> Path:
+    """Where features and the demo's paintings are kept: ``MORELLI_CACHE``, else ``~/.cache/morelli``."""
+    base = os.environ.get("MORELLI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "morelli"
+    return Path(base).expanduser()
+
+
+def cached_features(
+    backbone: Backbone, root: Path, paintings: pd.DataFrame, compute: Callable[[pd.DataFrame], Tensor]
+) -> Tensor:
+    """Return the features of ``paintings``, (N, width) float32, computing only those not yet on disk.
+
+    Args:
+        backbone: frozen; its fingerprint names the cache.
+        root: the prepared folder.
+        paintings: rows of its table.
+        compute: gives the features of some of the rows, in their order.
+    """
+    folder = cache_folder() / "features" / backbone.fingerprint()[:32]
+    keys = _keys(root, paintings)
+    known = _read(folder)
+    is_missing = ~(keys.isin(known) | keys.duplicated())
+    missing = paintings[is_missing]
+    for start in range(0, len(missing), _BLOCK):
+        block = missing.iloc[start : start + _BLOCK]
+        block_keys = list(keys[block.index])
+        features = compute(block)
+        name = hashlib.sha256("".join(block_keys).encode()).hexdigest()[:32]
+        with written_whole(folder / f"{name}.safetensors") as temporary:
+            save_file({"features": features}, temporary, metadata={"keys": ",".join(block_keys)})
+        known.update(zip(block_keys, features, strict=True))
+    return torch.stack([known[key] for key in keys])
+
+
+def _keys(root: Path, paintings: pd.DataFrame) -> pd.Series:
+    # The size tells pictures prepared at different sizes from the same source apart.
+    sizes = paintings["file"].map(lambda file: (root / file).stat().st_size)
+    return paintings["sha256"].str[:32] + "-" + sizes.astype(str)
+
+
+def _read(folder: Path) -> dict[str, Tensor]:
+    known: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("[!.]*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            keys = file.metadata()["keys"].split(",")
+            known.update(zip(keys, file.get_tensor("features"), strict=True))
+    return known

@@ -1,0 +1,115 @@
+"""A network: backbone, head and scorer, with what is known about it; saved to and loaded from a model folder."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from morelli._config import Section
+from morelli._files import write_text_whole, written_whole
+from morelli.errors import MorelliError
+from morelli.models.backbones import Backbone, BackboneConfig
+from morelli.models.embedder import Embedder
+from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
+
+FORMAT_VERSION = 1
+_WEIGHTS, _CARD = "model.safetensors", "network.json"
+_SCORERS: dict[str, Callable[[int], Scorer]] = {
+    "CosineScorer": lambda _: CosineScorer(),
+    "DistanceScorer": lambda _: DistanceScorer(),
+    "PairHead": PairHead,
+    "ConcatHead": ConcatHead,
+}
+
+
+class NetworkCard(Section):
+    """What must be known, beside the weights, to use a network again."""
+
+    format: int = FORMAT_VERSION
+    objective: str
+    backbone: BackboneConfig
+    head: HeadConfig | None
+    scorer: str
+    prepared_size: int | None = None
+    """Shorter side of the largest picture it was trained on, pixels."""
+    training_artists: tuple[str, ...] = ()
+    validation_artists: tuple[str, ...] = ()
+    """Artists that the best weights and the threshold were chosen on."""
+    training_paintings: tuple[str, ...] = ()
+    """Short digests of the training paintings' files, so that none of them is ever measured as unseen in training."""
+    threshold: float | None = None
+    """Pairs that score above it are called the same hand; chosen on validation artists."""
+    calibration: dict[str, Any] | None = None
+
+
+class Network(Embedder):
+    """Images (B, 3, H, W) → embeddings (B, D), and with ``scorer`` two embeddings → how alike the hands are."""
+
+    def __init__(self, backbone: Backbone, head: EmbeddingHead, scorer: Scorer, card: NetworkCard) -> None:
+        super().__init__(backbone, head)
+        self.scorer, self.card = scorer, card
+
+    def with_facts(self, **facts: Any) -> "Network":
+        """Return the same network with facts of its card replaced."""
+        return Network(self.backbone, self.head, self.scorer, self.card.model_copy(update=facts))
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``network.json``; the card comes last and marks the folder as whole."""
+        with written_whole(folder / _WEIGHTS) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, temporary)
+        write_text_whole(folder / _CARD, self.card.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Network":
+        """Load a model folder, or the ``model`` folder inside a run folder.
+
+        Raises:
+            MorelliError: there is no whole model of this format.
+        """
+        folder = Path(folder)
+        if (folder / "model" / _CARD).is_file():
+            folder = folder / "model"
+        if not (folder / _CARD).is_file():
+            raise MorelliError(
+                f"{folder} holds no trained model (no {_CARD}, also not in model/). Train one with: morelli train"
+            )
+        try:
+            content = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+            if content.get("format") != FORMAT_VERSION:
+                raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
+            card = NetworkCard.model_validate(content)
+            weights = load_file(folder / _WEIGHTS)
+            backbone = Backbone(card.backbone, load_weights=False)
+            head = EmbeddingHead(backbone.width, card.head)
+            network = cls(backbone, head, _SCORERS[card.scorer](head.width), card)
+            network.load_state_dict(weights)
+        except (OSError, ValueError, KeyError, ValidationError, SafetensorError, RuntimeError, AttributeError) as error:
+            raise MorelliError(f"The model in {folder} is damaged: {error}. Train it again.") from error
+        return network.eval()
+
+
+def largest_shorter_side(paintings: pd.DataFrame) -> int:
+    """The shorter side, in pixels, of the largest prepared picture: the size a folder was prepared at."""
+    return int(paintings[["width", "height"]].min(axis=1).max())
+
+
+def short_digests(paintings: pd.DataFrame) -> list[str]:
+    """The first 16 digits of each painting's SHA-256, as a card keeps them."""
+    return list(paintings["sha256"].str[:16])
+
+
+@torch.inference_mode()
+def without_gradient(module: nn.Module, inputs: Tensor, batch_size: int = 4096) -> Tensor:
+    """Pass rows (N, …) through a module in evaluation mode, in batches; → (N, …) on the CPU."""
+    was_training = module.training
+    module.eval()
+    parts = [module(inputs[start : start + batch_size]).cpu() for start in range(0, len(inputs), batch_size)]
+    module.train(was_training)
+    return torch.cat(parts)

@@ -1,0 +1,212 @@
+"""Objectives: what training makes small, and how the finished network scores a pair."""
+
+import inspect
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from pytorch_metric_learning import distances, losses, miners, reducers
+from torch import Tensor, nn
+from torch.nn import functional
+
+from morelli._config import Section
+from morelli.errors import MorelliError, did_you_mean
+from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, PairHead, Scorer
+
+KINDS = ("frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot", "metric")
+
+_TRIPLET = {
+    "loss": {"name": "TripletMarginLoss", "margin": 0.1},
+    "miner": {"name": "TripletMarginMiner", "margin": 0.1, "type_of_triplets": "all"},
+}
+
+
+class ObjectiveConfig(Section):
+    """One objective: a row of the table for every backbone.
+
+    In a recipe, a plain name such as ``triplet`` stands for ``{kind: triplet}``.
+    """
+
+    kind: Literal["frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot", "metric"]
+    """``metric`` is any PML loss, with or without a miner."""
+    name: str = ""
+    """The row's label; by default the kind, or the loss's class name."""
+    loss: dict[str, Any] = Field(default_factory=dict)
+    """A PML loss: its class ``name`` and its own arguments, for example ``{name: SupConLoss, temperature: 0.1}``."""
+    miner: dict[str, Any] = Field(default_factory=dict)
+    """A PML miner, likewise; empty for none."""
+    head: dict[str, Any] = Field(default_factory=dict)
+    """What differs from the recipe's ``head`` for this objective."""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """What differs from the recipe's ``training`` for this objective."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"kind": value}
+        if isinstance(value, dict) and "kind" not in value and "loss" in value:
+            value = {"kind": "metric", **value}
+        if isinstance(value, dict) and value.get("kind") == "triplet":
+            value = {**_TRIPLET, **value}
+        if isinstance(value, dict) and not value.get("name"):
+            loss_name = (value.get("loss") or {}).get("name", "metric")
+            value = {**value, "name": loss_name if value.get("kind") == "metric" else value.get("kind", "")}
+        return value
+
+    @model_validator(mode="after")
+    def _has_loss(self) -> "ObjectiveConfig":
+        if self.kind == "metric" and not self.loss:
+            raise ValueError("an objective of kind metric needs a loss, for example loss: {name: SupConLoss}")
+        return self
+
+
+class Objective(nn.Module):
+    """Embeddings (B, D) and artist numbers (B,) → loss, and figures to log. ``scorer`` scores pairs afterwards."""
+
+    scorer: Scorer
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+        raise NotImplementedError
+
+
+class MetricObjective(Objective):
+    """Any PML loss with any PML miner. Logs the share of the batch's triplets that still violate the margin."""
+
+    def __init__(self, loss: nn.Module, miner: nn.Module | None, *, normalised: bool) -> None:
+        super().__init__()
+        self.loss, self.miner = loss, miner
+        self.scorer = CosineScorer() if normalised else DistanceScorer()
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+        mined = self.miner(embeddings, labels) if self.miner is not None else None
+        loss = self.loss(embeddings, labels, mined)
+        if isinstance(self.loss, losses.TripletMarginLoss):
+            return loss, {"active_triplets": self._active_share(embeddings.detach(), labels)}
+        return loss, {}
+
+    def _active_share(self, embeddings: Tensor, labels: Tensor) -> float:
+        """Share of all triplets of the batch that violate the loss's margin, in the loss's own distance."""
+        distance = self.loss.distance(embeddings)  # type: ignore[operator]
+        if self.loss.distance.is_inverted:  # type: ignore[union-attr]
+            distance = -distance
+        same = labels[:, None] == labels
+        anchors, positives = torch.where(same.fill_diagonal_(False))
+        different = labels[anchors, None] != labels
+        limits = distance[anchors, positives] + float(self.loss.margin)  # type: ignore[arg-type]
+        active = different & (distance[anchors] < limits[:, None])
+        return float(active.sum() / different.sum().clamp_min(1))
+
+
+class PairObjective(Objective):
+    """Binary cross entropy of a pair head: all same-artist pairs of a batch and as many random other pairs.
+
+    With ``packaged=True`` the batch is taken as consecutive pairs instead, as the seed project drew them.
+    """
+
+    def __init__(self, scorer: PairHead | ConcatHead, *, packaged: bool) -> None:
+        super().__init__()
+        self.scorer, self.packaged = scorer, packaged
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+        first, second = self._pairs(labels)
+        same = (labels[first] == labels[second]).float()
+        score = self.scorer.one_order if isinstance(self.scorer, ConcatHead) else self.scorer
+        logits = score(embeddings[first], embeddings[second])
+        loss = functional.binary_cross_entropy_with_logits(logits, same)
+        accuracy = ((logits.detach() > 0) == same.bool()).float().mean()
+        return loss, {"pair_accuracy": float(accuracy)}
+
+    def _pairs(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if self.packaged:
+            places = torch.arange(len(labels), device=labels.device)
+            return places[0::2], places[1::2]
+        same = labels[:, None] == labels
+        # Both orders of every positive pair: the concatenation head must learn both.
+        positive = torch.nonzero(same.fill_diagonal_(False))
+        negative = torch.nonzero(labels[:, None] != labels)
+        drawn = negative[torch.randperm(len(negative), device=labels.device)[: len(positive)]]
+        pairs = torch.cat([positive, drawn])
+        return pairs[:, 0], pairs[:, 1]
+
+
+class OneHotObjective(Objective):
+    """A classifier of the training artists on one-hot labels with binary cross entropy, summed over artists."""
+
+    def __init__(self, width: int, artists: int) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(width, artists)
+        self.log_scale = nn.Parameter(torch.tensor(2.0))
+        self.scorer = CosineScorer()
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (B, D) → one logit for each training artist, (B, artists)."""
+        logits: Tensor = self.classifier(embeddings * self.log_scale.exp())
+        return logits
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+        logits = self.logits(embeddings)
+        one_hot = functional.one_hot(labels, logits.shape[1]).float()
+        loss = functional.binary_cross_entropy_with_logits(logits, one_hot, reduction="sum") / len(labels)
+        return loss, {"classifier_accuracy": float((logits.detach().argmax(1) == labels).float().mean())}
+
+
+def create_objective(
+    config: ObjectiveConfig, *, width: int, artists: int, normalised: bool, packaged: bool = False
+) -> Objective | None:
+    """Make the objective that a recipe asks for; None for ``frozen``.
+
+    Args:
+        config: which objective.
+        width: numbers in an embedding.
+        artists: number of training artists; labels are 0 to artists − 1.
+        normalised: embeddings have length 1, so pairs are scored by cosine, else by distance.
+        packaged: batches are consecutive tuples (the seed project's sampling).
+
+    Raises:
+        MorelliError: PML has no such loss or miner, or it does not take these arguments.
+    """
+    if config.kind == "frozen":
+        return None
+    if config.kind == "bce-pair":
+        return PairObjective(PairHead(width), packaged=packaged)
+    if config.kind == "bce-concat":
+        return PairObjective(ConcatHead(width), packaged=packaged)
+    if config.kind == "bce-onehot":
+        return OneHotObjective(width, artists)
+    known = {"embedding_size": width, "num_classes": artists}
+    loss = _build(losses, config.loss, "loss", known)
+    if packaged:
+        return MetricObjective(loss, miners.EmbeddingsAlreadyPackagedAsTriplets(), normalised=normalised)
+    miner = _build(miners, config.miner, "miner", known) if config.miner else None
+    return MetricObjective(loss, miner, normalised=normalised)
+
+
+_MODULES: Mapping[str, ModuleType] = {"loss": losses, "miner": miners, "distance": distances, "reducer": reducers}
+
+
+def _build(module: ModuleType, part: Mapping[str, Any], what: str, known: Mapping[str, int]) -> nn.Module:
+    """Make a PML object from its class name and arguments; nested parts are made the same way."""
+    names = [n for n, c in inspect.getmembers(module, inspect.isclass) if not n.startswith("Base") and "Mixin" not in n]
+    arguments = dict(part)
+    name = str(arguments.pop("name", ""))
+    if name not in names:
+        raise MorelliError(
+            f'pytorch-metric-learning has no {what} "{name}".{did_you_mean(name, names)} Known: {", ".join(names)}.'
+        )
+    for key, nested in _MODULES.items():
+        if isinstance(arguments.get(key), Mapping):
+            arguments[key] = _build(nested, arguments[key], key, known)
+    cls = getattr(module, name)
+    accepted = inspect.signature(cls.__init__).parameters
+    wanted = {key: value for key, value in known.items() if key in accepted and accepted[key].default is inspect._empty}
+    try:
+        built: nn.Module = cls(**{**wanted, **arguments})
+    except (TypeError, ValueError, AssertionError) as error:
+        own = ", ".join(key for key in accepted if key not in ("self", "kwargs"))
+        raise MorelliError(
+            f"The {what} {name} does not take {arguments}: {error}. Its own arguments: {own}."
+        ) from error
+    return built
