@@ -13,7 +13,7 @@ Array = np.ndarray
 _TILE_IMAGES: Final = 128
 """First images of one product. All pairs of a group waste about half their square: 7 % at the competition's size."""
 _WORTHWHILE: Final = 1 / 8
-"""A product is made if at least this share of its scores is wanted: a gathered score costs eight times as much or more."""
+"""A product is made if this share of its scores is wanted: a gathered score costs eight times as much or more."""
 _GATHERED_AT_ONCE: Final = 8192
 
 
