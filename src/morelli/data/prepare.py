@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import os
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,6 +18,7 @@ from morelli.data._journal import Journal, Record, claim, forget, opened_journal
 from morelli.data._pool import Outcome, Task, shrink_all
 from morelli.data._recognise import read_source
 from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source
+from morelli.data._workers import cores
 from morelli.data.artists import artist_key
 from morelli.data.describe import count_reasons
 from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, TABLE, read_paintings, write_paintings
@@ -96,7 +96,7 @@ def prepare(
         "max_per_artist": max_per_artist,
         "limit": limit,
     }
-    already_done = _write_folder(chosen, out, options, workers or _cores())
+    already_done = _write_folder(chosen, out, options, workers or cores())
     return _summary(out, chosen.skipped_files, time.monotonic() - started, already_done)
 
 
@@ -200,11 +200,6 @@ def _summary(out: Path, skipped_files: int, seconds: float, already_done: bool) 
         seconds=seconds,
         already_done=already_done,
     )
-
-
-def _cores() -> int:
-    """Cores that this process may use, which in a container are fewer than the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _progress() -> Progress:
