@@ -16,8 +16,8 @@ from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
 from morelli.evaluation.calibration import calibrate
-from morelli.evaluation.evaluate import choose_threshold, evaluate, pair_scores
-from morelli.evaluation.verification import exact_masses, pair_auc
+from morelli.evaluation.evaluate import evaluate, pair_scores
+from morelli.evaluation.verification import best_threshold, exact_masses, pair_auc
 from morelli.models.backbones import Backbone
 from morelli.models.embedder import Embedder, embed
 from morelli.models.feature_cache import cached_features
@@ -123,9 +123,10 @@ class Job:
     def measure(self) -> dict[str, Any]:
         """Choose threshold and calibration on validation artists, then measure every side once."""
         config = self.cell.recipe.evaluation
-        validation = self.embeddings("validation")
-        threshold = choose_threshold(validation, self.rows["validation"], self.scorer)
-        calibration = calibrate(validation, self.rows["validation"], self.scorer)
+        rows = self.rows["validation"]
+        positives, negatives = pair_scores(self.embeddings("validation"), rows, self.scorer)
+        threshold = best_threshold(positives, negatives)
+        calibration = calibrate(positives, negatives, rows["artist"].unique())
         self.facts = {"threshold": threshold, "calibration": calibration.to_dict()}
         metrics: dict[str, Any] = {
             "parameters": self.backbone.parameter_count() + sum(p.numel() for p in self.head.parameters()),

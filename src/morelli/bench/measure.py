@@ -12,6 +12,7 @@ from rich.table import Table
 from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
+from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import evaluate
 from morelli.models.embedder import embed
 from morelli.models.network import Network, largest_shorter_side, short_digests
@@ -49,20 +50,25 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000) -> dict[
             measured["notes"].append(_too_few(side, rows))
             continue
         part = embeddings[chosen.to_numpy()]
-        # A calibration says nothing about the artists that it was learned on.
-        was_learned_here = _is_one_of(rows, network.card.validation_artists).any()
         result = evaluate(
             part,
             rows,
             network.scorer,
             threshold=network.card.threshold,
-            calibration=None if was_learned_here else network.calibration,
+            calibration=_calibration(network, rows),
             resamples=resamples,
         )
         measured[side] = {**result.metrics, "interval": result.intervals}
     if not {"seen", "unseen"} & measured.keys():
         raise MorelliError(f"{data} cannot be measured. " + " ".join(measured["notes"]))
     return measured
+
+
+def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
+    """The network's calibration, unless it was learned on these artists, of whom it would say nothing."""
+    if network.card.calibration is None or _is_one_of(rows, network.card.validation_artists).any():
+        return None
+    return Calibration.from_dict(network.card.calibration)
 
 
 def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-import morelli.cli.bench
-import morelli.cli.data
-import morelli.cli.networks
+from morelli.cli import bench as bench_commands
+from morelli.cli import data as data_commands
+from morelli.cli import networks as network_commands
 from morelli.errors import MorelliError
 
 app = typer.Typer(
@@ -18,9 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(morelli.cli.data.app, name="data", rich_help_panel="Paintings")
-morelli.cli.bench.register(app)
-morelli.cli.networks.register(app)
+app.add_typer(data_commands.app, name="data", rich_help_panel="Paintings")
+bench_commands.register(app)
+network_commands.register(app)
 
 
 def _print_version(wanted: bool) -> None:
