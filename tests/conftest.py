@@ -1,0 +1,23 @@
+"""What several test packages share: a tiny prepared folder, and a cache that is never the user's own."""
+
+from pathlib import Path
+
+import pytest
+
+from morelli.data.synthetic import SyntheticPainters
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the test's own, in the place of ``~/.cache/morelli``."""
+    folder = tmp_path / "morelli-cache"
+    monkeypatch.setenv("MORELLI_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished prepared folder: 12 artists with 6 paintings each, 64 pixels. Tests only read it."""
+    folder = tmp_path_factory.mktemp("prepared") / "synthetic"
+    SyntheticPainters(artists=12, paintings_per_artist=6, size=64).write(folder, workers=1)
+    return folder
