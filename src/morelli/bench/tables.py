@@ -31,7 +31,7 @@ _SHORT = {
     "images_per_second": "img/s",
 }
 _LOWER_IS_BETTER = ("eer", "brier", "ece")
-_KEYS = ["recipe", "backbone", "objective", "fold", "seed"]
+_KEYS = ["recipe", "backbone", "pooling", "objective", "fold", "seed"]
 _ABOUT = ["parameters", "image_size", "embedding_width"]
 _COST = ["training_seconds", "images_per_second"]
 _SIDES = ("seen", "unseen")
@@ -52,7 +52,8 @@ def _row(run: RunFolder) -> dict[str, Any]:
     config = run.config
     row: dict[str, Any] = {
         "recipe": config["recipe"],
-        "backbone": config["backbone_label"],
+        "backbone": config["backbone"]["name"],
+        "pooling": _pooling(config["backbone"]),
         "objective": config["objective"]["name"],
         "fold": config["fold"],
         "seed": config["seed"],
@@ -72,6 +73,13 @@ def _row(run: RunFolder) -> dict[str, Any]:
     return row
 
 
+def _pooling(backbone: dict[str, Any]) -> str:
+    how = (
+        "global" if backbone["pool"] == "global" else f"{backbone['stages']} stages, {'+'.join(backbone['statistics'])}"
+    )
+    return how if backbone["train"] == "frozen" else f"{how}, fine-tuned"
+
+
 def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, width: int | None = None) -> str:
     """Return a table as text: ``rich`` for a terminal, ``md``, ``latex``, or ``csv`` with every column.
 
@@ -88,7 +96,7 @@ def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, wi
         return rows.to_csv(index=False)
     shown = _shown(rows, metrics or FIRST_METRICS, check=bool(metrics))
     if style == "md":
-        return f"{_counts(rows)}\n\n{shown.to_markdown(index=False)}\n"
+        return f"{_counts(rows)}\n\n{shown.to_markdown(index=False, disable_numparse=True)}\n"
     if style == "latex":
         return shown.to_latex(index=False, escape=True)
     return _rich(shown, _counts(rows), width)
@@ -146,7 +154,8 @@ def _rich(shown: pd.DataFrame, counts: str, width: int | None) -> str:
     grid = Table(title=counts, title_justify="left", header_style="bold")
     columns = {}
     for name in map(str, shown):
-        grid.add_column(name, justify="left" if name in (*_KEYS, "failed") else "right")
+        is_text = name in (*_KEYS, "failed")
+        grid.add_column(name, justify="left" if is_text else "right", no_wrap=name in _KEYS)
         values = [str(value) for value in shown[name]]
         if name.startswith(_SIDES) and (best := _best_row(values, name)) is not None:
             values[best] = f"[bold]{values[best]}[/]"

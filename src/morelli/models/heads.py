@@ -4,25 +4,40 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from morelli._config import Section
 
 _PAIRS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE = 8
+_COLUMNS_AT_ONCE = 2048
 
 
 class HeadConfig(Section):
     """The trained layers between features and embedding."""
 
     hidden: tuple[int, ...] = (1024,)
-    width: int = Field(default=128, ge=1)
-    """Numbers in an embedding."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Before every layer."""
+    width: int | None = Field(default=128, ge=1)
+    """Numbers in an embedding; null, with no hidden layers, takes the features as they are."""
+    dropout: float | tuple[float, ...] = 0.0
+    """Before every layer: one share for all, or one for each."""
+    standardise: bool = True
+    """Give every feature mean 0 and deviation 1 over the training paintings."""
     normalise: bool = True
     """Scale embeddings to length 1."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "HeadConfig":
+        shares = (self.dropout,) if isinstance(self.dropout, float) else self.dropout
+        if isinstance(self.dropout, tuple) and len(shares) != len(self.hidden) + 1:
+            raise ValueError(f"dropout names {len(shares)} layers, but there are {len(self.hidden) + 1}")
+        if not all(0 <= share < 1 for share in shares):
+            raise ValueError("dropout is a share of at least 0 and below 1")
+        if self.width is None and self.hidden:
+            raise ValueError("width null takes the features as they are, so it goes with hidden: []")
+        return self
 
 
 class EmbeddingHead(nn.Module):
@@ -38,12 +53,15 @@ class EmbeddingHead(nn.Module):
         super().__init__()
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
-        self.normalise = config is None or config.normalise
-        self.width = features if config is None else config.width
-        self.layers = nn.Sequential() if config is None else _mlp(features, config)
+        config = config or HeadConfig(hidden=(), width=None)
+        self.standardises, self.normalise = config.standardise, config.normalise
+        self.width = config.width or features
+        self.layers = _mlp(features, config) if config.width else nn.Sequential()
 
     def standardise(self, features: Tensor) -> None:
-        """Take centre and spread of each feature from training features (N, F)."""
+        """Take centre and spread of each feature from training features (N, F), if the head is to do so."""
+        if not self.standardises:
+            return
         self.centre.copy_(features.mean(0))
         self.spread.copy_(features.std(0).clamp_min(1e-6))
 
@@ -53,11 +71,15 @@ class EmbeddingHead(nn.Module):
 
 
 def _mlp(features: int, config: HeadConfig) -> nn.Sequential:
+    widths = [features, *config.hidden, config.width or features]
+    shares = config.dropout if isinstance(config.dropout, tuple) else (config.dropout,) * (len(widths) - 1)
     layers: list[nn.Module] = []
-    widths = [features, *config.hidden]
-    for before, after in pairwise(widths):
-        layers += [nn.Dropout(config.dropout), nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Dropout(config.dropout), nn.Linear(widths[-1], config.width))
+    for (before, after), share in zip(pairwise(widths), shares, strict=True):
+        linear = nn.Linear(before, after)
+        nn.init.xavier_uniform_(linear.weight)
+        nn.init.constant_(linear.bias, 0.01)
+        layers += [nn.Dropout(share), linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 class Scorer(nn.Module):
@@ -115,6 +137,28 @@ class PairHead(Scorer):
         hidden = functional.relu(self.difference((a - b).abs()) + self.product(a * b))
         logits: Tensor = self.out(hidden)
         return logits.squeeze(-1)
+
+    @torch.no_grad()
+    def matrix(self, a: Tensor, b: Tensor) -> Tensor:
+        """Score all against all: (N, D), (M, D) → (N, M); without gradients.
+
+        W·(a∘b) is (W∘a)·b, one matrix product for all hidden units of some rows at once; |a−b| needs every pair, and
+        is written over and over into one buffer that stays in a core's cache.
+        """
+        scores = a.new_empty(len(a), len(b))
+        for start in range(0, len(b), _COLUMNS_AT_ONCE):
+            columns = b[start : start + _COLUMNS_AT_ONCE]
+            difference = torch.empty_like(columns)
+            for first in range(0, len(a), _ROWS_AT_ONCE):
+                rows = a[first : first + _ROWS_AT_ONCE]
+                weights = (rows[:, None] * self.product.weight).flatten(0, 1)
+                products = (columns @ weights.T).unflatten(1, (len(rows), -1))
+                for row in range(len(rows)):
+                    torch.sub(columns, rows[row], out=difference).abs_()
+                    hidden = torch.addmm(products[:, row], difference, self.difference.weight.T)
+                    hidden = hidden.add_(self.difference.bias).relu_()
+                    scores[first + row, start : start + len(columns)] = self.out(hidden).squeeze(-1)
+        return scores
 
 
 class ConcatHead(Scorer):
