@@ -1,0 +1,165 @@
+"""Heads and pair scorers: row by row, all against all, and both orders give one and the same score."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from morelli.models.heads import (
+    ConcatHead,
+    CosineScorer,
+    DistanceScorer,
+    EmbeddingHead,
+    HeadConfig,
+    PairHead,
+    Scorer,
+)
+
+SCORERS = ("CosineScorer", "DistanceScorer", "PairHead", "ConcatHead")
+
+
+def make_scorer(name: str, width: int, seed: int = 0) -> Scorer:
+    torch.manual_seed(seed)
+    made: dict[str, Scorer] = {
+        "CosineScorer": CosineScorer(),
+        "DistanceScorer": DistanceScorer(),
+        "PairHead": PairHead(width, hidden=5),
+        "ConcatHead": ConcatHead(width, hidden=(9, 7, 3)),
+    }
+    return made[name].eval()
+
+
+def normal(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 5), (17, 40), (2, 2100)])
+@torch.no_grad()
+def test_all_against_all_is_row_by_row(name: str, rows: int, columns: int) -> None:
+    scorer = make_scorer(name, 6)
+    a, b = normal(rows, 6, seed=1), normal(columns, 6, seed=2)
+
+    scores = scorer.matrix(a, b)
+
+    assert scores.shape == (rows, columns)
+    expected = torch.stack([scorer(a[row].expand_as(b), b) for row in range(rows)])
+    torch.testing.assert_close(scores, expected, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+@torch.no_grad()
+def test_all_against_all_of_nothing(name: str) -> None:
+    scorer = make_scorer(name, 4)
+
+    assert scorer.matrix(torch.empty(0, 4), normal(3, 4, seed=0)).shape == (0, 3)
+    assert scorer.matrix(normal(3, 4, seed=0), torch.empty(0, 4)).shape == (3, 0)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**20), width=st.integers(1, 9), rows=st.integers(1, 12), scale=st.sampled_from([1e-3, 1.0, 30])
+)
+@torch.no_grad()
+def test_scores_are_symmetric(name: str, seed: int, width: int, rows: int, scale: float) -> None:
+    scorer = make_scorer(name, width, seed)
+    a, b = scale * normal(rows, width, seed=seed), scale * normal(rows, width, seed=seed + 1)
+
+    torch.testing.assert_close(scorer(a, b), scorer(b, a), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(scorer.matrix(a, b), scorer.matrix(b, a).T, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_painting_has_distance_zero_to_itself() -> None:
+    embeddings = 50 + normal(60, 16, seed=3)
+
+    scores = DistanceScorer().matrix(embeddings, embeddings)
+
+    assert scores.diagonal().abs().max() == 0
+    assert scores[~torch.eye(60, dtype=torch.bool)].max() < 0
+
+
+@torch.no_grad()
+def test_cosine_and_distance_are_the_textbook_ones() -> None:
+    a, b = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 3.0]])
+
+    assert CosineScorer()(a, b).item() == pytest.approx(24 / 25)
+    assert DistanceScorer()(a, b).item() == pytest.approx(-(2**0.5))
+
+
+@torch.no_grad()
+def test_pair_head_is_an_mlp_on_difference_and_product() -> None:
+    head = PairHead(6, hidden=5)
+    a, b = normal(8, 6, seed=1), normal(8, 6, seed=2)
+    first = nn.Linear(12, 5)
+    first.weight.copy_(torch.cat([head.difference.weight, head.product.weight], dim=1))
+    first.bias.copy_(head.difference.bias)
+
+    naive = head.out(torch.relu(first(torch.cat([(a - b).abs(), a * b], dim=1)))).squeeze(1)
+
+    torch.testing.assert_close(head(a, b), naive)
+
+
+@torch.no_grad()
+def test_concat_head_is_the_mean_over_both_orders_of_an_mlp_on_both_embeddings() -> None:
+    head = ConcatHead(6, hidden=(9, 7, 3)).eval()
+    a, b = normal(8, 6, seed=1), normal(8, 6, seed=2)
+    first = nn.Linear(12, 9)
+    first.weight.copy_(torch.cat([head.left.weight, head.right.weight], dim=1))
+    first.bias.copy_(head.left.bias)
+
+    def naive(left: Tensor, right: Tensor) -> Tensor:
+        return head.rest(first(torch.cat([left, right], dim=1))).squeeze(1)
+
+    assert not torch.allclose(naive(a, b), naive(b, a))
+    torch.testing.assert_close(head.one_order(a, b), naive(a, b))
+    torch.testing.assert_close(head(a, b), (naive(a, b) + naive(b, a)) / 2)
+
+
+def test_concat_head_has_the_seed_projects_layers() -> None:
+    head = ConcatHead(512).eval()
+    widths = [layer.weight.shape for layer in head.rest if isinstance(layer, nn.Linear)]
+
+    assert head.left.weight.shape == head.right.weight.shape == (512, 512)
+    assert widths == [(after, before) for before, after in pairwise((512, 256, 128, 64, 32, 1))]
+
+
+def test_pair_head_scores_all_against_all_without_a_graph() -> None:
+    embeddings = normal(20, 6, seed=1).requires_grad_()
+
+    assert not PairHead(6).matrix(embeddings, embeddings).requires_grad
+
+
+def test_embedding_head_gives_vectors_of_length_one() -> None:
+    head = EmbeddingHead(10, HeadConfig(hidden=(7,), width=4)).eval()
+
+    embeddings = head(normal(5, 10, seed=0))
+
+    assert embeddings.shape == (5, 4)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(5))
+
+
+def test_embedding_head_can_leave_the_length_alone() -> None:
+    config = HeadConfig(hidden=(), width=4, normalise=False)
+    head = EmbeddingHead(10, config).eval()
+
+    assert not torch.allclose(head(normal(5, 10, seed=0)).norm(dim=1), torch.ones(5))
+    assert [type(layer).__name__ for layer in head.layers] == ["Dropout", "Linear"]
+
+
+def test_without_layers_features_are_standardised_on_training_features() -> None:
+    training = 5 + 3 * normal(50, 6, seed=0)
+    training[:, 2] = 7  # a feature that never changes must not divide by zero
+    head = EmbeddingHead(6, None)
+    head.standardise(training)
+
+    embeddings = head(training)
+
+    standardised = (training - training.mean(0)) / training.std(0).clamp_min(1e-6)
+    torch.testing.assert_close(embeddings, standardised / standardised.norm(dim=1, keepdim=True))
+    assert torch.isfinite(embeddings).all()
+    assert head.width == 6
