@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 from morelli.data.artists import artist_key
 from morelli.errors import MorelliError
-
-_ROWS_AT_ONCE = 4096
 
 
 def refuse_unusable(embeddings: Tensor, side: str = "painting") -> None:
@@ -18,14 +17,13 @@ def refuse_unusable(embeddings: Tensor, side: str = "painting") -> None:
     """
     if embeddings.ndim != 2 or not embeddings.numel():
         raise MorelliError(f"Embeddings must be of shape (N, D) with N and D above 0, not {tuple(embeddings.shape)}.")
-    for start in range(0, len(embeddings), _ROWS_AT_ONCE):
-        finite = embeddings[start : start + _ROWS_AT_ONCE].isfinite().all(1)
-        if not finite.all():
-            row = start + int((~finite).byte().argmax())
-            raise MorelliError(
-                f"The embedding of {side} row {row} holds NaN or an infinite number; nothing can be measured with it. "
-                "Did the training diverge, or was half precision too small for it?"
-            )
+    if torch.stack(torch.aminmax(embeddings)).isfinite().all():
+        return
+    row = int((~embeddings.isfinite().all(1)).byte().argmax())
+    raise MorelliError(
+        f"The embedding of {side} row {row} holds NaN or an infinite number; nothing can be measured with it. "
+        "Did the training diverge, or was half precision too small for it?"
+    )
 
 
 def refuse_collapsed(embeddings: Tensor) -> None:

@@ -8,8 +8,9 @@ import pandas as pd
 from morelli.evaluation._blocks import Block, Positives
 from morelli.evaluation._measures import Measured
 from morelli.evaluation._pairs import Pairs
+from morelli.evaluation._resampled import ResampledMasses
 from morelli.evaluation.calibration import Calibration
-from morelli.evaluation.resampling import ResampledMasses, painting_mean, pair_sum
+from morelli.evaluation.resampling import painting_mean, pair_sum
 
 Array = np.ndarray
 

@@ -8,8 +8,8 @@ from morelli.evaluation import verification
 from morelli.evaluation._blocks import COARSE_BINS, COARSEST_BINS, FINE_BINS, Bins, Block, Positives
 from morelli.evaluation._pairs import Pairs
 from morelli.evaluation._questions import Question
+from morelli.evaluation._resampled import ResampledMasses
 from morelli.evaluation.calibration import FALSE_ACCEPT_RATES
-from morelli.evaluation.resampling import ResampledMasses
 
 Array = np.ndarray
 Measured = dict[str, tuple[float, Array]]

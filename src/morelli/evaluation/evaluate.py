@@ -185,4 +185,5 @@ def _kept_resamples(measured: Measured, ordered: pd.DataFrame, artists: int, see
     identity = ordered["id"] if "id" in ordered else ordered["artist"]
     content = "\n".join([str(seed), *identity.astype(str), *ordered["artist"].astype(str)])
     values = pd.DataFrame({name: resampled[1:] for name, (_, resampled) in measured.items()})
-    return Resamples(values, artists, hashlib.sha256(content.encode()).hexdigest()[:16])
+    sample = {name: value for name, (value, _) in measured.items()}
+    return Resamples(sample, values, artists, hashlib.sha256(content.encode()).hexdigest()[:16])

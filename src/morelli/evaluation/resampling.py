@@ -6,18 +6,26 @@ artists a and b w_a·w_b times; two draws of one artist are never compared with 
 "by different artists" that is not. (Field and Welsh 2007; the vertex bootstrap of Snijders and Borgatti 1999.)
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy import special, stats
 
-from morelli.errors import MorelliError
+from morelli._files import written_whole
+from morelli.errors import MorelliError, did_you_mean
 
 Array = np.ndarray
 
-FEWEST_ARTISTS = 5
+FEWEST_ARTISTS: Final = 5
 """With fewer artists there is nothing to resample, and no interval is given."""
+_ABOUT = b"morelli_resamples"
 
 
 def artist_weights(artists: int, resamples: int, seed: int) -> Array:
@@ -40,25 +48,78 @@ def pair_sum(weights: Array, between: Array) -> Array:
 
 
 def interval(value: float, resampled: Array, artists: int, level: float = 0.95) -> tuple[float, float] | None:
-    """Percentile interval, widened for few artists (Hesterberg 2015, "expanded percentile").
+    """Interval of a measure that lies between 0 and 1: Student's t on its log-odds.
 
-    The bootstrap's spread is too small by √((A−1)/A), and few artists need Student's t instead of the normal: the
-    percentiles taken are Φ(∓√(A/(A−1))·t), t the quantile at A−1 degrees of freedom. Coverage is tested by simulation.
+    The standard error is the bootstrap's, taken to the log-odds by the delta method, so that the interval is the wider
+    towards one half and never leaves 0 to 1. Simulation (tests/evaluation/test_resampling.py) finds that it covers the
+    truth in 93 to 97 % of draws of 50 artists, where plain percentiles cover it in 92 to 94 %.
 
     Args:
         value: the measure on the sample itself.
         resampled: (R,) the measure on every resample; NaN where a resample leaves it undefined.
         artists: A, how many were resampled.
+        level: the share of samples whose interval is to hold the truth.
 
     Returns:
-        The bounds, or None when there are too few artists, no resamples, or one in twenty is undefined.
+        The bounds, or None where resampling cannot tell: fewer than five artists, no resamples, one in twenty of them
+        undefined, or all of them the same.
+    """
+    error = standard_error(resampled, artists)
+    if error is None or not 0 < value < 1:
+        return None
+    reach = error / (value * (1 - value)) * stats.t.ppf((1 + level) / 2, artists - 1)
+    low, high = special.expit(special.logit(value) + np.array([-reach, reach]))
+    return float(low), float(high)
+
+
+def standard_error(resampled: Array, artists: int) -> float | None:
+    """The resamples' standard deviation, made larger by √(A/(A−1)): a bootstrap of few spreads too little.
+
+    None under the conditions of :func:`interval`.
     """
     defined = resampled[~np.isnan(resampled)]
-    if artists < FEWEST_ARTISTS or not len(defined) or len(defined) < 0.95 * len(resampled):
+    if artists < FEWEST_ARTISTS or len(defined) < 2 or len(defined) < 0.95 * len(resampled):
         return None
-    reach = np.sqrt(artists / (artists - 1)) * stats.t.ppf((1 + level) / 2, artists - 1)
-    low, high = np.quantile(defined, [stats.norm.cdf(-reach), stats.norm.cdf(reach)])
-    return min(float(low), value), max(float(high), value)
+    error = float(defined.std(ddof=1)) * np.sqrt(artists / (artists - 1))
+    return error if error > 1e-12 else None
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """The measures of one run on the same draws of artists as any other run on these paintings.
+
+    Attributes:
+        measured: measure → its value on the sample itself.
+        values: one row a resample, one column a measure.
+        artists: how many artists were resampled.
+        drawn_from: fingerprint of the paintings and the seed; equal fingerprints mean the same draws.
+    """
+
+    measured: dict[str, float]
+    values: pd.DataFrame
+    artists: int
+    drawn_from: str
+
+    def write(self, path: Path) -> None:
+        """Write one parquet file, whole or not at all."""
+        about = {"measured": self.measured, "artists": self.artists, "drawn_from": self.drawn_from}
+        table = pa.Table.from_pandas(self.values, preserve_index=False)
+        with written_whole(path) as temporary:
+            pq.write_table(table.replace_schema_metadata({_ABOUT: json.dumps(about).encode()}), temporary)
+
+    @classmethod
+    def read(cls, path: Path) -> "Resamples":
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            MorelliError: no such file, or not one of these.
+        """
+        try:
+            table = pq.read_table(path)
+            about = json.loads(table.schema.metadata[_ABOUT])
+            return cls(about["measured"], table.to_pandas(), about["artists"], about["drawn_from"])
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+            raise MorelliError(f"{path} holds no resamples of a run ({error}). Run the evaluation again.") from error
 
 
 @dataclass(frozen=True)
@@ -75,75 +136,42 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-@dataclass(frozen=True)
-class Resamples:
-    """The measures of one run on the same draws of artists as any other run on these paintings.
-
-    Attributes:
-        values: one row a resample, one column a measure.
-        artists: how many artists were resampled.
-        drawn_from: fingerprint of the paintings and the seed; equal fingerprints mean the same draws.
-    """
-
-    values: pd.DataFrame
-    artists: int
-    drawn_from: str
-
-
-def paired_difference(
-    metric: str, first: tuple[float, Resamples], second: tuple[float, Resamples], level: float = 0.95
-) -> Difference:
+def paired_difference(metric: str, first: Resamples, second: Resamples, level: float = 0.95) -> Difference:
     """Compare two runs on the same paintings: their difference on each common resample, so that luck cancels.
 
-    Args:
-        metric: a column of both.
-        first, second: each run's value on the sample itself, and its resamples.
+    The interval is value ± t·(standard error of the difference), t at A−1 degrees of freedom.
 
     Raises:
         MorelliError: the runs were not measured on the same paintings with the same seed, lack the measure, or have
             too few artists for an interval.
     """
-    (value, resamples), (other_value, other) = first, second
-    if resamples.drawn_from != other.drawn_from:
+    if first.drawn_from != second.drawn_from or len(first.values) != len(second.values):
         raise MorelliError(
-            "The two runs were not measured on the same paintings with the same seed, so they cannot be paired. "
-            "Evaluate both on the same split and seed."
+            "The two runs were not measured on the same paintings with the same resamples, so they cannot be paired. "
+            "Evaluate both on the same split, with the same seed and number of resamples."
         )
-    for side in (resamples, other):
+    for side in (first, second):
         if metric not in side.values:
-            raise MorelliError(f'"{metric}" was not resampled; compare one of: {", ".join(side.values.columns)}.')
-    apart = resamples.values[metric].to_numpy() - other.values[metric].to_numpy()
-    bounds = interval(value - other_value, apart, resamples.artists, level)
-    if bounds is None:
-        raise MorelliError(f"{resamples.artists} artists, or resamples without a value, are too few for an interval.")
-    return Difference(value - other_value, *bounds)
+            hint = did_you_mean(metric, side.values.columns)
+            raise MorelliError(f'"{metric}" was not resampled.{hint} There are: {", ".join(side.values.columns)}.')
+    value = first.measured[metric] - second.measured[metric]
+    error = standard_error(first.values[metric].to_numpy() - second.values[metric].to_numpy(), first.artists)
+    if error is None:
+        raise MorelliError(
+            f"The difference in {metric} has no interval: {first.artists} artists are too few, or the resamples leave "
+            "it undefined or do not differ."
+        )
+    reach = error * float(stats.t.ppf((1 + level) / 2, first.artists - 1))
+    return Difference(value, value - reach, value + reach)
 
 
-class ResampledMasses:
-    """Masses of positives and negatives by bin of score, for every resample at once, gathered artist by artist.
+def mean_over_runs(values: Sequence[float], level: float = 0.95) -> tuple[float, float | None]:
+    """Mean over folds and seeds, and the half-width of its Student's t interval (None for a single run).
 
-    Args:
-        weights: (R, A).
-        bins: how many bins of score.
+    This is the spread that published tables give (Musgrave et al. 2020). Folds share training artists, so it says how
+    stable the number is, not how it would differ on other artists.
     """
-
-    def __init__(self, weights: Array, bins: int) -> None:
-        self._weights = weights.astype(np.float32)  # whole numbers: exact up to 2²⁴
-        self._bins = bins
-        self.positive: Array = np.zeros((len(weights), bins))
-        self.negative: Array = np.zeros((len(weights), bins))
-
-    def add_positives(self, artist: Array, bin_of: Array, values: Array | None = None) -> None:
-        """Add all positives: (P,) whose, in which bin, and how much each counts (1 if not given)."""
-        artists = self._weights.shape[1]
-        counts = np.bincount(artist * self._bins + bin_of, values, minlength=artists * self._bins)
-        self.positive += self._weights @ counts.reshape(artists, self._bins)
-
-    def add_negatives(self, artist: int, others: Array, bin_of: Array, values: Array | None = None) -> None:
-        """Add one artist's pairs with artists after it: (M,) with whom, in which bin, and how much each counts."""
-        later = self._weights.shape[1] - artist - 1
-        if not len(others):
-            return
-        counts = np.bincount((others - artist - 1) * self._bins + bin_of, values, minlength=later * self._bins)
-        drawn = self._weights[:, artist + 1 :] @ counts.reshape(later, self._bins).astype(np.float32)
-        self.negative += self._weights[:, artist, None] * drawn
+    if len(values) < 2:
+        return float(np.mean(values)), None
+    error = float(np.std(values, ddof=1)) / np.sqrt(len(values))
+    return float(np.mean(values)), error * float(stats.t.ppf((1 + level) / 2, len(values) - 1))

@@ -24,7 +24,7 @@ METRICS = (
     "mean_average_precision",
     "mean_reciprocal_rank",
 )
-_QUERIES_AT_ONCE = 1024
+_QUERIES_AT_ONCE = 512
 
 Labels = Tensor | np.ndarray | Sequence[Any]
 
@@ -104,47 +104,47 @@ def retrieve(
     k = _enough_neighbours(k, int(to_find.max()), metrics)
 
     values = {metric: np.full(len(query), np.nan) for metric in metrics}
-    for block, rows in _neighbours(search, query, k, reference, ref_includes_query):
-        hits = gallery_codes[rows.cpu().numpy()] == codes[block, None]
-        for metric, found in _measure(torch.from_numpy(hits), torch.from_numpy(to_find[block]), metrics).items():
-            values[metric][block] = found.numpy()
+    for start, rows in _neighbours(search, query, k, reference, ref_includes_query):
+        block = slice(start, start + len(rows))
+        hits = gallery_codes[rows] == codes[block, None]
+        for metric, found in _measure(hits, to_find[block], metrics).items():
+            values[metric][block] = found
     return Retrieval(values, names, codes, to_find == 0)
 
 
 def _neighbours(
     search: Search, query: Tensor, k: int, reference: Tensor, ref_includes_query: bool
-) -> Iterator[tuple[slice, Tensor]]:
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number of the first query of a small block, and the block's neighbours (B, k)."""
     if search is knn:
-        for block, _, rows in knn_blocks(query, k, reference, ref_includes_query):
-            yield block, rows
-        return
-    _, rows = search(query, min(k, len(reference) - int(ref_includes_query)), reference, ref_includes_query)
-    for start in range(0, len(query), _QUERIES_AT_ONCE):
-        block = slice(start, min(start + _QUERIES_AT_ONCE, len(query)))
-        yield block, rows[block]
+        found = ((block.start, rows) for block, _, rows in knn_blocks(query, k, reference, ref_includes_query))
+    else:
+        k = min(k, len(reference) - int(ref_includes_query))
+        found = iter([(0, search(query, k, reference, ref_includes_query)[1])])
+    for start, rows in found:
+        for first in range(0, len(rows), _QUERIES_AT_ONCE):
+            yield start + first, rows[first : first + _QUERIES_AT_ONCE].cpu().numpy()
 
 
-def _measure(hits: Tensor, to_find: Tensor, metrics: Sequence[str]) -> dict[str, Tensor]:
+def _measure(hits: np.ndarray, to_find: np.ndarray, metrics: Sequence[str]) -> dict[str, np.ndarray]:
     """Measure a block of queries: ``hits`` (B, k) says which neighbours are right, nearest first; ``to_find`` is R."""
-    ranks = torch.arange(1, hits.shape[1] + 1)
-    within_r = hits & (ranks <= to_find[:, None])
-    values: dict[str, Tensor] = {}
+    ranks = np.arange(1, hits.shape[1] + 1)
+    within_r = ranks <= to_find[:, None]
+    wanted = np.where(to_find > 0, to_find, np.nan)
+    values: dict[str, np.ndarray] = {}
     if "precision_at_1" in metrics:
-        values["precision_at_1"] = hits[:, 0].double()
+        values["precision_at_1"] = hits[:, 0].astype(float)
     if "r_precision" in metrics:
-        values["r_precision"] = within_r.sum(1).double() / to_find
-    if "mean_average_precision_at_r" in metrics:
-        values["mean_average_precision_at_r"] = _precisions_at_hits(within_r, ranks) / to_find
-    if "mean_average_precision" in metrics:
-        values["mean_average_precision"] = _precisions_at_hits(hits, ranks) / to_find
+        values["r_precision"] = (hits & within_r).sum(1) / wanted
+    if {"mean_average_precision_at_r", "mean_average_precision"} & set(metrics):
+        precision_at_hits = hits.cumsum(1) * hits / ranks
+        if "mean_average_precision_at_r" in metrics:
+            values["mean_average_precision_at_r"] = (precision_at_hits * within_r).sum(1) / wanted
+        if "mean_average_precision" in metrics:
+            values["mean_average_precision"] = precision_at_hits.sum(1) / wanted
     if "mean_reciprocal_rank" in metrics:
-        values["mean_reciprocal_rank"] = torch.where(hits.any(1), 1 / (1 + hits.byte().argmax(1).double()), 0)
-    return {metric: found.where(to_find > 0, torch.nan) for metric, found in values.items()}
-
-
-def _precisions_at_hits(hits: Tensor, ranks: Tensor) -> Tensor:
-    """Σ over the hits of the precision at their rank."""
-    return (hits.cumsum(1) * hits / ranks.double()).sum(1)
+        values["mean_reciprocal_rank"] = np.where(hits.any(1), 1 / (1 + hits.argmax(1)), 0)
+    return {metric: np.where(to_find > 0, found, np.nan) for metric, found in values.items()}
 
 
 def _factorise(
