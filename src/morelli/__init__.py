@@ -1,1 +1,59 @@
-"""Tell painters apart: are two paintings by the same hand, also when that hand was never seen in training?"""
+"""Tell painters apart: are two paintings by the same hand, also when that hand was never seen in training?
+
+The public names are loaded on first use, so that importing morelli is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from morelli.bench.config import load_recipe as load_recipe
+    from morelli.bench.measure import evaluate_network as evaluate_network
+    from morelli.bench.runner import bench as bench
+    from morelli.bench.runner import train as train
+    from morelli.bench.tables import render as render
+    from morelli.bench.tables import table as table
+    from morelli.data.dataset import PaintersByNumbers as PaintersByNumbers
+    from morelli.data.prepare import prepare as prepare
+    from morelli.data.prepared import read_paintings as read_paintings
+    from morelli.data.sampling import ArtistBalancedSampler as ArtistBalancedSampler
+    from morelli.data.splits import Split as Split
+    from morelli.data.splits import SplitConfig as SplitConfig
+    from morelli.data.splits import split_paintings as split_paintings
+    from morelli.data.synthetic import SyntheticPainters as SyntheticPainters
+    from morelli.errors import MorelliError as MorelliError
+    from morelli.evaluation.calculator import PaintingAccuracyCalculator as PaintingAccuracyCalculator
+    from morelli.evaluation.evaluate import evaluate as evaluate
+    from morelli.models.backbones import Backbone as Backbone
+    from morelli.models.backbones import BackboneConfig as BackboneConfig
+    from morelli.models.embedder import embed as embed
+    from morelli.models.heads import CosineScorer as CosineScorer
+    from morelli.models.network import Network as Network
+
+_HOMES = {
+    "bench.config": ("load_recipe",),
+    "bench.measure": ("evaluate_network",),
+    "bench.runner": ("bench", "train"),
+    "bench.tables": ("render", "table"),
+    "data.dataset": ("PaintersByNumbers",),
+    "data.prepare": ("prepare",),
+    "data.prepared": ("read_paintings",),
+    "data.sampling": ("ArtistBalancedSampler",),
+    "data.splits": ("Split", "SplitConfig", "split_paintings"),
+    "data.synthetic": ("SyntheticPainters",),
+    "errors": ("MorelliError",),
+    "evaluation.calculator": ("PaintingAccuracyCalculator",),
+    "evaluation.evaluate": ("evaluate",),
+    "models.backbones": ("Backbone", "BackboneConfig"),
+    "models.embedder": ("embed",),
+    "models.heads": ("CosineScorer",),
+    "models.network": ("Network",),
+}
+_HOME_OF = {name: f"morelli.{home}" for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'morelli' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -14,8 +14,7 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import evaluate
-from morelli.models.embedder import embed
-from morelli.models.network import Network, largest_shorter_side, short_digests
+from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
 
 def evaluate_network(model: Path, data: Path, *, resamples: int = 1000) -> dict[str, Any]:
@@ -39,11 +38,13 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000) -> dict[
     trained_on = set(network.card.training_paintings)
     is_new = [digest not in trained_on for digest in short_digests(dataset.paintings)]
     notes = _notes(network, dataset.paintings, trained_on=len(is_new) - sum(is_new))
+    if not any(is_new):
+        raise MorelliError(f"{data} cannot be measured: the network was trained on every painting in it.")
     dataset = dataset.only(list(dataset.paintings["id"][is_new]))
     paintings = dataset.paintings
     is_seen = _is_one_of(paintings, network.card.training_artists)
     measured: dict[str, Any] = {"model": str(model), "objective": network.card.objective, "notes": notes}
-    embeddings = embed(network, dataset, Accelerator().device, what=network.card.backbone.name)
+    embeddings = embed_with(network, dataset, Accelerator().device)
     for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
         rows = paintings[chosen].reset_index(drop=True)
         if rows["artist"].nunique() < 2 or rows["artist"].value_counts().max() < 2:

@@ -30,10 +30,12 @@ _SHORT = {
     "training_seconds": "train s",
     "images_per_second": "img/s",
 }
+_WIDE, _UNBOUNDED = 220, 500  # columns of a terminal that holds all first metrics; no limit, for pipes
 _LOWER_IS_BETTER = ("eer", "brier", "ece")
 _KEYS = ["recipe", "backbone", "pooling", "objective", "fold", "seed"]
 _ABOUT = ["parameters", "image_size", "embedding_width"]
 _COST = ["training_seconds", "images_per_second"]
+_KINDS = ("frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot", "metric")
 _SIDES = ("seen", "unseen")
 
 
@@ -42,10 +44,18 @@ def table(runs: Sequence[RunFolder]) -> pd.DataFrame:
 
     Intervals stand in ``<side>_<metric>_low`` and ``_high``. A failed run has its reason in ``failure``.
     """
-    rows = pd.DataFrame([_row(run) for run in runs])
+    rows = pd.DataFrame([_row(run) for run in sorted(runs, key=_place)])
     measured = [column for column in map(str, rows) if column.startswith(_SIDES)]
     order = [*_KEYS, *_ABOUT, *measured, *_COST, "failure", "folder"]
     return rows.reindex(columns=order).dropna(axis=1, how="all")
+
+
+def _place(run: RunFolder) -> tuple[Any, ...]:
+    """Baseline first, then the objectives in the order of ``_KINDS``, under each backbone."""
+    config = run.config
+    objective = config["objective"]
+    kind = _KINDS.index(objective["kind"])
+    return config["recipe"], config["backbone_label"], kind, objective["name"], config["fold"], config["seed"]
 
 
 def _row(run: RunFolder) -> dict[str, Any]:
@@ -87,14 +97,15 @@ def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, wi
         rows: from :func:`table`.
         style: which format.
         metrics: the metrics to show, by their names in ``metrics.json``; by default :data:`FIRST_METRICS`.
-        width: columns of the terminal, for ``rich``.
+        width: columns of the terminal, for ``rich``; a narrow one gets the first two metrics only.
 
     Raises:
         MorelliError: no run has such a metric.
     """
     if style == "csv":
         return rows.to_csv(index=False)
-    shown = _shown(rows, metrics or FIRST_METRICS, check=bool(metrics))
+    fitting = FIRST_METRICS if style != "rich" or width is None or width >= _WIDE else FIRST_METRICS[:2]
+    shown = _shown(rows, metrics or fitting, check=bool(metrics))
     if style == "md":
         return f"{_counts(rows)}\n\n{shown.to_markdown(index=False, disable_numparse=True)}\n"
     if style == "latex":
@@ -163,7 +174,7 @@ def _rich(shown: pd.DataFrame, counts: str, width: int | None) -> str:
     for row in zip(*columns.values(), strict=True):
         grid.add_row(*row)
     text = io.StringIO()
-    Console(file=text, width=width or 200, force_terminal=width is not None).print(grid)
+    Console(file=text, width=width or _UNBOUNDED, force_terminal=width is not None).print(grid)
     return text.getvalue()
 
 

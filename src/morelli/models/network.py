@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from morelli._config import Section
 from morelli._files import write_text_whole, written_whole
+from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.models.backbones import Backbone, BackboneConfig
-from morelli.models.embedder import Embedder
+from morelli.models.embedder import Embedder, embed
+from morelli.models.feature_cache import cached_features
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
 
 FORMAT_VERSION = 1
@@ -93,6 +95,19 @@ class Network(Embedder):
         except (OSError, ValueError, KeyError, ValidationError, SafetensorError, RuntimeError, AttributeError) as error:
             raise MorelliError(f"The model in {folder} is damaged: {error}. Train it again.") from error
         return network.eval()
+
+
+def embed_with(network: Network, dataset: PaintersByNumbers, device: torch.device) -> Tensor:
+    """Embeddings of a dataset's pictures, (N, D) on the CPU; a picture passes the backbone once and is then on disk.
+
+    The dataset's transform must be the backbone's own.
+    """
+
+    def compute(block: pd.DataFrame) -> Tensor:
+        return embed(network.backbone, dataset.only(list(block["id"])), device, what=network.card.backbone.name)
+
+    features = cached_features(network.backbone, Path(dataset.root), dataset.paintings, compute)
+    return without_gradient(network.head.cpu(), features)
 
 
 def largest_shorter_side(paintings: pd.DataFrame) -> int:

@@ -1,0 +1,61 @@
+"""A finished network's submission to the competition."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from morelli.data.dataset import PaintersByNumbers
+from morelli.data.prepared import read_paintings
+from morelli.evaluation.calibration import Calibration
+from morelli.evaluation.submission import SubmissionSummary, write_submission
+from morelli.models.network import Network, embed_with, largest_shorter_side
+
+
+def submit(
+    model: Path,
+    data: Path,
+    pairs: Path,
+    out: Path,
+    *,
+    prior: float = 0.0131,
+    say: Callable[[str], None] = lambda _: None,
+) -> SubmissionSummary:
+    """Score every pair of the competition's list with a finished network and write the submission.
+
+    A picture passes the backbone once; its features are kept on disk. A calibrated network's scores are written as
+    probabilities.
+
+    Args:
+        model: a run folder, or its ``model`` folder.
+        data: the prepared folder with the test pictures.
+        pairs: ``submission_info.csv``, plain, zipped or gzipped.
+        out: ``.csv`` or ``.csv.gz``.
+        prior: share of same-artist pairs that the probabilities are for; 1.31 % in the competition.
+        say: told what a reader should know.
+
+    Raises:
+        MorelliError: no model, no prepared folder, or a list of pairs that does not fit it.
+    """
+    network = Network.load(model)
+    paintings = read_paintings(data)
+    # The competition's pairs are of its test pictures alone.
+    tested = paintings[~paintings["in_train"].fillna(False).astype(bool)]
+    dataset = PaintersByNumbers(data, transform=network.backbone.transform()).only(list(tested["id"]))
+    size = largest_shorter_side(tested)
+    if network.card.prepared_size not in (None, size):
+        say(f"Note: the network was trained on pictures of {network.card.prepared_size} px, these have {size} px.")
+    embeddings = embed_with(network, dataset, Accelerator().device)
+    return write_submission(
+        embeddings, list(tested["id"]), network.scorer, pairs, out, probability=_probability(network, prior)
+    )
+
+
+def _probability(network: Network, prior: float) -> Callable[[Tensor], Tensor] | None:
+    if network.card.calibration is None:
+        return None
+    calibration = Calibration.from_dict(network.card.calibration)
+    calibration.probability(0.0, prior)  # an impossible prior is refused before any work
+    return lambda scores: torch.from_numpy(calibration.probability(scores.numpy(), prior)).float()

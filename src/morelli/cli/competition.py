@@ -1,0 +1,65 @@
+"""``morelli submit`` and ``morelli score``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (submit, score):
+        app.command(rich_help_panel="The competition")(command)
+
+
+def submit(
+    model: Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")],
+    data: Annotated[Path, typer.Option(help="The prepared folder with the test pictures.")],
+    pairs: Annotated[Path, typer.Option(help="The list of pairs: submission_info.csv, or .csv.zip.")],
+    out: Annotated[Path, typer.Option(help="What to write: .csv or .csv.gz.")] = Path("submission.csv"),
+    prior: Annotated[float, typer.Option(help="Share of same-artist pairs, for the probabilities.")] = 0.0131,
+) -> None:
+    """Score every pair of the competition's list and write the submission.
+
+    Example:
+
+        morelli submit runs/mine --data prepared/painters --pairs downloads/submission_info.csv.zip
+    """
+    from morelli.bench.submit import submit as run_submit
+
+    summary = run_submit(model, data, pairs, out, prior=prior, say=lambda line: typer.echo(line, err=True))
+    how = f"all pairs within {summary.groups} groups" if summary.groups else "pairs in no whole groups"
+    typer.echo(f"{out}: {summary.pairs:,} pairs of {summary.images:,} pictures ({how}).")
+
+
+def score(
+    submission: Annotated[Path, typer.Argument(help="index,sameArtist as submitted; plain, zipped or gzipped.")],
+    solution: Annotated[Path, typer.Argument(help="index,sameArtist as they are: 1 for the same artist, else 0.")],
+    data: Annotated[Path | None, typer.Option(help="The prepared folder, to score by kind of pair too.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="submission_info.csv, needed with --data; by default the one beside a file.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+) -> None:
+    """Score a submission: AUC over all pairs, and with --data by kind of pair.
+
+    The kinds are: both artists seen, both unseen, mixed; by source of the pictures; negatives of the same style or
+    genre.
+
+    Example:
+
+        morelli score submission.csv solution.csv --data prepared/painters --pairs submission_info.csv.zip
+    """
+    from morelli.data.prepared import read_paintings
+    from morelli.evaluation.scoring import score_submission
+
+    paintings = read_paintings(data) if data else None
+    if data and pairs is None:
+        pairs = _list_beside(submission, solution)
+    frame = score_submission(submission, solution, paintings, pairs=pairs).frame()
+    typer.echo(frame.to_csv(index=False) if as_csv else frame.to_string(index=False, na_rep="-"), nl=not as_csv)
+
+
+def _list_beside(*files: Path) -> Path | None:
+    names = ("submission_info.csv.zip", "submission_info.csv")
+    return next((path for file in files for name in names if (path := file.parent / name).is_file()), None)
