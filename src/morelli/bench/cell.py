@@ -1,15 +1,21 @@
 """A cell of a recipe's grid: one backbone with one objective, on one fold, with one seed."""
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+import timm
+
 from morelli.bench.config import Recipe, section
-from morelli.errors import MorelliError
+from morelli.data.artists import artist_key
+from morelli.data.splits import Split, split_paintings
+from morelli.errors import MorelliError, did_you_mean
 from morelli.models.backbones import BackboneConfig
 from morelli.models.heads import HeadConfig
-from morelli.training.fit import TrainingConfig
-from morelli.training.objectives import ObjectiveConfig
+from morelli.training.fit import TrainingConfig, create_sampler
+from morelli.training.objectives import ObjectiveConfig, create_objective
 
 
 @dataclass(frozen=True)
@@ -57,17 +63,51 @@ class Cell:
 
 
 def grid(recipe: Recipe) -> list[Cell]:
-    """All cells of a recipe, checked, backbones outermost.
+    """All cells of a recipe, backbones outermost, checked as far as that goes without the paintings.
 
     Raises:
-        MorelliError: two cells would share a folder, or an objective's own settings are wrong.
+        MorelliError: two cells would share a folder, a backbone, loss or miner is unknown, or an objective's own
+            settings are wrong.
     """
     folds = range(recipe.split.folds) if recipe.split.kind == "folds" else range(1)
     axes = itertools.product(recipe.backbones, recipe.objectives, folds, recipe.seeds)
     cells = [Cell(recipe, *place) for place in axes]
     names = [cell.folder_name for cell in cells]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise MorelliError(f"The recipe has two runs called {twice[0]}. Give its objectives different names.")
-    for cell in cells:
-        _ = cell.head, cell.training
+        raise MorelliError(
+            f"The recipe has two runs called {twice[0]}. List each backbone and each seed once, and give objectives of "
+            "the same kind different names."
+        )
+    for backbone in recipe.backbones:
+        _check_backbone(backbone)
+    for objective in recipe.objectives:
+        _check_objective(Cell(recipe, recipe.backbones[0], objective, 0, recipe.seeds[0]))
     return cells
+
+
+def check_fits(cells: Iterable[Cell], paintings: pd.DataFrame) -> None:
+    """Check, before anything is computed, that every cell's split and batches fit the paintings.
+
+    Raises:
+        MorelliError: a split cannot be had, or ``m``, the batch size and the training artists do not fit.
+    """
+    splits: dict[int, Split] = {}
+    for cell in cells:
+        if cell.fold not in splits:
+            splits[cell.fold] = split_paintings(paintings, cell.recipe.split, cell.fold)
+        if cell.objective.kind != "frozen":
+            keys = splits[cell.fold].rows(paintings, "train")["artist"].map(artist_key)
+            create_sampler(pd.factorize(keys)[0].tolist(), cell.training, cell.seed)
+
+
+def _check_backbone(config: BackboneConfig) -> None:
+    if not timm.is_model(config.name):
+        hint = did_you_mean(config.name, timm.list_models())
+        raise MorelliError(
+            f"timm has no backbone \"{config.name}\".{hint} List the names with: morelli backbones '*lite*'"
+        )
+
+
+def _check_objective(cell: Cell) -> None:
+    width = cell.head.width if cell.head else 2
+    create_objective(cell.objective, width=width or 2, artists=2, normalised=True, sampling=cell.training.sampling)

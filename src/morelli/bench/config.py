@@ -1,5 +1,6 @@
 """Recipes: a YAML file, read into checked sections, that says what a bench runs."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import UnionType
@@ -14,7 +15,7 @@ from morelli.errors import MorelliError, did_you_mean
 from morelli.models.backbones import BackboneConfig
 from morelli.models.heads import HeadConfig
 from morelli.training.fit import TrainingConfig
-from morelli.training.objectives import ObjectiveConfig
+from morelli.training.objectives import LABEL, ObjectiveConfig
 
 
 class SyntheticConfig(Section):
@@ -36,7 +37,7 @@ class EvaluationConfig(Section):
 class Recipe(Section):
     """A whole bench: data, split, and the grid of backbones × objectives × folds × seeds."""
 
-    name: str = "bench"
+    name: str = Field(default="bench", pattern=LABEL)
     data: Path | None = None
     """A prepared folder; without one, synthetic painters are painted."""
     synthetic: SyntheticConfig = SyntheticConfig()
@@ -158,7 +159,9 @@ def _explain(error: Any, model: type[BaseModel] = Recipe) -> str:
         known = _fields(model, location[:-1])
         return f'unknown key "{place}".{did_you_mean(str(location[-1]), known)} Known here: {", ".join(known)}'
     given = "" if error["type"] == "missing" else f" (given: {error['input']!r})"
-    return f"{place or 'recipe'}: {error['msg'].removeprefix('Value error, ')}{given}"
+    known = re.findall(r"'([^']*)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
+    hint = did_you_mean(error["input"], known) if isinstance(error["input"], str) else ""
+    return f"{place or 'recipe'}: {error['msg'].removeprefix('Value error, ')}{given}{hint}"
 
 
 def _fields(model: type[BaseModel], location: Sequence[Any]) -> list[str]:

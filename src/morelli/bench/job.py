@@ -1,6 +1,5 @@
 """One cell at work: features or images in, a trained and measured network out."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from morelli._files import written_whole
 from morelli.bench.cell import Cell
+from morelli.bench.compare_runs import resamples_path
 from morelli.bench.run_folder import RunFolder
 from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
@@ -40,9 +40,6 @@ class Job:
         self.backbone = Backbone(cell.backbone)
         self.head = EmbeddingHead(self.backbone.width, cell.head)
         self.rows = {side: split.rows(paintings, side) for side in SIDES}
-        self.dataset = PaintersByNumbers(data, transform=self.backbone.transform())
-        self.features = self._features(data)
-        self.head.standardise(self.features["train"])
         keys = self.rows["train"]["artist"].map(artist_key)
         self.labels, self.artists = pd.factorize(keys, sort=True)
         self.objective: Objective | None = create_objective(
@@ -50,8 +47,12 @@ class Job:
             width=self.head.width,
             artists=len(self.artists),
             normalised=self.head.normalise,
-            packaged=cell.training.sampling != "balanced",
+            sampling=cell.training.sampling,
         )
+        # Features come after everything that is drawn at random: computing them, but not reading them, draws too.
+        self.dataset = PaintersByNumbers(data, transform=self.backbone.transform())
+        self.features = self._features(data)
+        self.head.standardise(self.features["train"])
         self.facts: dict[str, Any] = {}
 
     @property
@@ -71,10 +72,9 @@ class Job:
         return dict(zip(sides, parts, strict=True))
 
     def train(self) -> tuple[pd.DataFrame, float]:
-        """Returns one row an epoch, and the seconds that training took."""
+        """Returns one row an epoch, and the seconds that training took, those before an interruption included."""
         if self.objective is None:
             return pd.DataFrame(columns=["epoch", "loss"]), 0.0
-        started = time.perf_counter()
         labels = self.labels.tolist()
         model: torch.nn.Module = self.head
         dataset: Any = FeatureDataset(self.features["train"], labels)
@@ -94,7 +94,7 @@ class Job:
             resume=self.resume,
             accelerator=self.accelerator,
         )
-        return history, time.perf_counter() - started
+        return history, float(history["seconds"].sum())
 
     def embeddings(self, side: str) -> Tensor:
         """Embeddings of one side's paintings, (N, D), by the network as it stands."""
@@ -147,6 +147,8 @@ class Job:
                 seed=self.cell.seed,
             )
             metrics[side] = {**measured.metrics, "interval": measured.intervals}
+            if measured.resamples is not None:
+                measured.resamples.write(resamples_path(self.run.path, side))
             with written_whole(self.run.path / f"per_artist_{side}.csv") as temporary:
                 measured.per_artist.to_csv(temporary, index=False)
         if isinstance(self.objective, OneHotObjective) and "seen" in metrics:

@@ -1,7 +1,7 @@
 """The run folder: everything one run leaves behind, and nothing that a table needs to be told again.
 
-``config.yaml`` (fully resolved), ``split.json``, ``history.csv``, ``metrics.json``, ``per_artist.csv``,
-``environment.json`` and ``model/``. ``metrics.json`` is written last and marks the run as finished.
+``config.yaml`` (fully resolved), ``split.json``, ``history.csv``, ``per_artist_<side>.csv``, ``environment.json``,
+``metrics.json`` and ``model/``. ``metrics.json`` is written last and marks the run as finished.
 """
 
 import json
@@ -73,14 +73,16 @@ class RunFolder:
         path = self.path / name
         try:
             text = path.read_text(encoding="utf-8")
-            content: dict[str, Any] = yaml.safe_load(text) if name == CONFIG else json.loads(text)
+            content: Any = yaml.safe_load(text) if name == CONFIG else json.loads(text)
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise MorelliError(f"{path} cannot be read ({error}). Delete {self.path} and run it again.") from error
+        if not isinstance(content, dict):
+            raise MorelliError(f"{path} is damaged: it holds no keys. Delete {self.path} and run it again.")
         if name == CONFIG and content.get("format") != FORMAT_VERSION:
             raise MorelliError(
                 f"{path} has run format {content.get('format')}; this morelli reads {FORMAT_VERSION}. Run it again."
             )
-        return content
+        return dict(content)
 
 
 def find_runs(places: Sequence[Path]) -> list[RunFolder]:

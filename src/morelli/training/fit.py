@@ -95,14 +95,14 @@ def fit(
         resume: go on from ``checkpoint.pt`` if it is there.
 
     Returns:
-        One row an epoch: loss, learning rate, gradient norm, validation_pair_auc, and what the objective logs.
+        One row an epoch: loss, learning rate, gradient norm, seconds, validation_pair_auc, and what the objective logs.
 
     Raises:
         MorelliError: the loss is not a number, or the batches do not fit the artists.
         KeyboardInterrupt: passed on, after the best weights so far were put back into ``model``.
     """
     accelerator = accelerator or Accelerator(mixed_precision=config.precision)
-    sampler, batch_size = _sampler(labels, config, seed)
+    sampler, batch_size = create_sampler(labels, config, seed)
     loader = _loader(dataset, sampler, batch_size)
     optimiser = _optimiser(model, objective, config)
     schedule = LambdaLR(optimiser, _factor(config, steps=config.epochs * len(loader)))
@@ -114,11 +114,13 @@ def fit(
         with progress_bar() as progress:
             task = progress.add_task("train", total=config.epochs, completed=state.epoch)
             while state.epoch < config.epochs and state.looks_without_gain < config.patience:
-                row = _epoch(state, loader, sampler, config, accelerator, seed)
+                started = time.perf_counter()
+                row = _epoch(state, loader, config, accelerator, seed)
                 state.epoch += 1
                 if state.epoch % config.validate_every == 0 or state.epoch == config.epochs:
                     row["validation_pair_auc"] = validate()
                     state.look(row["validation_pair_auc"])
+                row["seconds"] = time.perf_counter() - started
                 state.history.append(row)
                 if "validation_pair_auc" in row:
                     state.save()
@@ -192,17 +194,15 @@ class _State:
 
 def _epoch(
     state: _State,
-    loader: DataLoader[Any],
-    sampler: ArtistBalancedSampler | RandomTupleSampler,
+    loader: Any,
     config: TrainingConfig,
     accelerator: Accelerator,
     seed: int,
 ) -> dict[str, float]:
     set_seed(seed * 100_003 + state.epoch)
-    sampler.set_epoch(state.epoch)
+    loader.set_epoch(state.epoch)  # Accelerate passes it on to the sampler; it would count from its own start
     state.model.train()
     state.objective.train()
-    started = time.perf_counter()
     sums: dict[str, float] = {}
     parameters = [parameter for group in state.optimiser.param_groups for parameter in group["params"]]
     for inputs, labels in loader:
@@ -223,12 +223,17 @@ def _epoch(
         sums = {key: sums.get(key, 0.0) + value for key, value in logged.items()}
     means = {key: value / len(loader) for key, value in sums.items()}
     rate = float(state.schedule.get_last_lr()[0])
-    return {"epoch": state.epoch + 1, **means, "learning_rate": rate, "seconds": time.perf_counter() - started}
+    return {"epoch": state.epoch + 1, **means, "learning_rate": rate}
 
 
-def _sampler(
+def create_sampler(
     labels: Sequence[int], config: TrainingConfig, seed: int
 ) -> tuple[ArtistBalancedSampler | RandomTupleSampler, int]:
+    """The sampler that a training config asks for, and the number of paintings in a batch.
+
+    Raises:
+        MorelliError: ``m``, the batch size and the artists do not fit.
+    """
     if config.sampling == "balanced":
         return ArtistBalancedSampler(labels, m=config.m, batch_size=config.batch_size, seed=seed), config.batch_size
     size = config.batch_size * (3 if config.sampling == "triplets" else 2)

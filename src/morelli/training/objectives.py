@@ -1,5 +1,6 @@
 """Objectives: what training makes small, and how the finished network scores a pair."""
 
+import copy
 import inspect
 from collections.abc import Mapping
 from types import ModuleType
@@ -15,8 +16,11 @@ from morelli._config import Section
 from morelli.errors import MorelliError, did_you_mean
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, PairHead, Scorer
 
-KINDS = ("frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot", "metric")
+LABEL = r"^\w[\w .,+=-]*$"
+"""What may become part of a folder's name: no separator, nothing that leads out of the folder."""
 
+_UNFIT_SAMPLING = {"bce-pair": "triplets", "bce-concat": "triplets", "bce-onehot": ""}
+"""Tuples that an objective of this kind would read wrongly; for all other kinds ``pairs``."""
 _TRIPLET = {
     "loss": {"name": "TripletMarginLoss", "margin": 0.1},
     "miner": {"name": "TripletMarginMiner", "margin": 0.1, "type_of_triplets": "all"},
@@ -31,8 +35,8 @@ class ObjectiveConfig(Section):
 
     kind: Literal["frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot", "metric"]
     """``metric`` is any PML loss, with or without a miner."""
-    name: str = ""
-    """The row's label; by default the kind, or the loss's class name."""
+    name: str = Field(default="", pattern=LABEL)
+    """The row's label, and part of its folder's name; by default the kind, or the loss's class name."""
     loss: dict[str, Any] = Field(default_factory=dict)
     """A PML loss: its class ``name`` and its own arguments, for example ``{name: SupConLoss, temperature: 0.1}``."""
     miner: dict[str, Any] = Field(default_factory=dict)
@@ -154,7 +158,7 @@ class OneHotObjective(Objective):
 
 
 def create_objective(
-    config: ObjectiveConfig, *, width: int, artists: int, normalised: bool, packaged: bool = False
+    config: ObjectiveConfig, *, width: int, artists: int, normalised: bool, sampling: str = "balanced"
 ) -> Objective | None:
     """Make the objective that a recipe asks for; None for ``frozen``.
 
@@ -163,25 +167,50 @@ def create_objective(
         width: numbers in an embedding.
         artists: number of training artists; labels are 0 to artists − 1.
         normalised: embeddings have length 1, so pairs are scored by cosine, else by distance.
-        packaged: batches are consecutive tuples (the seed project's sampling).
+        sampling: ``triplets`` or ``pairs`` when batches are consecutive tuples (the seed project's sampling).
 
     Raises:
-        MorelliError: PML has no such loss or miner, or it does not take these arguments.
+        MorelliError: PML has no such loss or miner, it does not take these arguments, or it cannot be trained on
+            embeddings and labels drawn this way.
     """
     if config.kind == "frozen":
         return None
+    packaged = sampling != "balanced"
+    if sampling == _UNFIT_SAMPLING.get(config.kind, "pairs"):
+        raise MorelliError(
+            f"Objective {config.name} ({config.kind}) cannot learn from sampling={sampling}. Use sampling=balanced, or "
+            f"{'pairs' if sampling == 'triplets' else 'triplets'}."
+        )
     if config.kind == "bce-pair":
         return PairObjective(PairHead(width), packaged=packaged)
     if config.kind == "bce-concat":
         return PairObjective(ConcatHead(width), packaged=packaged)
     if config.kind == "bce-onehot":
         return OneHotObjective(width, artists)
-    known = {"embedding_size": width, "num_classes": artists}
+    known = {"embedding_size": width, "descriptors_dim": width, "num_classes": artists}
     loss = _build(losses, config.loss, "loss", known)
+    miner: nn.Module | None = None
     if packaged:
-        return MetricObjective(loss, miners.EmbeddingsAlreadyPackagedAsTriplets(), normalised=normalised)
-    miner = _build(miners, config.miner, "miner", known) if config.miner else None
-    return MetricObjective(loss, miner, normalised=normalised)
+        miner = miners.EmbeddingsAlreadyPackagedAsTriplets()
+    elif config.miner:
+        miner = _build(miners, config.miner, "miner", known)
+    objective = MetricObjective(loss, miner, normalised=normalised)
+    _try(objective, width, config, torch.tensor([0, 0, 1] * 4 if packaged else [0, 0, 1, 1] * 3))
+    return objective
+
+
+def _try(objective: MetricObjective, width: int, config: ObjectiveConfig, labels: Tensor) -> None:
+    """Pass random embeddings through a copy, so that a loss that cannot work is refused before any training."""
+    with torch.random.fork_rng(devices=[]):
+        embeddings = functional.normalize(torch.randn(len(labels), width), dim=1)
+        try:
+            copy.deepcopy(objective)(embeddings, labels)
+        except Exception as error:  # whatever PML raises, the arguments are at fault
+            miner = f" with the miner {config.miner}" if config.miner else ""
+            raise MorelliError(
+                f"The loss {config.loss}{miner} does not work on embeddings and labels: "
+                f"{type(error).__name__}: {error}. Check the values of its arguments, or choose another loss."
+            ) from error
 
 
 _MODULES: Mapping[str, ModuleType] = {"loss": losses, "miner": miners, "distance": distances, "reducer": reducers}
@@ -200,13 +229,26 @@ def _build(module: ModuleType, part: Mapping[str, Any], what: str, known: Mappin
         if isinstance(arguments.get(key), Mapping):
             arguments[key] = _build(nested, arguments[key], key, known)
     cls = getattr(module, name)
-    accepted = inspect.signature(cls.__init__).parameters
+    accepted = _parameters(cls)
     wanted = {key: value for key, value in known.items() if key in accepted and accepted[key].default is inspect._empty}
     try:
         built: nn.Module = cls(**{**wanted, **arguments})
     except (TypeError, ValueError, AssertionError) as error:
-        own = ", ".join(key for key in accepted if key not in ("self", "kwargs"))
         raise MorelliError(
-            f"The {what} {name} does not take {arguments}: {error}. Its own arguments: {own}."
+            f"The {what} {name} does not take {arguments}: {error}. Its own arguments: {', '.join(accepted)}."
         ) from error
     return built
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """All arguments a PML class takes: its own, and those that it passes on to its parents as ``**kwargs``."""
+    parameters: dict[str, inspect.Parameter] = {}
+    for parent in cls.__mro__:
+        own = vars(parent).get("__init__")
+        if parent is nn.Module or own is None:
+            continue
+        named = list(inspect.signature(own).parameters.values())[1:]
+        parameters = {
+            p.name: p for p in named if p.kind is p.POSITIONAL_OR_KEYWORD or p.kind is p.KEYWORD_ONLY
+        } | parameters
+    return parameters

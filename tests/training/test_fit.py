@@ -1,0 +1,223 @@
+"""Training: it learns, keeps the best, stops when it should, and goes on as if it had never been interrupted."""
+
+import pickle
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from morelli.errors import MorelliError
+from morelli.models.heads import EmbeddingHead, HeadConfig
+from morelli.training.fit import CHECKPOINT, FeatureDataset, TrainingConfig, fit
+from morelli.training.objectives import Objective, ObjectiveConfig, create_objective
+
+ARTISTS, EACH, FEATURES = 6, 8, 12
+LABELS = [artist for artist in range(ARTISTS) for _ in range(EACH)]
+QUICK = {"epochs": 6, "batch_size": 12, "m": 2, "validate_every": 2, "learning_rate": 1e-2}
+
+
+def features() -> Tensor:
+    """Each artist's features lie about a centre, drowned in noise along other directions."""
+    generator = torch.Generator().manual_seed(0)
+    centres = 2 * torch.randn(ARTISTS, 3, generator=generator)
+    signal = centres[torch.tensor(LABELS)] + 0.3 * torch.randn(len(LABELS), 3, generator=generator)
+    noise = 3 * torch.randn(len(LABELS), FEATURES - 3, generator=generator)
+    return torch.cat([signal, noise], dim=1)
+
+
+def made(kind: Any = "triplet", dropout: float = 0.2) -> tuple[EmbeddingHead, Objective]:
+    torch.manual_seed(3)
+    head = EmbeddingHead(FEATURES, HeadConfig(hidden=(16,), width=8, dropout=dropout))
+    head.standardise(features())
+    objective = create_objective(ObjectiveConfig.model_validate(kind), width=8, artists=ARTISTS, normalised=True)
+    assert objective is not None
+    return head, objective
+
+
+def separation(head: EmbeddingHead) -> float:
+    """Share of paintings whose nearest other painting is by the same artist."""
+    with torch.no_grad():
+        points = head.eval()(features())
+    nearest = torch.cdist(points, points).fill_diagonal_(torch.inf).argmin(1)
+    labels = torch.tensor(LABELS)
+    return float((labels[nearest] == labels).float().mean())
+
+
+def trained(
+    folder: Path,
+    head: EmbeddingHead,
+    objective: Objective,
+    validate: Callable[[], float] = lambda: 0.5,
+    *,
+    resume: bool = False,
+    **config: Any,
+) -> pd.DataFrame:
+    dataset = FeatureDataset(features(), LABELS)
+    options = TrainingConfig(**{**QUICK, **config})
+    return fit(head, objective, dataset, LABELS, validate, options, folder, seed=5, resume=resume)
+
+
+def weights(*parts: torch.nn.Module) -> dict[str, Tensor]:
+    return {f"{n}.{key}": value.clone() for n, part in enumerate(parts) for key, value in part.state_dict().items()}
+
+
+def assert_identical(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
+    assert left.keys() == right.keys()
+    for key in left:
+        assert torch.equal(left[key], right[key]), key
+
+
+@pytest.mark.parametrize("kind", ["triplet", "bce-pair", "bce-concat", "bce-onehot"])
+def test_it_learns(kind: str, tmp_path: Path) -> None:
+    head, objective = made(kind, dropout=0.0)
+    before = separation(head)
+    looks = iter(range(1000))
+    history = trained(tmp_path, head, objective, lambda: next(looks) / 1000, epochs=60, validate_every=20)
+    assert separation(head) > before + 0.2
+    assert len(history) == 60
+    assert history["validation_pair_auc"].notna().sum() == 3
+    assert (history[["loss", "gradient_norm", "learning_rate", "seconds"]] >= 0).all(axis=None)
+    logged = {"triplet": "active_triplets", "bce-onehot": "classifier_accuracy"}.get(kind, "pair_accuracy")
+    assert history[logged].between(0, 1).all()
+
+
+def test_the_best_weights_by_validation_are_kept(tmp_path: Path) -> None:
+    head, objective = made()
+    seen: list[dict[str, Tensor]] = []
+    values = iter([0.6, 0.9, 0.7])
+
+    def validate() -> float:
+        seen.append(weights(head, objective))
+        return next(values)
+
+    trained(tmp_path, head, objective, validate)
+    assert_identical(weights(head, objective), seen[1])
+    assert any(not torch.equal(seen[1][key], seen[2][key]) for key in seen[1])
+
+
+def test_early_stop(tmp_path: Path) -> None:
+    values = iter([0.6, 0.5, 0.6, 0.9])
+    history = trained(tmp_path, *made(), lambda: next(values), epochs=100, validate_every=3, patience=2)
+    assert len(history) == 9
+    assert history["validation_pair_auc"].dropna().tolist() == [0.6, 0.5, 0.6]
+
+
+def test_the_last_epoch_is_always_looked_at(tmp_path: Path) -> None:
+    history = trained(tmp_path, *made(), epochs=5, validate_every=4)
+    assert history.loc[history["validation_pair_auc"].notna(), "epoch"].tolist() == [4, 5]
+
+
+@pytest.mark.parametrize(("schedule", "last"), [("cosine", 0.0), ("constant", 1e-2)])
+def test_the_learning_rate_rises_and_follows_its_schedule(schedule: str, last: float, tmp_path: Path) -> None:
+    history = trained(tmp_path, *made(), epochs=10, warmup=0.3, schedule=schedule)
+    rates = history["learning_rate"]
+    assert rates[:3].is_monotonic_increasing
+    assert rates.max() == pytest.approx(1e-2)
+    assert rates.iloc[-1] == pytest.approx(last, abs=1e-9)
+
+
+def test_a_loss_that_is_not_a_number_stops_training_and_says_why(tmp_path: Path) -> None:
+    head, objective = made("bce-onehot")
+    with torch.no_grad():
+        objective.get_parameter("log_scale").fill_(torch.nan)
+    with pytest.raises(MorelliError, match=r"(?s)loss became nan in epoch 1.*training.learning_rate"):
+        trained(tmp_path, head, objective)
+
+
+def test_batches_that_do_not_fit_the_artists_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MorelliError, match="would fit"):
+        trained(tmp_path, *made(), m=9, batch_size=18)
+
+
+def interrupted_at(look: int) -> Callable[[], float]:
+    looks: Iterator[int] = count(1)
+
+    def validate() -> float:
+        number = next(looks)
+        if number == look:
+            raise KeyboardInterrupt
+        return 0.5 + number / 100
+
+    return validate
+
+
+@pytest.mark.parametrize("kind", ["triplet", "bce-concat", {"loss": {"name": "ProxyAnchorLoss"}}], ids=str)
+@pytest.mark.parametrize("sampling", ["balanced", "tuples"])
+def test_an_interrupted_training_goes_on_to_the_same_weights(kind: Any, sampling: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 8}
+    if sampling == "tuples":
+        if kind not in ("triplet", "bce-concat"):
+            pytest.skip("one case is enough")
+        options |= {"sampling": "triplets" if kind == "triplet" else "pairs", "optimiser": "adam"}
+        if kind == "triplet":
+            kind = {"kind": "triplet", "miner": {}}
+    whole, cut = made(kind), made(kind)
+    expected = trained(tmp_path / "whole", *whole, interrupted_at(99), **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", *cut, interrupted_at(3), **options)
+    again = made(kind)
+    looks = count(3)
+    history = trained(tmp_path / "cut", *again, lambda: 0.5 + next(looks) / 100, resume=True, **options)
+
+    assert_identical(weights(*whole), weights(*again))
+    steady = ["epoch", "loss", "gradient_norm", "learning_rate", "validation_pair_auc"]
+    pd.testing.assert_frame_equal(history[steady], expected[steady], check_exact=True)
+
+
+def test_an_interruption_leaves_the_best_weights_so_far(tmp_path: Path) -> None:
+    head, objective = made()
+    best: list[dict[str, Tensor]] = []
+    values = iter([0.9, 0.6])
+
+    def validate() -> float:
+        best.append(weights(head, objective))
+        value = next(values, None)
+        if value is None:
+            raise KeyboardInterrupt
+        return value
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, head, objective, validate)
+    assert_identical(weights(head, objective), best[0])
+
+
+def test_without_resume_a_checkpoint_is_not_looked_at(tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"anything")
+    assert len(trained(tmp_path, *made())) == 6
+
+
+def test_resume_without_a_checkpoint_trains_from_the_start(tmp_path: Path) -> None:
+    assert len(trained(tmp_path, *made(), resume=True)) == 6
+
+
+class _Attack:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return (exec, ("raise SystemExit('the pickle ran')",))
+
+
+@pytest.mark.parametrize("what", ["cut", "empty", "pickle", "torch pickle", "other network", "other content"])
+def test_a_damaged_or_foreign_checkpoint_is_refused(what: str, tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT
+    trained(tmp_path, *made())
+    content = path.read_bytes()
+    if what == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif what == "empty":
+        path.write_bytes(b"")
+    elif what == "pickle":
+        path.write_bytes(pickle.dumps(_Attack()))
+    elif what == "torch pickle":
+        torch.save(_Attack(), path)
+    elif what == "other content":
+        torch.save({"weights": {}}, path)
+    else:
+        trained(tmp_path, *made("bce-concat"))
+    head, objective = made()
+    with pytest.raises(MorelliError, match=r"(?s)checkpoint\.pt does not fit this run.*Delete it"):
+        trained(tmp_path, head, objective, resume=True)

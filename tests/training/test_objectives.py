@@ -1,0 +1,256 @@
+"""Objectives: every kind learns, every PML loss and miner is had by name, and mistakes are named."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from morelli.errors import MorelliError
+from morelli.models.heads import CosineScorer, DistanceScorer
+from morelli.training.objectives import (
+    MetricObjective,
+    Objective,
+    ObjectiveConfig,
+    OneHotObjective,
+    PairObjective,
+    create_objective,
+)
+
+WIDTH, ARTISTS = 8, 4
+LABELS = torch.arange(16) % ARTISTS
+LOSSES = [
+    "AngularLoss",
+    "ArcFaceLoss",
+    "CircleLoss",
+    "ContrastiveLoss",
+    "CosFaceLoss",
+    "FastAPLoss",
+    "LiftedStructureLoss",
+    "MarginLoss",
+    "MultiSimilarityLoss",
+    "NCALoss",
+    "NormalizedSoftmaxLoss",
+    "NPairsLoss",
+    "NTXentLoss",
+    "P2SGradLoss",
+    "ProxyAnchorLoss",
+    "ProxyNCALoss",
+    "SmoothAPLoss",
+    "SoftTripleLoss",
+    "SphereFaceLoss",
+    "SubCenterArcFaceLoss",
+    "SupConLoss",
+    "TripletMarginLoss",
+    "TupletMarginLoss",
+]
+MINERS = [
+    "AngularMiner",
+    "BatchEasyHardMiner",
+    "BatchHardMiner",
+    "DistanceWeightedMiner",
+    "MultiSimilarityMiner",
+    "PairMarginMiner",
+    "TripletMarginMiner",
+    "UniformHistogramMiner",
+]
+
+
+def embeddings(rows: int = len(LABELS), seed: int = 0) -> Tensor:
+    drawn = torch.randn(rows, WIDTH, generator=torch.Generator().manual_seed(seed))
+    return functional.normalize(drawn, dim=1).requires_grad_()
+
+
+def made(config: Any, **options: Any) -> Objective:
+    torch.manual_seed(0)
+    options = {"width": WIDTH, "artists": ARTISTS, "normalised": True} | options
+    objective = create_objective(ObjectiveConfig.model_validate(config), **options)
+    assert objective is not None
+    return objective.eval()
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # SphereFaceLoss, inside PML
+@pytest.mark.parametrize(
+    "config",
+    [
+        *("triplet", "bce-pair", "bce-concat", "bce-onehot"),
+        *({"loss": {"name": name}} for name in LOSSES),
+        *({"kind": "triplet", "miner": {"name": name}} for name in MINERS),
+        {"loss": {"name": "CrossBatchMemory", "memory_size": 64, "loss": {"name": "SupConLoss"}}},
+    ],
+    ids=str,
+)
+def test_every_objective_gives_a_finite_loss_with_gradients(config: Any) -> None:
+    points = embeddings()
+    objective = made(config)
+    loss, _ = objective(points, LABELS)
+    if isinstance(config, dict) and config.get("loss", {}).get("name") == "CrossBatchMemory":
+        loss, _ = objective(points, LABELS)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert points.grad is not None
+    assert points.grad.abs().sum() > 0
+
+
+def test_frozen_has_no_objective() -> None:
+    config = ObjectiveConfig.model_validate("frozen")
+    assert create_objective(config, width=WIDTH, artists=ARTISTS, normalised=True) is None
+
+
+def test_names_and_defaults() -> None:
+    assert ObjectiveConfig.model_validate("triplet").loss["name"] == "TripletMarginLoss"
+    assert ObjectiveConfig.model_validate({"loss": {"name": "SupConLoss"}}).name == "SupConLoss"
+    assert ObjectiveConfig.model_validate({"kind": "triplet", "name": "mine"}).name == "mine"
+    with pytest.raises(ValueError, match="needs a loss"):
+        ObjectiveConfig.model_validate("metric")
+    for name in ("../up", "a/b", "..", "/root"):
+        with pytest.raises(ValueError, match="pattern"):
+            ObjectiveConfig.model_validate({"kind": "triplet", "name": name})
+
+
+def test_the_scorer_follows_from_the_embeddings() -> None:
+    assert isinstance(made("triplet").scorer, CosineScorer)
+    assert isinstance(made("triplet", normalised=False).scorer, DistanceScorer)
+    assert made("bce-pair").scorer(embeddings(), embeddings()).shape == (len(LABELS),)
+
+
+def test_arguments_reach_the_loss_the_miner_and_the_distance_inside() -> None:
+    objective = made(
+        {
+            "kind": "triplet",
+            "loss": {"name": "TripletMarginLoss", "margin": 0.3, "distance": {"name": "LpDistance", "p": 1}},
+            "miner": {"name": "TripletMarginMiner", "type_of_triplets": "semihard"},
+        }
+    )
+    assert isinstance(objective, MetricObjective)
+    loss: Any = objective.loss
+    miner: Any = objective.miner
+    assert (loss.margin, loss.distance.p, miner.type_of_triplets) == (0.3, 1, "semihard")
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"loss": {"name": "TripletMarginLos"}}, ['no loss "TripletMarginLos"', 'Did you mean "TripletMarginLoss"?']),
+        ({"kind": "triplet", "miner": {"name": "BatchHardMinor"}}, ['no miner "BatchHardMinor"', '"BatchHardMiner"?']),
+        ({"loss": {"name": "BaseMetricLossFunction"}}, ["no loss"]),
+        ({"loss": {"temperature": 1}}, ['no loss ""']),
+        (
+            {"loss": {"name": "SupConLoss", "temprature": 0.1}},
+            ["SupConLoss does not take", "temprature", "temperature", "distance", "reducer"],
+        ),
+        ({"loss": {"name": "CosFaceLoss", "magrin": 1}}, ["CosFaceLoss does not take", "margin, scale"]),
+        ({"loss": {"name": "ContrastiveLoss", "distance": {"name": "LpDistanse"}}}, ['no distance "LpDistanse"']),
+        ({"loss": {"name": "ContrastiveLoss", "reducer": {"name": "MeanReduce"}}}, ['"MeanReducer"?']),
+        ({"loss": {"name": "TripletMarginLoss", "margin": "wide"}}, ["TripletMarginLoss", "wide", "does not work"]),
+        ({"loss": {"name": "VICRegLoss"}}, ["VICRegLoss", "not supported", "choose another loss"]),
+    ],
+)
+def test_mistakes_are_named(config: Any, words: list[str]) -> None:
+    with pytest.raises(MorelliError) as raised:
+        made(config)
+    for word in words:
+        assert word in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sampling"), [("triplet", "pairs"), ("bce-pair", "triplets"), ("bce-concat", "triplets")]
+)
+def test_tuples_that_an_objective_would_read_wrongly_are_refused(kind: str, sampling: str) -> None:
+    with pytest.raises(MorelliError, match=f"sampling={sampling}"):
+        made(kind, sampling=sampling)
+
+
+@pytest.mark.parametrize("distance", ["LpDistance", "CosineSimilarity"])
+def test_share_of_active_triplets_equals_a_naive_loop(distance: str) -> None:
+    margin = 0.2
+    objective = made(
+        {"kind": "triplet", "loss": {"name": "TripletMarginLoss", "margin": margin, "distance": {"name": distance}}}
+    )
+    points = embeddings().detach()
+    _, logged = objective(points, LABELS)
+
+    def apart(i: int, j: int) -> float:
+        if distance == "LpDistance":
+            return float(torch.linalg.vector_norm(points[i] - points[j]))
+        return -float(points[i] @ points[j])
+
+    active = [
+        apart(a, p) + margin > apart(a, n)
+        for a, p, n in itertools.permutations(range(len(LABELS)), 3)
+        if LABELS[a] == LABELS[p] != LABELS[n]
+    ]
+    assert 0 < sum(active) < len(active)
+    assert logged["active_triplets"] == pytest.approx(sum(active) / len(active))
+
+
+def test_active_triplets_of_a_batch_without_any() -> None:
+    _, logged = made("triplet")(embeddings(), torch.arange(len(LABELS)))
+    assert logged["active_triplets"] == 0
+
+
+@pytest.mark.parametrize("kind", ["bce-pair", "bce-concat"])
+@torch.no_grad()
+def test_pair_loss_is_balanced_and_equals_a_naive_one(kind: str) -> None:
+    objective = made(kind)
+    assert isinstance(objective, PairObjective)
+    points = embeddings().detach()
+    first, second = objective._pairs(LABELS)
+    pairs = list(zip(first.tolist(), second.tolist(), strict=True))
+    same = [bool(LABELS[a] == LABELS[b]) for a, b in pairs]
+    positives = {(a, b) for a, b in itertools.permutations(range(len(LABELS)), 2) if LABELS[a] == LABELS[b]}
+    assert {pair for pair, alike in zip(pairs, same, strict=True) if alike} == positives
+    assert same.count(True) == same.count(False) == len(positives)
+    assert len(set(pairs)) == len(pairs)
+
+    torch.manual_seed(1)
+    loss, logged = objective(points, LABELS)
+    torch.manual_seed(1)
+    first, second = objective._pairs(LABELS)
+    total, right = 0.0, 0
+    for a, b in zip(first, second, strict=True):
+        left, other = points[a][None], points[b][None]
+        scorer: Any = objective.scorer
+        logit = (scorer.one_order if kind == "bce-concat" else scorer)(left, other)
+        chance = float(torch.sigmoid(logit))
+        alike = bool(LABELS[a] == LABELS[b])
+        total -= float(torch.log(torch.tensor(chance if alike else 1 - chance)))
+        right += (chance > 0.5) == alike
+    assert float(loss) == pytest.approx(total / len(first), rel=1e-5)
+    assert logged["pair_accuracy"] == pytest.approx(right / len(first))
+
+
+def test_packaged_pairs_and_triplets_are_taken_as_they_come() -> None:
+    pairs = made("bce-pair", sampling="pairs")
+    assert isinstance(pairs, PairObjective)
+    assert [part.tolist() for part in pairs._pairs(LABELS[:6])] == [[0, 2, 4], [1, 3, 5]]
+
+    margin = 0.5
+    config = {
+        "kind": "triplet",
+        "loss": {"name": "TripletMarginLoss", "margin": margin, "reducer": {"name": "MeanReducer"}},
+    }
+    triplets = made(config, sampling="triplets", normalised=False)
+    points = embeddings(9).detach()
+    loss, _ = triplets(points, torch.tensor([0, 0, 1, 2, 2, 0, 1, 1, 2]))
+    anchors, positives, negatives = points[0::3], points[1::3], points[2::3]
+    naive = functional.triplet_margin_loss(anchors, positives, negatives, margin=margin, eps=0)
+    assert float(loss) == pytest.approx(float(naive), rel=1e-5)
+
+
+@torch.no_grad()
+def test_one_hot_loss_equals_a_naive_sum_over_artists() -> None:
+    objective = made("bce-onehot")
+    assert isinstance(objective, OneHotObjective)
+    points = embeddings().detach()
+    loss, logged = objective(points, LABELS)
+    chances = torch.sigmoid(objective.logits(points))
+    naive = 0.0
+    for row, label in enumerate(LABELS):
+        for artist in range(ARTISTS):
+            chance = chances[row, artist] if artist == label else 1 - chances[row, artist]
+            naive -= float(torch.log(chance)) / len(LABELS)
+    assert float(loss) == pytest.approx(naive, rel=1e-4)
+    assert logged["classifier_accuracy"] == pytest.approx(float((chances.argmax(1) == LABELS).float().mean()))
