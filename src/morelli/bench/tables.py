@@ -10,6 +10,7 @@ from rich.table import Table
 
 from morelli.bench.run_folder import RunFolder
 from morelli.errors import MorelliError, did_you_mean
+from morelli.evaluation.resampling import mean_over_runs
 
 Format = Literal["rich", "md", "csv", "latex"]
 FIRST_METRICS = ("pair_auc", "precision_at_1", "mean_average_precision_at_r", "eer", "triplet_accuracy")
@@ -48,6 +49,32 @@ def table(runs: Sequence[RunFolder]) -> pd.DataFrame:
     measured = [column for column in map(str, rows) if column.startswith(_SIDES)]
     order = [*_KEYS, *_ABOUT, *measured, *_COST, "failure", "folder"]
     return rows.reindex(columns=order).dropna(axis=1, how="all")
+
+
+def over_folds_and_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Put the runs that differ only in fold and seed into one row: means, and how many runs they are of.
+
+    The interval of such a mean is Student's over the runs, as in Musgrave et al. 2020; a single run keeps its own.
+    """
+    same = [key for key in _KEYS if key not in ("fold", "seed")]
+    if not rows.duplicated(same).any():
+        return rows
+    groups = rows.groupby(same, sort=False, dropna=False)
+    return pd.DataFrame([_mean_row(group) for _, group in groups]).reset_index(drop=True)
+
+
+def _mean_row(runs: pd.DataFrame) -> pd.Series:
+    row = runs.iloc[0].copy()
+    row["runs"] = len(runs)
+    finished = runs if "failure" not in runs else runs[runs["failure"].isna()]
+    for column in map(str, runs):
+        if column in _COST or (column.startswith(_SIDES) and not column.endswith(("_low", "_high"))):
+            values = finished[column].dropna().astype(float).tolist()
+            mean, half = mean_over_runs(values) if values else (float("nan"), None)
+            row[column] = mean
+            if f"{column}_low" in runs and half is not None:
+                row[f"{column}_low"], row[f"{column}_high"] = mean - half, mean + half
+    return row
 
 
 def _place(run: RunFolder) -> tuple[Any, ...]:
@@ -104,6 +131,7 @@ def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, wi
     """
     if style == "csv":
         return rows.to_csv(index=False)
+    rows = over_folds_and_seeds(rows)
     fitting = FIRST_METRICS if style != "rich" or width is None or width >= _WIDE else FIRST_METRICS[:2]
     shown = _shown(rows, metrics or fitting, check=bool(metrics))
     if style == "md":
@@ -122,6 +150,8 @@ def _shown(rows: pd.DataFrame, metrics: Sequence[str], *, check: bool) -> pd.Dat
             )
     keys = [key for key in _KEYS if key in ("backbone", "objective") or rows[key].nunique() > 1]
     shown = rows[keys].copy()
+    if "runs" in rows:
+        shown["runs"] = rows["runs"]
     for key in _ABOUT + _COST:
         if key in rows:
             shown[_SHORT[key]] = [_number(key, value) for value in rows[key]]

@@ -19,6 +19,14 @@ class TableFormat(StrEnum):
     latex = "latex"
 
 
+class Side(StrEnum):
+    """Whose paintings a run was measured on."""
+
+    unseen = "unseen"
+    seen = "seen"
+    validation = "validation"
+
+
 _Format = Annotated[TableFormat, typer.Option("--format", help="How to write the table.")]
 
 
@@ -26,6 +34,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(rich_help_panel="Compare networks")(bench)
     app.command(rich_help_panel="Compare networks")(table)
+    app.command("compare-runs", rich_help_panel="Compare networks")(compare_runs)
 
 
 def bench(
@@ -80,6 +89,36 @@ def table(
         morelli table --metric eer --metric brier
     """
     _print(runs or [Path("runs")], style, metrics)
+
+
+def compare_runs(
+    first: Annotated[Path, typer.Argument(help="A run folder.")],
+    second: Annotated[Path, typer.Argument(help="Another, measured on the same paintings.")],
+    metrics: Annotated[list[str] | None, typer.Option("--metric", help="Which metrics; repeatable.")] = None,
+    side: Annotated[Side, typer.Option(help="Which artists.")] = Side.unseen,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+) -> None:
+    """Say how much better one run is than another, with the interval of the difference.
+
+    Both are measured on the same resamples of artists, so that the luck of the draw cancels.
+
+    Example:
+
+        morelli compare-runs runs/demo/A runs/demo/B --metric pair_auc
+    """
+    from morelli.bench.compare_runs import compare_runs as run_compare
+    from morelli.bench.tables import FIRST_METRICS
+
+    rows = run_compare(first, second, metrics or FIRST_METRICS, side.value)
+    if as_csv:
+        typer.echo(rows.to_csv(index=False), nl=False)
+        return
+    for row in rows.itertuples():
+        verdict = "distinguishable from zero" if row.distinguishable else "not distinguishable from zero"
+        typer.echo(
+            f"{row.metric}: {row.first:.3f} against {row.second:.3f}, a difference of {row.difference:+.3f} "
+            f"({row.low:+.3f} to {row.high:+.3f}): {verdict}"
+        )
 
 
 def _print(places: list[Path], style: TableFormat, metrics: list[str] | None) -> None:

@@ -1,0 +1,49 @@
+"""Compare two runs: is one better, or could the difference be which artists were measured?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from morelli.errors import MorelliError
+from morelli.evaluation.resampling import Resamples, paired_difference
+
+
+def resamples_path(folder: Path, side: str) -> Path:
+    """Where a run keeps every measure on every resample of one side's artists."""
+    return folder / f"resamples_{side}.parquet"
+
+
+def compare_runs(first: Path, second: Path, metrics: Sequence[str], side: str = "unseen") -> pd.DataFrame:
+    """Return how much higher ``first`` measures than ``second``, one row a metric.
+
+    Columns: ``metric, first, second, difference, low, high`` (95 %, over artists) and ``distinguishable`` from zero.
+
+    Raises:
+        MorelliError: a run cannot be read, the two were not measured on the same paintings, or a metric is unknown.
+    """
+    left, right = _read(first, side), _read(second, side)
+    rows = []
+    for metric in metrics:
+        difference = paired_difference(metric, left, right)
+        rows.append(
+            {
+                "metric": f"{side}_{metric}",
+                "first": left.measured[metric],
+                "second": right.measured[metric],
+                "difference": difference.value,
+                "low": difference.low,
+                "high": difference.high,
+                "distinguishable": difference.distinguishable,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _read(folder: Path, side: str) -> Resamples:
+    path = resamples_path(folder, side)
+    if not path.is_file():
+        raise MorelliError(
+            f"{folder} has no {path.name}: it is not a finished run, or it was run with evaluation.resamples=0."
+        )
+    return Resamples.read(path)
