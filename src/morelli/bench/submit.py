@@ -9,6 +9,7 @@ from torch import Tensor
 
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.prepared import read_paintings
+from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.submission import SubmissionSummary, write_submission
 from morelli.models.network import Network, embed_with, largest_shorter_side
@@ -37,25 +38,35 @@ def submit(
         say: told what a reader should know.
 
     Raises:
-        MorelliError: no model, no prepared folder, or a list of pairs that does not fit it.
+        MorelliError: no model, no prepared folder with test pictures, an impossible prior, or a list of pairs that
+            does not fit.
     """
     network = Network.load(model)
+    probability = _probability(network, prior)
     paintings = read_paintings(data)
     # The competition's pairs are of its test pictures alone.
     tested = paintings[~paintings["in_train"].fillna(False).astype(bool)]
-    dataset = PaintersByNumbers(data, transform=network.backbone.transform()).only(list(tested["id"]))
+    if tested.empty:
+        raise MorelliError(
+            f"{data} holds only the competition's training pictures, and its pairs are of test pictures. "
+            "Put test.zip beside train.zip and prepare the folder again."
+        )
+    if not pairs.is_file():  # embedding can take hours
+        raise MorelliError(
+            f"There is no file {pairs}. Get it with: morelli data download --only submission_info.csv.zip"
+        )
     size = largest_shorter_side(tested)
     if network.card.prepared_size not in (None, size):
         say(f"Note: the network was trained on pictures of {network.card.prepared_size} px, these have {size} px.")
+    dataset = PaintersByNumbers(data, transform=network.backbone.transform()).only(list(tested["id"]))
     embeddings = embed_with(network, dataset, Accelerator().device)
-    return write_submission(
-        embeddings, list(tested["id"]), network.scorer, pairs, out, probability=_probability(network, prior)
-    )
+    return write_submission(embeddings, list(tested["id"]), network.scorer, pairs, out, probability=probability)
 
 
 def _probability(network: Network, prior: float) -> Callable[[Tensor], Tensor] | None:
+    if not 0 < prior < 1:
+        raise MorelliError(f"The prior is the share of same-artist pairs, between 0 and 1; it cannot be {prior}.")
     if network.card.calibration is None:
         return None
     calibration = Calibration.from_dict(network.card.calibration)
-    calibration.probability(0.0, prior)  # an impossible prior is refused before any work
     return lambda scores: torch.from_numpy(calibration.probability(scores.numpy(), prior)).float()

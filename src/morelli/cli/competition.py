@@ -51,13 +51,22 @@ def score(
         morelli score submission.csv solution.csv --data prepared/painters --pairs submission_info.csv.zip
     """
     from morelli.data.prepared import read_paintings
+    from morelli.errors import MorelliError
     from morelli.evaluation.scoring import score_submission
 
+    if pairs and not data:
+        raise MorelliError(
+            "--pairs names pictures, and --data tells what they are: give --data too, or leave out both."
+        )
     paintings = read_paintings(data) if data else None
     if data and pairs is None:
         pairs = _list_beside(submission, solution)
     frame = score_submission(submission, solution, paintings, pairs=pairs).frame()
-    typer.echo(frame.to_csv(index=False) if as_csv else frame.to_string(index=False, na_rep="-"), nl=not as_csv)
+    if as_csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        # Without --data nothing is known of paintings and artists.
+        typer.echo(frame.dropna(axis="columns", how="all").to_string(index=False, na_rep="-"))
 
 
 def _list_beside(*files: Path) -> Path | None:
