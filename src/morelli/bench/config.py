@@ -127,19 +127,20 @@ def _set(content: dict[str, Any], override: str) -> None:
         raise MorelliError(f"--set {override}: the value is not YAML ({error}).") from error
     *parents, last = key.split(".")
     place: Any = content
+    plain_name_is = {"backbones": "name", "objectives": "kind"}.get(parents[0] if parents else "", "")
     for parent in parents:
-        place = _child(place, parent, override)
+        place = _child(place, parent, override, plain_name_is)
     if isinstance(place, list):
         place[_index(place, last, override)] = value
     else:
         place[last] = value
 
 
-def _child(place: Any, key: str, override: str) -> Any:
+def _child(place: Any, key: str, override: str, plain_name_is: str) -> Any:
     if isinstance(place, list):
         index = _index(place, key, override)
-        if isinstance(place[index], str):
-            place[index] = {"name": place[index]}
+        if isinstance(place[index], str) and plain_name_is:
+            place[index] = {plain_name_is: place[index]}
         return place[index]
     if not isinstance(place.setdefault(key, {}), dict | list):
         raise MorelliError(f'--set {override}: "{key}" is a single value, nothing can be set inside it.')
