@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
@@ -50,7 +51,7 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000) -> dict[
         if rows["artist"].nunique() < 2 or rows["artist"].value_counts().max() < 2:
             measured["notes"].append(_too_few(side, rows))
             continue
-        part = embeddings[chosen.to_numpy()]
+        part = embeddings[torch.tensor(chosen.to_numpy(copy=True))]
         result = evaluate(
             part,
             rows,
