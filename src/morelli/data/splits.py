@@ -140,8 +140,6 @@ def _competition(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Ser
     sides[is_test_only] = "unseen"
     trainable = table["key"][sides == "train"]
     sides[table["key"].isin(_validation_keys(trainable, config)) & (sides != "none")] = "validation"
-    trained = set(table["key"][sides == "train"])
-    sides[(sides == "seen") & ~table["key"].isin(trained)] = "none"
     return sides
 
 
@@ -216,10 +214,15 @@ def _shuffled_place(table: pd.DataFrame, seed: int) -> pd.Series:
 
 
 def _on_one_side(table: pd.DataFrame, sides: pd.Series) -> pd.Series:
-    """Keep identical files on one side: the test sides keep theirs, training gives way."""
+    """Keep identical files on one side: the test sides keep theirs, training gives way.
+
+    An artist who is not trained on, for this or any other reason, is not seen.
+    """
     rank = sides.map({"unseen": 0, "seen": 1, "validation": 2, "train": 3, "none": 9})
     first = rank.groupby(table["sha256"].fillna(table["id"])).transform("min")
-    return sides.where(rank == first, "none")
+    kept = sides.where(rank == first, "none")
+    trained = set(table["key"][kept == "train"])
+    return kept.mask((kept == "seen") & ~table["key"].isin(trained), "none")
 
 
 def _some(names: Sequence[str]) -> str:
