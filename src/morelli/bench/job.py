@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from morelli._files import written_whole
@@ -23,7 +22,7 @@ from morelli.models.embedder import Embedder, embed
 from morelli.models.feature_cache import cached_features
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
-from morelli.training.fit import FeatureDataset, fit
+from morelli.training.fit import FeatureDataset, create_accelerator, fit
 from morelli.training.objectives import Objective, OneHotObjective, create_objective
 
 
@@ -34,7 +33,7 @@ class Job:
         self, cell: Cell, data: Path, paintings: pd.DataFrame, split: Split, run: RunFolder, resume: bool
     ) -> None:
         self.cell, self.split, self.run, self.resume = cell, split, run, resume
-        self.accelerator = Accelerator(mixed_precision=cell.training.precision)
+        self.accelerator = create_accelerator(cell.training.precision)
         self.device = self.accelerator.device
         torch.manual_seed(cell.seed)
         self.backbone = Backbone(cell.backbone)
@@ -128,6 +127,7 @@ class Job:
         threshold = best_threshold(positives, negatives)
         calibration = calibrate(positives, negatives, rows["artist"].unique())
         self.facts = {"threshold": threshold, "calibration": calibration.to_dict()}
+        self.network().save(self.run.path / "model")  # now with the two
         metrics: dict[str, Any] = {
             "parameters": self.backbone.parameter_count() + sum(p.numel() for p in self.head.parameters()),
             "image_size": self.backbone.image_size,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from pydantic import Field
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ def fit(
         MorelliError: the loss is not a number, or the batches do not fit the artists.
         KeyboardInterrupt: passed on, after the best weights so far were put back into ``model``.
     """
-    accelerator = accelerator or Accelerator(mixed_precision=config.precision)
+    accelerator = accelerator or create_accelerator(config.precision)
     sampler, batch_size = create_sampler(labels, config, seed)
     loader = _loader(dataset, sampler, batch_size)
     optimiser = _optimiser(model, objective, config)
@@ -128,6 +129,12 @@ def fit(
     finally:
         state.restore_best()
     return pd.DataFrame(state.history)
+
+
+def create_accelerator(precision: str) -> Accelerator:
+    """Accelerate's choice of device, with this precision."""
+    AcceleratorState._reset_state()  # it holds the process to its first precision; runs of one bench may differ
+    return Accelerator(mixed_precision=precision)
 
 
 class _State:
