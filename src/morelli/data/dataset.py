@@ -72,8 +72,14 @@ class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
         self.paths = [str(Path(self.root) / file) for file in self.paintings["file"]]
 
     def only(self, ids: Sequence[str]) -> "PaintersByNumbers":
-        """Return the same dataset reduced to some paintings, in the order of ``ids``; labels keep their meaning."""
+        """Return the same dataset reduced to some paintings, in the order of ``ids``; labels keep their meaning.
+
+        Raises:
+            MorelliError: an id is not among the dataset's paintings.
+        """
         place_of = {painting: place for place, painting in enumerate(self.paintings["id"])}
+        if unknown := [painting for painting in ids if painting not in place_of]:
+            raise MorelliError(f'{self.root} has no painting "{unknown[0]}" in split {self.split!r}.')
         places = [place_of[painting] for painting in ids]
         reduced = copy(self)
         reduced.paintings = self.paintings.iloc[places].reset_index(drop=True)
@@ -91,8 +97,14 @@ class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
         prepare(archives, Path(self.root))
 
     def __getitem__(self, idx: int) -> tuple[Any, Any]:
-        with Image.open(self.paths[idx]) as file:
-            image: Any = file.convert("RGB")
+        try:
+            with Image.open(self.paths[idx]) as file:
+                image: Any = file.convert("RGB")
+        except OSError as error:
+            raise MorelliError(
+                f"The picture {self.paths[idx]} cannot be read ({error}). "
+                f"Prepare the folder again: morelli data prepare SOURCE --out {self.root}"
+            ) from error
         label: Any = self.labels[idx]
         if self.transform is not None:
             image = self.transform(image)

@@ -8,18 +8,21 @@ and an interrupted computation goes on with the first missing block.
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from morelli._files import written_whole
+from morelli.errors import MorelliError
 from morelli.models.backbones import Backbone
 
 _BLOCK = 1024
+_DAMAGE = (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError)
 
 
 def cache_folder() -> Path:
@@ -38,10 +41,13 @@ def cached_features(
         root: the prepared folder.
         paintings: rows of its table.
         compute: gives the features of some of the rows, in their order.
+
+    Raises:
+        MorelliError: a picture is missing.
     """
     folder = cache_folder() / "features" / backbone.fingerprint()[:32]
     keys = _keys(root, paintings)
-    known = _read(folder)
+    known = _read(folder, set(keys))
     is_missing = ~(keys.isin(known) | keys.duplicated())
     missing = paintings[is_missing]
     for start in range(0, len(missing), _BLOCK):
@@ -57,14 +63,27 @@ def cached_features(
 
 def _keys(root: Path, paintings: pd.DataFrame) -> pd.Series:
     # The size tells pictures prepared at different sizes from the same source apart.
-    sizes = paintings["file"].map(lambda file: (root / file).stat().st_size)
+    try:
+        sizes = paintings["file"].map(lambda file: (root / file).stat().st_size)
+    except OSError as error:
+        raise MorelliError(
+            f"A picture of {root} is missing ({error}). "
+            f"Prepare the folder again: morelli data prepare SOURCE --out {root}"
+        ) from error
     return paintings["sha256"].str[:32] + "-" + sizes.astype(str)
 
 
-def _read(folder: Path) -> dict[str, Tensor]:
+def _read(folder: Path, wanted: set[str]) -> dict[str, Tensor]:
+    """The wanted rows of all whole blocks. A damaged block is passed over, so that its rows are computed again."""
     known: dict[str, Tensor] = {}
     for path in sorted(folder.glob("[!.]*.safetensors")):
-        with safe_open(path, framework="pt") as file:
+        with (
+            suppress(SafetensorError, OSError, KeyError, TypeError, ValueError),
+            safe_open(path, framework="pt") as file,
+        ):
             keys = file.metadata()["keys"].split(",")
-            known.update(zip(keys, file.get_tensor("features"), strict=True))
+            places = [place for place, key in enumerate(keys) if key in wanted]
+            if places:
+                features = file.get_tensor("features")[places]
+                known.update(zip([keys[place] for place in places], features, strict=True))
     return known
