@@ -1,0 +1,157 @@
+"""Measuring a finished network on any folder: who counts as seen, and what is left out."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from morelli.bench.config import load_recipe
+from morelli.bench.measure import evaluate_network, render_evaluation
+from morelli.bench.run_folder import RunFolder
+from morelli.bench.runner import train
+from morelli.data.prepared import read_paintings, write_paintings
+from morelli.data.splits import Split
+from morelli.data.synthetic import SyntheticPainters
+from morelli.errors import MorelliError
+from morelli.models.network import Network
+
+RECIPE = {
+    "name": "tiny",
+    "split": {"kind": "fraction", "unseen_fraction": 0.25, "validation_fraction": 0.25, "seen_fraction": 0.5},
+    "backbones": [{"name": "test_efficientnet", "weights": "none", "image_size": 32}],
+    "objectives": ["bce-pair"],
+    "head": {"hidden": [8], "width": 8},
+    "training": {"epochs": 2, "batch_size": 8, "m": 2, "validate_every": 1},
+    "evaluation": {"resamples": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({**RECIPE, "data": str(prepared)}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MORELLI_CACHE", str(folder / "cache"))
+        return train(load_recipe(folder / "tiny.yaml"), folder / "run")
+
+
+@pytest.fixture
+def changed(prepared: Path, tmp_path: Path) -> Callable[[Callable[[pd.DataFrame], pd.DataFrame]], Path]:
+    """A copy of the prepared folder with another table."""
+
+    def change(how: Callable[[pd.DataFrame], pd.DataFrame]) -> Path:
+        folder = tmp_path / "changed"
+        shutil.copytree(prepared, folder)
+        write_paintings(folder, how(read_paintings(folder)))
+        return folder
+
+    return change
+
+
+def split_of(run: RunFolder) -> Split:
+    return Split.load(run.path / "split.json")
+
+
+def test_the_saved_network_measures_what_the_run_measured(run: RunFolder, prepared: Path) -> None:
+    measured = evaluate_network(run.path, prepared, resamples=0)
+    split = split_of(run)
+    assert measured["seen"]["paintings"] == len(split.seen)
+    assert measured["unseen"]["paintings"] == len(split.unseen) + len(split.validation)
+    for metric, value in run.metrics["seen"].items():
+        if metric != "interval":
+            assert measured["seen"][metric] == pytest.approx(value, abs=1e-6), metric
+    assert "balanced_accuracy" in measured["seen"]
+    assert "brier" in measured["seen"]
+    left_out, chosen_on = measured["notes"]
+    assert left_out == f"{len(split.train)} paintings that the network was trained on are left out."
+    validation = split.rows(read_paintings(prepared), "validation")["artist"].nunique()
+    assert chosen_on.startswith(f"{validation} of the unseen artists served to choose")
+
+
+def test_the_unseen_alone_are_measured_as_in_the_run(run: RunFolder, changed: Callable[..., Path]) -> None:
+    unseen = split_of(run).unseen
+    folder = changed(lambda table: table[table["id"].isin(unseen)].reset_index(drop=True))
+    measured = evaluate_network(run.path / "model", folder, resamples=0)
+    assert "seen" not in measured
+    assert any("Seen artists: 0 with 0 paintings, too few" in note for note in measured["notes"])
+    for metric, value in run.metrics["unseen"].items():
+        if metric != "interval":
+            assert measured["unseen"][metric] == pytest.approx(value, abs=1e-6), metric
+
+
+def test_names_are_compared_folded(run: RunFolder, prepared: Path, changed: Callable[..., Path]) -> None:
+    expected = evaluate_network(run.path, prepared, resamples=0)
+    folder = changed(lambda table: table.assign(artist="  " + table["artist"].str.upper().str.replace("E", "É")))
+    measured = evaluate_network(run.path, folder, resamples=0)
+    for side in ("seen", "unseen"):
+        assert (measured[side]["artists"], measured[side]["paintings"]) == (
+            expected[side]["artists"],
+            expected[side]["paintings"],
+        )
+        assert measured[side]["pair_auc"] == pytest.approx(expected[side]["pair_auc"])
+
+
+def test_another_folder_has_only_unseen_artists(run: RunFolder, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    SyntheticPainters(artists=3, paintings_per_artist=3, size=48, seed=9).write(other, workers=1)
+    measured = evaluate_network(run.path, other, resamples=0)
+    assert measured["unseen"]["artists"] == 3
+    assert measured["unseen"]["paintings"] == 9
+    assert "seen" not in measured
+    assert any("trained on pictures of 64 px, these have 48 px" in note for note in measured["notes"])
+    json.dumps(measured, allow_nan=False)
+    text = render_evaluation(measured)
+    for word in ("bce-pair", "3 artists, 9 paintings", "pair_auc", "Note: "):
+        assert word in text
+    assert not any("served to choose" in note for note in measured["notes"])
+
+
+def test_training_paintings_are_known_by_their_files_whatever_they_are_called(
+    run: RunFolder, changed: Callable[..., Path]
+) -> None:
+    train_ids = split_of(run).train
+    folder = changed(lambda table: table.assign(artist=[f"Somebody {place % 5}" for place in range(len(table))]))
+    measured = evaluate_network(run.path, folder, resamples=0)
+    assert measured["notes"][0].startswith(f"{len(train_ids)} paintings")
+    assert measured["unseen"]["paintings"] == len(read_paintings(folder)) - len(train_ids)
+
+
+def test_a_folder_of_training_paintings_alone_cannot_be_measured(run: RunFolder, changed: Callable[..., Path]) -> None:
+    train_ids = split_of(run).train
+    folder = changed(lambda table: table[table["id"].isin(train_ids)].reset_index(drop=True))
+    with pytest.raises(MorelliError, match="trained on every painting in it"):
+        evaluate_network(run.path, folder)
+
+
+def test_too_few_paintings_cannot_be_measured(run: RunFolder, changed: Callable[..., Path]) -> None:
+    one_each = split_of(run).unseen[::6]
+    folder = changed(lambda table: table[table["id"].isin(one_each)].reset_index(drop=True))
+    with pytest.raises(MorelliError, match=r"cannot be measured\..*Unseen artists: \d with \d paintings, too few"):
+        evaluate_network(run.path, folder)
+
+
+@pytest.mark.parametrize("where", ["", "model"])
+def test_no_model_and_no_data_are_named(where: str, run: RunFolder, tmp_path: Path, prepared: Path) -> None:
+    with pytest.raises(MorelliError, match="holds no trained model"):
+        evaluate_network(tmp_path / where, prepared)
+    with pytest.raises(MorelliError, match="missing"):
+        evaluate_network(run.path / where, tmp_path / "missing")
+
+
+def test_a_damaged_model_is_refused(run: RunFolder, tmp_path: Path, prepared: Path) -> None:
+    broken: Any = shutil.copytree(run.path, tmp_path / "broken")
+    (broken / "model" / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(MorelliError, match="is damaged"):
+        evaluate_network(broken, prepared)
+
+
+def test_the_card_has_threshold_and_calibration(run: RunFolder) -> None:
+    card = Network.load(run.path).card
+    assert card.threshold is not None
+    assert card.calibration is not None
+    assert card.prepared_size == 64
