@@ -1,6 +1,5 @@
 """Heads: from backbone features to embeddings, and from two embeddings to a score."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -165,11 +164,15 @@ class PairHead(Scorer):
 class ConcatHead(Scorer):
     """The seed project's head: an MLP on the two embeddings end to end, giving the logit of "same hand".
 
-    By itself it depends on the order of the two; the score is the mean of both orders.
+    By itself it depends on the order of the two; the score is the mean of both orders. The hidden layers halve from
+    ``width`` to 32, which for the seed's 512 features are its own 512, 256, 128, 64, 32.
     """
 
-    def __init__(self, width: int, hidden: Sequence[int] = (512, 256, 128, 64, 32), dropout: float = 0.5) -> None:
+    def __init__(self, width: int, dropout: float = 0.5) -> None:
         super().__init__()
+        hidden = [max(32, width)]
+        while hidden[-1] // 2 >= 32:
+            hidden.append(hidden[-1] // 2)
         self.left = nn.Linear(width, hidden[0])
         self.right = nn.Linear(width, hidden[0], bias=False)
         layers: list[nn.Module] = [nn.ReLU(), nn.Dropout(dropout)]
