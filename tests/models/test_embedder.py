@@ -1,0 +1,62 @@
+"""How pictures pass through a network: each once, in order, in evaluation mode."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from morelli.data.dataset import PaintersByNumbers
+from morelli.models.backbones import Backbone, BackboneConfig
+from morelli.models.embedder import Embedder, embed, loader_workers
+from morelli.models.heads import EmbeddingHead, HeadConfig
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    torch.manual_seed(0)
+    backbone = Backbone(BackboneConfig(name="test_resnet", weights="none", image_size=32))
+    return Embedder(backbone, EmbeddingHead(backbone.width, HeadConfig(hidden=(), width=5, dropout=0.5)))
+
+
+def test_embeddings_are_in_the_datasets_order(prepared: Path, embedder: Embedder) -> None:
+    dataset = PaintersByNumbers(prepared, transform=embedder.backbone.transform())
+    some = dataset.only(list(dataset.paintings["id"][[40, 3, 17, 9, 8]]))
+
+    rows = embed(embedder.train(), some, CPU, batch_size=2)
+
+    assert rows.shape == (5, 5)
+    assert rows.dtype == torch.float32
+    embedder.eval()  # dropout must have been off
+    with torch.no_grad():
+        one_by_one = torch.cat([embedder(some[place][0][None]) for place in range(5)])
+    torch.testing.assert_close(rows, one_by_one, atol=1e-5, rtol=1e-4)
+
+
+def test_every_picture_passes_once(prepared: Path, embedder: Embedder) -> None:
+    class Counting(nn.Module):
+        passed = 0
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.passed += len(images)
+            return images.mean(dim=(2, 3))
+
+    dataset = PaintersByNumbers(prepared, transform=embedder.backbone.transform())
+    counting = Counting()
+
+    assert embed(counting, dataset, CPU).shape == (72, 3)
+    assert counting.passed == 72
+
+
+def test_progress_is_not_on_stdout(prepared: Path, embedder: Embedder, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = PaintersByNumbers(prepared, transform=embedder.backbone.transform())
+    embed(embedder, dataset.only(list(dataset.paintings["id"][:2])), CPU)
+
+    assert not capsys.readouterr().out
+
+
+def test_few_pictures_need_no_processes() -> None:
+    assert loader_workers(100) == 0
+    assert 0 <= loader_workers(100_000) <= 8
