@@ -1,5 +1,6 @@
 """One cell at work: features or images in, a trained and measured network out."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +94,19 @@ class Job:
             resume=self.resume,
             accelerator=self.accelerator,
         )
+        self.head.cpu()
+        self.objective.cpu()
         return history, float(history["seconds"].sum())
 
     def embeddings(self, side: str) -> Tensor:
         """Embeddings of one side's paintings, (N, D), by the network as it stands."""
         if self.backbone.is_frozen:
-            return without_gradient(self.head, self.features[side])
+            return without_gradient(self.head, self.features[side].to(self.head.centre.device))
         return embed(Embedder(self.backbone, self.head), self.dataset.only(list(self.rows[side]["id"])), self.device)
 
     def _validate(self) -> float:
-        masses = exact_masses(*pair_scores(self.embeddings("validation"), self.rows["validation"], self.scorer))
+        scorer = copy.deepcopy(self.scorer).cpu()  # where the embeddings are
+        masses = exact_masses(*pair_scores(self.embeddings("validation"), self.rows["validation"], scorer))
         return float(pair_auc(*masses))
 
     def network(self) -> Network:
