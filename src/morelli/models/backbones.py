@@ -4,6 +4,7 @@ import hashlib
 import importlib
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,10 +98,9 @@ class Backbone(nn.Module):
 
     def _stages(self, images: Tensor) -> list[Tensor]:
         """The last feature maps, (B, C, H, W) each, in the order of depth."""
-        options = {"extra_blocks": True} if hasattr(self.net, "stage_ends") else {}
-        final, stages = self.net.forward_intermediates(
-            images.to(memory_format=torch.channels_last), output_fmt="NCHW", **options
-        )
+        intermediates = self.net.forward_intermediates
+        options = {"extra_blocks": True} if "extra_blocks" in signature(intermediates).parameters else {}
+        final, stages = intermediates(images.to(memory_format=torch.channels_last), output_fmt="NCHW", **options)
         if final.ndim == 4 and final.shape[1] != stages[-1].shape[1]:
             stages = [*stages, final]  # the expanded map that the pooled output is made of
         return list(stages[-self.config.stages :])
@@ -115,6 +115,11 @@ class Backbone(nn.Module):
             except AttributeError as error:
                 raise MorelliError(
                     f"{self.config.name} does not give its stages ({error}). Use pool: global for it."
+                ) from error
+            except (AssertionError, RuntimeError, ValueError) as error:
+                raise MorelliError(
+                    f"{self.config.name} cannot take pictures of {self.image_size} pixels a side ({error}). "
+                    "Set another image_size, or none for the size its weights were made for."
                 ) from error
 
     def transform(self, *, augment: bool = False) -> Callable[[Image.Image], Tensor]:
@@ -200,9 +205,24 @@ def _with_weights(config: BackboneConfig) -> nn.Module:
     if weights not in ("none", "timm") and not Path(weights).expanduser().is_file():
         raise _no_weights(config.name, f'"{weights}" is neither a file nor one of auto, packaged, timm, none')
     try:
-        return _create(config, weights)
+        net = _create(config, weights)
+        if weights not in ("none", "timm"):
+            _check_complete(net, _create(config, weights), weights)
+        return net
+    except MorelliError:
+        raise
     except Exception as error:  # whatever timm or the hub's client raises, the user needs the same three ways out
         raise _no_weights(config.name, f"{type(error).__name__}: {error}".splitlines()[0][:300]) from error
+
+
+def _check_complete(net: nn.Module, again: nn.Module, path: str) -> None:
+    """timm leaves random what a file lacks, without an error; so it differs between two nets from the same file."""
+    pairs = zip(net.state_dict().items(), again.state_dict().values(), strict=True)
+    if lacking := [name for (name, first), second in pairs if not torch.equal(first, second)]:
+        raise MorelliError(
+            f"{path} holds no weights for {len(lacking)} tensors of the backbone, such as {lacking[0]}: "
+            "it was made for another network. Give the file that belongs to it."
+        )
 
 
 def weights_at_hand(name: str) -> str:
