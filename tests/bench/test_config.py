@@ -88,7 +88,7 @@ def test_an_override_of_an_objective_that_is_a_plain_name(recipe: Path) -> None:
         ("training.epochs=many", ["training.epochs", "many", "integer"]),
         ("training.epochs=0", ["training.epochs", "greater than or equal to 1"]),
         ("objectives.1=metric", ["objectives.1", "needs a loss"]),
-        ("name=../elsewhere", ["name", "pattern", "../elsewhere"]),
+        ("name=../elsewhere", ["name: '../elsewhere' becomes a folder's name; use letters"]),
         ("backbones=[]", ["backbones", "at least 1 item"]),
         ("training.epochs", ["takes key=value", "training.epochs=10"]),
         ("training.epochs=[1", ["not YAML"]),

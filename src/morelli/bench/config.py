@@ -162,6 +162,8 @@ def _explain(error: Any, model: type[BaseModel] = Recipe) -> str:
     given = "" if error["type"] == "missing" else f" (given: {error['input']!r})"
     known = re.findall(r"'([^']*)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
     hint = did_you_mean(error["input"], known) if isinstance(error["input"], str) else ""
+    if error["type"] == "string_pattern_mismatch":
+        return f"{place}: {error['input']!r} becomes a folder's name; use letters, digits, spaces and _ . , + = - only"
     return f"{place or 'recipe'}: {error['msg'].removeprefix('Value error, ')}{given}{hint}"
 
 
