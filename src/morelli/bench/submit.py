@@ -27,7 +27,7 @@ def submit(
     """Score every pair of the competition's list with a finished network and write the submission.
 
     A picture passes the backbone once; its features are kept on disk. A calibrated network's scores are written as
-    probabilities.
+    probabilities, except where its calibration gives all pairs the same.
 
     Args:
         model: a run folder, or its ``model`` folder.
@@ -42,7 +42,7 @@ def submit(
             does not fit.
     """
     network = Network.load(model)
-    probability = _probability(network, prior)
+    probability = _probability(network, prior, say)
     paintings = read_paintings(data)
     # The competition's pairs are of its test pictures alone.
     tested = paintings[~paintings["in_train"].fillna(False).astype(bool)]
@@ -63,10 +63,16 @@ def submit(
     return write_submission(embeddings, list(tested["id"]), network.scorer, pairs, out, probability=probability)
 
 
-def _probability(network: Network, prior: float) -> Callable[[Tensor], Tensor] | None:
+def _probability(network: Network, prior: float, say: Callable[[str], None]) -> Callable[[Tensor], Tensor] | None:
     if not 0 < prior < 1:
         raise MorelliError(f"The prior is the share of same-artist pairs, between 0 and 1; it cannot be {prior}.")
     if network.card.calibration is None:
         return None
     calibration = Calibration.from_dict(network.card.calibration)
+    if calibration.slope == 0:  # one probability for all pairs would lose their order, which is all that AUC sees
+        say(
+            "Note: on validation artists the network was no better than chance; scores are written instead of "
+            "probabilities."
+        )
+        return None
     return lambda scores: torch.from_numpy(calibration.probability(scores.numpy(), prior)).float()
