@@ -60,7 +60,7 @@ def read_scores(path: Path) -> dict[int, float]:
 
 def scorers() -> list[Scorer]:
     torch.manual_seed(1)
-    return [CosineScorer(), DistanceScorer(), PairHead(16, 8), ConcatHead(16, (8, 4))]
+    return [CosineScorer(), DistanceScorer(), PairHead(16, 8), ConcatHead(16)]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from morelli.models.heads import (
@@ -27,7 +28,7 @@ def make_scorer(name: str, width: int, seed: int = 0) -> Scorer:
         "CosineScorer": CosineScorer(),
         "DistanceScorer": DistanceScorer(),
         "PairHead": PairHead(width, hidden=5),
-        "ConcatHead": ConcatHead(width, hidden=(9, 7, 3)),
+        "ConcatHead": ConcatHead(width),
     }
     return made[name].eval()
 
@@ -106,9 +107,9 @@ def test_pair_head_is_an_mlp_on_difference_and_product() -> None:
 
 @torch.no_grad()
 def test_concat_head_is_the_mean_over_both_orders_of_an_mlp_on_both_embeddings() -> None:
-    head = ConcatHead(6, hidden=(9, 7, 3)).eval()
-    a, b = normal(8, 6, seed=1), normal(8, 6, seed=2)
-    first = nn.Linear(12, 9)
+    head = ConcatHead(70).eval()
+    a, b = normal(8, 70, seed=1), normal(8, 70, seed=2)
+    first = nn.Linear(140, 70)
     first.weight.copy_(torch.cat([head.left.weight, head.right.weight], dim=1))
     first.bias.copy_(head.left.bias)
 
@@ -163,3 +164,35 @@ def test_without_layers_features_are_standardised_on_training_features() -> None
     torch.testing.assert_close(embeddings, standardised / standardised.norm(dim=1, keepdim=True))
     assert torch.isfinite(embeddings).all()
     assert head.width == 6
+
+
+def test_standardisation_can_be_left_out() -> None:
+    head = EmbeddingHead(6, HeadConfig(hidden=(), width=None, standardise=False, normalise=False))
+    features = normal(5, 6, seed=0)
+    head.standardise(features)
+
+    assert torch.equal(head(features), features)
+
+
+def test_each_layer_can_have_its_own_dropout() -> None:
+    head = EmbeddingHead(6, HeadConfig(hidden=(5, 4), width=3, dropout=(0.5, 0.3, 0.0)))
+
+    assert [layer.p for layer in head.layers if isinstance(layer, nn.Dropout)] == [0.5, 0.3, 0.0]
+    widths = [tuple(layer.weight.shape) for layer in head.layers if isinstance(layer, nn.Linear)]
+    assert widths == [(5, 6), (4, 5), (3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"dropout": (0.5,)}, "dropout names 1 layers, but there are 2"),
+        ({"dropout": 1.0}, "at least 0 and below 1"),
+        ({"dropout": (-0.1, 0.2)}, "at least 0 and below 1"),
+        ({"width": None}, "it goes with hidden"),
+        ({"width": 0}, "greater than or equal to 1"),
+        ({"depth": 3}, "depth"),
+    ],
+)
+def test_a_head_that_cannot_be_is_refused(changes: dict[str, object], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected):
+        HeadConfig.model_validate(changes)

@@ -91,7 +91,7 @@ def _faiss_knn(query: Tensor, k: int, reference: Tensor) -> tuple[Tensor, Tensor
 
 
 def _squared_lengths(embeddings: Tensor) -> np.ndarray:
-    """(N,) as faiss computes them when it is there: near ties then fall as in its own search, mostly to the last bit."""
+    """(N,) as faiss computes them when it is there: near ties then fall as in its own search, most to the last bit."""
     array, lengths = _array(embeddings), np.empty(len(embeddings), np.float32)
     if faiss is not None:
         faiss.fvec_norms_L2sqr(faiss.swig_ptr(lengths), faiss.swig_ptr(array), array.shape[1], len(array))

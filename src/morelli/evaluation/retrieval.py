@@ -4,7 +4,7 @@ The measures and their values are those of pytorch-metric-learning's ``AccuracyC
 (Musgrave et al., "A Metric Learning Reality Check", 2020), computed block by block from one exact search.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,10 +117,12 @@ def _neighbours(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the number of the first query of a small block, and the block's neighbours (B, k)."""
     if search is knn:
-        found = ((block.start, rows) for block, _, rows in knn_blocks(query, k, reference, ref_includes_query))
+        found: Iterable[tuple[int, Tensor]] = (
+            (block.start, rows) for block, _, rows in knn_blocks(query, k, reference, ref_includes_query)
+        )
     else:
         k = min(k, len(reference) - int(ref_includes_query))
-        found = iter([(0, search(query, k, reference, ref_includes_query)[1])])
+        found = [(0, search(query, k, reference, ref_includes_query)[1])]
     for start, rows in found:
         for first in range(0, len(rows), _QUERIES_AT_ONCE):
             yield start + first, rows[first : first + _QUERIES_AT_ONCE].cpu().numpy()

@@ -152,7 +152,7 @@ class PairHead(Scorer):
             for first in range(0, len(a), _ROWS_AT_ONCE):
                 rows = a[first : first + _ROWS_AT_ONCE]
                 weights = (rows[:, None] * self.product.weight).flatten(0, 1)
-                products = (columns @ weights.T).unflatten(1, (len(rows), -1))
+                products = (columns @ weights.T).view(len(columns), len(rows), -1)
                 for row in range(len(rows)):
                     torch.sub(columns, rows[row], out=difference).abs_()
                     hidden = torch.addmm(products[:, row], difference, self.difference.weight.T)
