@@ -20,7 +20,7 @@ def run(folder: Path, auc: float | None, *, objective: str = "triplet", seed: in
     settings = {"recipe": "tiny", "backbone_label": "test_vit", "backbone": backbone, "fold": 0, "seed": seed}
     made.start({**settings, "objective": {"kind": objective, "name": objective}, **changes})
     if auc is None:
-        (made.path / FAILURE).write_text("Traceback\n  somewhere\nMorelliError: no weights\n")
+        (made.path / FAILURE).write_text("RuntimeError: no weights\n\nTraceback\n  somewhere\n")
         return made
     made.write(ENVIRONMENT, {"training_seconds": 12.34, "images_per_second": 56.7})
     seen = {**COUNTS, "pair_auc": auc, "eer": 1 - auc, "interval": {"pair_auc": [auc - 0.1, auc + 0.1]}}
@@ -44,7 +44,7 @@ def test_a_row_a_run_with_seen_and_unseen_apart(rows: pd.DataFrame, tmp_path: Pa
     assert by_objective.loc["triplet", "seen_pair_auc"] == 0.8
     assert by_objective.loc["triplet", "unseen_pair_auc"] == pytest.approx(0.6)
     assert by_objective.loc["triplet", "seen_pair_auc_low"] == pytest.approx(0.7)
-    assert by_objective.loc["bce-pair", "failure"] == "MorelliError: no weights"
+    assert by_objective.loc["bce-pair", "failure"] == "RuntimeError: no weights"
     assert by_objective.loc["triplet", "folder"] == str(tmp_path / "deep" / "er" / "b")
     assert not [column for column in rows if "validation" in column]
 

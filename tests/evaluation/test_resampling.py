@@ -22,6 +22,7 @@ from morelli.evaluation.resampling import (
     paired_difference,
     standard_error,
 )
+from morelli.evaluation.retrieval import retrieve
 from morelli.models.heads import DistanceScorer
 
 DISTANCE = DistanceScorer()
@@ -74,7 +75,7 @@ def coverage(draws: int, artists: int, resamples: int) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth_in_93_to_97_percent_of_500_draws():
-    covered = coverage(500, artists=50, resamples=400)
+    covered = coverage(500, artists=50, resamples=1000)
     print(covered)
     for name, share in covered.items():
         assert 0.93 <= share <= 0.97, name
@@ -121,6 +122,33 @@ def test_each_resample_is_the_measure_on_the_drawn_artists(seed, artists):
         ]
         wanted = np.average(anchors, weights=drawn[codes])
         assert resampled["triplet_accuracy"] == pytest.approx(wanted, abs=0.01)
+
+
+@given(st.integers(0, 10_000), st.integers(5, 9))
+@settings(max_examples=15, deadline=None)
+def test_retrieval_is_resampled_by_leaving_each_artist_out(seed, artists):
+    """By hand: search again without each artist, as query and as obstacle, and add up what the drawn artists change."""
+    embeddings, table = painted(artists, seed)
+    codes = table["artist"].to_numpy()
+    found = evaluate(embeddings, table, DISTANCE, resamples=4, seed=seed).resamples.values
+    full = retrieve(embeddings, codes)
+    by_name = [codes == name for name in sorted(set(codes))]
+    for metric in ("precision_at_1", "r_precision", "mean_average_precision_at_r"):
+        own, gains, noise = [], [], 0.0
+        for left_out in by_name:
+            again = retrieve(embeddings[~left_out], codes[~left_out]).values[metric]
+            gain = again - full.values[metric][~left_out]
+            parts = np.array([gain[mine[~left_out]].sum() for mine in by_name])
+            own.append(full.values[metric][left_out].sum())
+            gains.append(gain.sum())
+            noise += np.square(parts).sum() - parts.sum() ** 2 / artists
+        apart = np.array(gains) - np.mean(gains)
+        sure = np.sqrt(max(0, 1 - noise / 2 / np.square(apart).sum())) if apart.any() else 0
+        counts = np.array([mine.sum() for mine in by_name])
+        without = (sum(own) - own + np.mean(gains) + sure * apart) / (len(codes) - counts)
+        influence = (artists - 1) / artists * (without.mean() - without)
+        wanted = full.mean(metric) + (artist_weights(artists, 4, seed)[1:] - 1) @ influence
+        assert found[metric].to_numpy() == pytest.approx(wanted, abs=1e-9)
 
 
 def test_paired_runs_can_be_told_apart_where_single_intervals_overlap():

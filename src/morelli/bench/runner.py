@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from morelli._files import write_text_whole, written_whole
-from morelli.bench.cell import Cell, grid
+from morelli.bench.cell import Cell, check_fits, grid
 from morelli.bench.config import Recipe
 from morelli.bench.environment import environment
 from morelli.bench.job import Job
@@ -51,6 +51,7 @@ def bench(
     cells = grid(recipe)
     data = prepared_folder(recipe)
     paintings = read_paintings(data)
+    check_fits(cells, paintings)
     runs = []
     for number, cell in enumerate(cells, 1):
         run = RunFolder(out / recipe.name / cell.folder_name)
@@ -64,9 +65,10 @@ def bench(
         try:
             run_cell(cell, data, paintings, run, resume=resume)
         except Exception as error:  # one failure must not lose the table
-            reason = str(error) if isinstance(error, MorelliError) else traceback.format_exc()
-            write_text_whole(run.path / FAILURE, reason + "\n")
-            say(f"{title}: FAILED: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            cause = str(error) if isinstance(error, MorelliError) else f"{type(error).__name__}: {error}"
+            details = "" if isinstance(error, MorelliError) else f"\n{traceback.format_exc()}"
+            write_text_whole(run.path / FAILURE, f"{cause}\n{details}")
+            say(f"{title}: FAILED: {cause.splitlines()[0]}")
         else:
             say(f"{title}: {time.perf_counter() - started:.0f} s")
     return runs
@@ -98,6 +100,7 @@ def train(
         raise MorelliError(f"{out} holds an interrupted training. Go on with --resume, or choose another --out.")
     data = prepared_folder(recipe)
     paintings = read_paintings(data)
+    check_fits([cell], paintings)
     run.start(cell.resolved(_digest(paintings)))
     run_cell(cell, data, paintings, run, resume=resume)
     return run

@@ -97,7 +97,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
         "folder": str(run.path),
     }
     if not run.is_finished:
-        return {**row, "failure": (run.failure or "not finished").strip().splitlines()[-1]}
+        return {**row, "failure": (run.failure or "not finished").splitlines()[0]}
     metrics, environment = run.metrics, run.environment
     row |= {key: metrics[key] for key in _ABOUT} | {key: environment[key] for key in _COST}
     for side in _SIDES:

@@ -62,12 +62,16 @@ def bench(
     from morelli.bench.runner import bench as run_bench
 
     recipe = load_recipe(config, overrides_of(data, overrides))
-    runs = run_bench(recipe, out, say=lambda line: typer.echo(line, err=True))
+    try:
+        runs = run_bench(recipe, out, say=lambda line: typer.echo(line, err=True))
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. What is finished is kept; the same command goes on.", err=True)
+        raise typer.Exit(130) from None
     _print([run.path for run in runs], style, metrics)
     if failed := [run for run in runs if run.failure]:
         typer.echo(f"{len(failed)} of {len(runs)} runs failed; the reasons stand in their failure.txt:", err=True)
         for run in failed:
-            typer.echo(f"  {run.path}: {(run.failure or '').strip().splitlines()[-1]}", err=True)
+            typer.echo(f"  {run.path}: {(run.failure or '').splitlines()[0]}", err=True)
         raise typer.Exit(1)
 
 

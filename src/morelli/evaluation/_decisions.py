@@ -105,9 +105,9 @@ class Probabilities:
         """(R, bins) the share of pairs in each bin, and the parts of it that are predicted and observed same-hand."""
         with np.errstate(invalid="ignore", divide="ignore"):
             to_share = [0.5 / side.sum(1, keepdims=True) for side in (self._counts.positive, self._counts.negative)]
-        observed = self._counts.positive * to_share[0]
-        mass = observed + self._counts.negative * to_share[1]
-        return mass, self._sums.positive * to_share[0] + self._sums.negative * to_share[1], observed
+            observed = self._counts.positive * to_share[0]
+            mass = observed + self._counts.negative * to_share[1]
+            return mass, self._sums.positive * to_share[0] + self._sums.negative * to_share[1], observed
 
     def reliability(self) -> pd.DataFrame:
         """A row a bin that holds pairs: mean predicted ``probability``, observed ``share``, and its ``mass`` of all."""

@@ -8,23 +8,20 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from morelli.errors import MorelliError
 from morelli.evaluation import verification
 from morelli.evaluation._blocks import Positives
 from morelli.evaluation._checks import refuse_collapsed, refuse_overlap, refuse_unusable, refuse_zero
 from morelli.evaluation._decisions import Accepted, Probabilities
+from morelli.evaluation._gallery import measure_retrieval
 from morelli.evaluation._measures import Curve, Measure, Measured, Triplets, gather
 from morelli.evaluation._pairs import Paintings, Pairs
 from morelli.evaluation._questions import Question, questions
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.normalisation import CohortScorer
-from morelli.evaluation.resampling import Resamples, artist_weights, interval, painting_mean
-from morelli.evaluation.retrieval import Retrieval, retrieve
-from morelli.models.heads import DistanceScorer, Scorer
-
-RETRIEVAL = ("precision_at_1", "r_precision", "mean_average_precision_at_r", "mean_reciprocal_rank")
+from morelli.evaluation.resampling import Resamples, artist_weights, interval
+from morelli.models.heads import Scorer
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,8 @@ def evaluate(
     ordered = paintings.iloc[order.order].reset_index(drop=True)
     verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
 
-    retrieval = _retrieve(embeddings, order, scorer)
+    in_order = embeddings[torch.from_numpy(order.order).to(embeddings.device)]
+    retrieval, measured = measure_retrieval(in_order, scorer, order, weights)
     pairs = Pairs(embeddings, order, scorer)
     positives = Positives.of(pairs)
     triplets = Triplets(pairs, weights)
@@ -98,7 +96,6 @@ def evaluate(
         Accepted(pairs, positives, weights, _thresholds(threshold, calibration)),
     ]
     probabilities = None if calibration is None else Probabilities(pairs, positives, weights, calibration)
-    measured = _resampled_retrieval(retrieval, order, weights)
     measured |= gather(pairs, positives, [*measures, *([probabilities] if probabilities else [])])
     for name, cohort_scorer in normalised.items():
         beside = _measure_curve(Pairs(embeddings, order, cohort_scorer), weights)
@@ -153,24 +150,6 @@ def _refuse_unfit(embeddings: Tensor, paintings: pd.DataFrame) -> None:
     refuse_zero(embeddings)
 
 
-def _retrieve(embeddings: Tensor, order: Paintings, scorer: Scorer) -> Retrieval:
-    ordered = embeddings[torch.from_numpy(order.order).to(embeddings.device)].float()
-    own = scorer.base if isinstance(scorer, CohortScorer) else scorer
-    if not isinstance(own, DistanceScorer):
-        ordered = functional.normalize(ordered, dim=1)
-    codes = np.repeat(np.arange(len(order.names)), order.counts)
-    return retrieve(ordered, codes, metrics=RETRIEVAL)
-
-
-def _resampled_retrieval(retrieval: Retrieval, order: Paintings, weights: np.ndarray) -> Measured:
-    searched = order.column_sums((~retrieval.lone).astype(float))
-    measured: Measured = {}
-    for metric, values in retrieval.values.items():
-        sums = order.column_sums(np.where(retrieval.lone, 0.0, values))
-        measured[metric] = retrieval.mean(metric), painting_mean(weights, sums, searched)
-    return measured
-
-
 def _thresholds(threshold: float | None, calibration: Calibration | None) -> dict[str, float]:
     chosen = {} if threshold is None else {"balanced_accuracy": threshold}
     return chosen | (calibration.thresholds if calibration else {})
@@ -183,7 +162,8 @@ def _measure_curve(pairs: Pairs, weights: np.ndarray) -> Measured:
 
 def _kept_resamples(measured: Measured, ordered: pd.DataFrame, artists: int, seed: int) -> Resamples:
     identity = ordered["id"] if "id" in ordered else ordered["artist"]
-    content = "\n".join([str(seed), *identity.astype(str), *ordered["artist"].astype(str)])
+    content = sorted(f"{one}\t{artist}" for one, artist in zip(identity, ordered["artist"], strict=True))
+    drawn_from = hashlib.sha256("\n".join([str(seed), *content]).encode()).hexdigest()[:16]
     values = pd.DataFrame({name: resampled[1:] for name, (_, resampled) in measured.items()})
     sample = {name: value for name, (value, _) in measured.items()}
-    return Resamples(sample, values, artists, hashlib.sha256(content.encode()).hexdigest()[:16])
+    return Resamples(sample, values, artists, drawn_from)

@@ -26,9 +26,10 @@ class Embedder(nn.Module):
 
 
 def progress_bar() -> Progress:
-    """Progress as every long job shows it: on stderr, gone when the job is done."""
+    """Progress as every long job shows it: on stderr if that is a terminal, gone when the job is done."""
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def loader_workers(pictures: int) -> int:
