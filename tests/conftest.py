@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from morelli.data.synthetic import SyntheticPainters
+
+# The same examples on every run: a suite that fails by luck tells nobody what broke it.
+settings.register_profile("deterministic", derandomize=True, deadline=None)
+settings.load_profile("deterministic")
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,8 @@ def measure_retrieval(
     """
     own = scorer.base if isinstance(scorer, CohortScorer) else scorer
     placed = embeddings.float() if isinstance(own, DistanceScorer) else functional.normalize(embeddings.float(), dim=1)
-    reach = min(2 * int(paintings.counts.max() - 1), len(embeddings) - 1)  # what leaving an artist out may bring up
+    # An artist of the largest size may stand before everything that a query of another such artist is to find.
+    reach = min(2 * int(paintings.counts.max()) - 1, len(embeddings) - 1)
     _, neighbours = knn(placed, reach, placed, True)
 
     def found(_query: Tensor, k: int, _reference: Tensor, _includes: bool) -> tuple[Tensor, Tensor]:
