@@ -39,7 +39,7 @@ def measure_retrieval(
     change who is nearest.
     """
     own = scorer.base if isinstance(scorer, CohortScorer) else scorer
-    placed = embeddings.float() if isinstance(own, DistanceScorer) else functional.normalize(embeddings.float(), dim=1)
+    placed = embeddings if isinstance(own, DistanceScorer) else functional.normalize(embeddings, dim=1)
     # An artist of the largest size may stand before everything that a query of another such artist is to find.
     reach = min(2 * int(paintings.counts.max()) - 1, len(embeddings) - 1)
     _, neighbours = knn(placed, reach, placed, True)

@@ -84,6 +84,9 @@ class Curve:
             if masses[1].sum() * rate >= 1:
                 values = (verification.recall_at_false_accept(*side, rate) for side in (masses, resampled))
                 measured[f"recall_at_far_{rate}"] = _both(*values)
+        if not self._exact:
+            bound = verification.auc_error_bound(*masses)
+            measured["pair_auc_error_bound"] = bound, np.full(len(resampled[0]), np.nan)
         return measured
 
 

@@ -48,6 +48,10 @@ class Paintings:
         """Where an artist's paintings lie in ``order``."""
         return slice(int(self.starts[artist]), int(self.starts[artist + 1]))
 
+    def sort(self, embeddings: Tensor) -> Tensor:
+        """(N, D) in the caller's order → the same as float32 in ``order``."""
+        return embeddings.float()[torch.from_numpy(self.order).to(embeddings.device)]
+
     def column_sums(self, values: Array) -> Array:
         """(…, N) values in ``order`` → (…, A) sums over each artist's paintings."""
         sums: Array = np.add.reduceat(values, self.starts[:-1], axis=-1)
@@ -55,15 +59,14 @@ class Paintings:
 
 
 class Pairs:
-    """Scores of every painting with every other, embeddings sorted as :class:`Paintings` sorts them."""
+    """Scores of every painting with every other; the embeddings come as :meth:`Paintings.sort` gives them."""
 
     def __init__(self, embeddings: Tensor, paintings: Paintings, scorer: Scorer) -> None:
         self.paintings = paintings
-        self._embeddings = embeddings.float()[torch.from_numpy(paintings.order).to(embeddings.device)]
+        self._embeddings = embeddings
         self._scorer = scorer
         n = len(embeddings)
-        self.count = n * (n - 1) // 2
-        self.exact = self.count <= EXACT_PAIRS
+        self.exact = n * (n - 1) // 2 <= EXACT_PAIRS
         self._kept = self._all() if self.exact else None
 
     def _score(self, rows: slice, columns: slice) -> Array:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from morelli.errors import MorelliError
@@ -76,18 +75,13 @@ def evaluate(
     _refuse_unfit(embeddings, paintings)
     order = Paintings(paintings["artist"])
     normalised = normalised or {}
-    if calibration is not None:
-        refuse_overlap(order.names, calibration.artists, "the calibration")
-    for cohort_scorer in (scorer, *normalised.values()):
-        if isinstance(cohort_scorer, CohortScorer):
-            refuse_overlap(order.names, cohort_scorer.artists, "the cohort")
-    weights = artist_weights(len(order.names), resamples, seed)
-    ordered = paintings.iloc[order.order].reset_index(drop=True)
+    _refuse_known_artists(order.names, calibration, [scorer, *normalised.values()])
     verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
+    weights = artist_weights(len(order.names), resamples, seed)
+    ordered, in_order = paintings.iloc[order.order].reset_index(drop=True), order.sort(embeddings)
 
-    in_order = embeddings[torch.from_numpy(order.order).to(embeddings.device)]
     retrieval, measured = measure_retrieval(in_order, scorer, order, weights)
-    pairs = Pairs(embeddings, order, scorer)
+    pairs = Pairs(in_order, order, scorer)
     positives = Positives.of(pairs)
     triplets = Triplets(pairs, weights)
     measures: list[Measure] = [
@@ -98,7 +92,7 @@ def evaluate(
     probabilities = None if calibration is None else Probabilities(pairs, positives, weights, calibration)
     measured |= gather(pairs, positives, [*measures, *([probabilities] if probabilities else [])])
     for name, cohort_scorer in normalised.items():
-        beside = _measure_curve(Pairs(embeddings, order, cohort_scorer), weights)
+        beside = _measure_curve(Pairs(in_order, order, cohort_scorer), weights)
         measured |= {f"{metric}_{name}": values for metric, values in beside.items()}
 
     per_artist = retrieval.per_artist()
@@ -132,9 +126,10 @@ def choose_threshold(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer
 def pair_scores(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
     """The scores of all same-artist and of all different-artist pairs. Arguments and errors as in :func:`evaluate`."""
     _refuse_unfit(embeddings, paintings)
-    pairs = Pairs(embeddings, Paintings(paintings["artist"]), scorer)
+    order = Paintings(paintings["artist"])
+    pairs = Pairs(order.sort(embeddings), order, scorer)
     positives = Positives.of(pairs).scores
-    later = pairs.paintings.starts[1:]
+    later = order.starts[1:]
     negatives = np.concatenate([scores[:, later[artist] :].ravel() for artist, scores in pairs.by_artist()])
     verification.refuse_one_class(len(positives), len(negatives))
     return positives, negatives
@@ -148,6 +143,14 @@ def _refuse_unfit(embeddings: Tensor, paintings: pd.DataFrame) -> None:
     refuse_unusable(embeddings)
     refuse_collapsed(embeddings)
     refuse_zero(embeddings)
+
+
+def _refuse_known_artists(names: list[str], calibration: Calibration | None, scorers: list[Scorer]) -> None:
+    if calibration is not None:
+        refuse_overlap(names, calibration.artists, "the calibration")
+    for scorer in scorers:
+        if isinstance(scorer, CohortScorer):
+            refuse_overlap(names, scorer.artists, "the cohort")
 
 
 def _thresholds(threshold: float | None, calibration: Calibration | None) -> dict[str, float]:
