@@ -74,9 +74,9 @@ def coverage(draws: int, artists: int, resamples: int) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_truth_in_93_to_97_percent_of_500_draws():
-    covered = coverage(500, artists=50, resamples=1000)
-    print(covered)
+def test_intervals_cover_the_truth_in_93_to_97_percent_of_1500_draws():
+    covered = coverage(1500, artists=50, resamples=500)
+    print({name: round(float(share), 3) for name, share in covered.items()})
     for name, share in covered.items():
         assert 0.93 <= share <= 0.97, name
 
@@ -165,15 +165,28 @@ def test_paired_runs_can_be_told_apart_where_single_intervals_overlap():
     assert (again.low, again.high) == pytest.approx((-difference.high, -difference.low))
 
 
-def test_equally_good_runs_are_rarely_told_apart():
-    told_apart = 0
-    for seed in range(40):
-        embeddings, table = painted(30, seed)
+def told_apart(draws: int, artists: int, resamples: int, metric: str) -> float:
+    """In what share of draws two equally good networks on the same paintings are told apart: 5 % is right."""
+    apart = 0
+    for seed in range(draws):
+        embeddings, table = painted(artists, seed)
         random = torch.Generator().manual_seed(seed)
         sides = [embeddings + 0.5 * torch.randn(embeddings.shape, generator=random) for _ in range(2)]
-        first, second = (evaluate(x, table, DISTANCE, resamples=200).resamples for x in sides)
-        told_apart += paired_difference("pair_auc", first, second).distinguishable
-    assert told_apart <= 6
+        first, second = (evaluate(x, table, DISTANCE, resamples=resamples).resamples for x in sides)
+        apart += paired_difference(metric, first, second).distinguishable
+    return apart / draws
+
+
+def test_equally_good_runs_are_rarely_told_apart():
+    assert told_apart(40, artists=30, resamples=200, metric="pair_auc") <= 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["pair_auc", "mean_average_precision_at_r"])
+def test_equally_good_runs_are_told_apart_in_3_to_7_percent_of_500_draws(metric):
+    share = told_apart(500, artists=50, resamples=500, metric=metric)
+    print(metric, share)
+    assert 0.03 <= share <= 0.07
 
 
 def test_resamples_survive_the_disk(tmp_path):
