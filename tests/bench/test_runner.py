@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,23 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def metrics_of(runs: list[RunFolder]) -> list[bytes]:
     assert [run.failure for run in runs] == [None] * len(runs)
     return [(run.path / "metrics.json").read_bytes() for run in runs]
+
+
+@contextmanager
+def interrupted_at_the_third_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ctrl-C while the network is measured on validation artists for the third time."""
+    looks: Iterator[int] = iter(range(100))
+    validate = job.Job._validate
+
+    def interrupted(self: job.Job) -> float:
+        if next(looks) == 2:
+            raise KeyboardInterrupt
+        return validate(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job.Job, "_validate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 def test_every_cell_leaves_a_whole_run_folder(recipe: Callable[..., Recipe], prepared: Path, tmp_path: Path) -> None:
@@ -162,18 +180,8 @@ def test_an_interrupted_bench_goes_on_to_the_same_metrics(
     asked = recipe(objectives=["triplet", "bce-pair"])
     expected = metrics_of(bench(asked, tmp_path / "whole"))
 
-    looks: Iterator[int] = iter(range(100))
-    validate = job.Job._validate
-
-    def interrupted(self: job.Job) -> float:
-        if next(looks) == 2:
-            raise KeyboardInterrupt
-        return validate(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(job.Job, "_validate", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            bench(asked, tmp_path / "cut")
+    with interrupted_at_the_third_look(monkeypatch):
+        bench(asked, tmp_path / "cut")
     left = tmp_path / "cut" / "tiny" / "test_efficientnet+32px-triplet-fold0-seed0"
     assert (left / CHECKPOINT).is_file()
     assert Network.load(left).card.objective == "triplet"
@@ -249,18 +257,8 @@ def test_an_interrupted_train_goes_on_only_with_resume(
     recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(recipe(), tmp_path / "whole")
-    looks: Iterator[int] = iter(range(100))
-    validate = job.Job._validate
-
-    def interrupted(self: job.Job) -> float:
-        if next(looks) == 2:
-            raise KeyboardInterrupt
-        return validate(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(job.Job, "_validate", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train(recipe(), tmp_path / "cut")
+    with interrupted_at_the_third_look(monkeypatch):
+        train(recipe(), tmp_path / "cut")
     with pytest.raises(MorelliError, match="--resume"):
         train(recipe(), tmp_path / "cut")
     assert metrics_of([train(recipe(), tmp_path / "cut", resume=True)]) == metrics_of([whole])
