@@ -121,6 +121,23 @@ def test_training_paintings_are_known_by_their_files_whatever_they_are_called(
     assert measured["unseen"]["paintings"] == len(read_paintings(folder)) - len(train_ids)
 
 
+def test_what_reports_read_is_kept_where_asked(run: RunFolder, prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "measured"
+    measured = evaluate_network(run.path, prepared, resamples=20, out=out)
+    assert json.loads((out / "metrics.json").read_text()) == json.loads(json.dumps(measured))
+    for side in ("seen", "unseen"):
+        assert len(pd.read_csv(out / f"per_artist_{side}.csv")) == measured[side]["artists"]
+        pairs = pd.read_csv(out / f"score_histogram_{side}.csv")[["same", "different"]].to_numpy().sum()
+        assert pairs == measured[side]["paintings"] * (measured[side]["paintings"] - 1) // 2
+        assert (out / f"resamples_{side}.parquet").is_file()
+    assert (out / "reliability_seen.csv").is_file()
+    assert not (out / "reliability_unseen.csv").exists()  # validation artists are among them
+    evaluate_network(run.path, prepared, resamples=0, out=out)
+    assert not list(out.glob("resamples_*"))
+    with pytest.raises(MorelliError, match="is a run's folder"):
+        evaluate_network(run.path, prepared, out=run.path)
+
+
 def test_a_folder_of_training_paintings_alone_cannot_be_measured(run: RunFolder, changed: Callable[..., Path]) -> None:
     train_ids = split_of(run).train
     folder = changed(lambda table: table[table["id"].isin(train_ids)].reset_index(drop=True))

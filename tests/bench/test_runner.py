@@ -13,6 +13,7 @@ import yaml
 from torch import Tensor
 
 from morelli.bench import job
+from morelli.bench.compare_runs import compare_runs
 from morelli.bench.config import Recipe, load_recipe
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import bench, train
@@ -98,7 +99,8 @@ def test_every_cell_leaves_a_whole_run_folder(recipe: Callable[..., Recipe], pre
         assert names >= FILES
         assert CHECKPOINT not in names
         for side in ("validation", "seen", "unseen"):
-            assert f"per_artist_{side}.csv" in names
+            assert {f"per_artist_{side}.csv", f"score_histogram_{side}.csv"} <= names
+            assert (f"reliability_{side}.csv" in names) is (side != "validation")
             assert 0 <= run.metrics[side]["pair_auc"] <= 1
         split = Split.load(run.path / "split.json")
         assert run.metrics["unseen"]["paintings"] == len(split.rows(paintings, "unseen"))
@@ -164,6 +166,17 @@ def test_the_same_seed_gives_the_same_metrics_byte_for_byte(
 def test_another_seed_gives_another_network(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
     left, right = metrics_of(bench(recipe(objectives=["triplet"], seeds=[0, 1]), tmp_path))
     assert left != right
+
+
+def test_runs_of_different_training_seeds_can_be_paired(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    split = {"kind": "fraction", "unseen_fraction": 0.5, "validation_fraction": 0.25}
+    asked = recipe(objectives=["triplet"], seeds=[0, 1], split=split, evaluation={"resamples": 50})
+    first, second = bench(asked, tmp_path)
+    (row,) = compare_runs(first.path, second.path, ["pair_auc"]).to_dict("records")
+    difference = first.metrics["unseen"]["pair_auc"] - second.metrics["unseen"]["pair_auc"]
+    assert difference != 0
+    assert row["difference"] == pytest.approx(difference)
+    assert row["low"] < row["difference"] < row["high"]
 
 
 def test_a_changed_recipe_under_the_same_name_is_refused(recipe: Callable[..., Recipe], tmp_path: Path) -> None:

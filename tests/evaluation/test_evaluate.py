@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from morelli.errors import MorelliError
 from morelli.evaluation import _pairs
-from morelli.evaluation.evaluate import choose_threshold, evaluate
+from morelli.evaluation.evaluate import choose_threshold, evaluate, pair_scores
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, PairHead
 
 COSINE = CosineScorer()
@@ -163,6 +163,33 @@ def test_each_artist_stands_in_a_table_by_name():
     negatives = score[np.ix_(mine, ~mine)].ravel()
     wanted = roc_auc_score([1] * len(positives) + [0] * len(negatives), [*positives, *negatives])
     assert artists["pair_auc"][3] == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("exact_pairs", [10_000_000, 1000])
+@pytest.mark.parametrize("scorer", [COSINE, DistanceScorer()])
+def test_the_histogram_of_scores_holds_every_pair_and_its_auc(scorer, exact_pairs, monkeypatch):
+    monkeypatch.setattr(_pairs, "EXACT_PAIRS", exact_pairs)
+    embeddings, table = painted(120, 10)
+    result = evaluate(embeddings.float(), table, scorer, resamples=0)
+    histogram = result.score_histogram
+    counts = table["artist"].value_counts()
+    assert list(histogram) == ["score", "same", "different"]
+    assert len(histogram) <= 200
+    assert histogram["score"].is_monotonic_increasing
+    assert histogram["same"].sum() == (counts * (counts - 1) // 2).sum()
+    assert histogram[["same", "different"]].to_numpy().sum() == 120 * 119 // 2
+    same, different = histogram["same"].to_numpy(), histogram["different"].to_numpy()
+    below = np.cumsum(different) - different / 2
+    assert (same * below).sum() / same.sum() / different.sum() == pytest.approx(result.metrics["pair_auc"], abs=2e-3)
+
+
+def test_the_histogram_s_scores_are_the_scores():
+    embeddings, table = painted(60, 6)
+    histogram = evaluate(embeddings, table, COSINE, resamples=0).score_histogram
+    scores, _ = pair_scores(embeddings, table, COSINE)
+    width = histogram["score"].diff().iloc[1]
+    lowest, highest = (histogram["score"][histogram["same"] > 0].iloc[at] for at in (0, -1))
+    assert (lowest, highest) == pytest.approx((scores.min(), scores.max()), abs=width * 0.51)
 
 
 def test_what_the_paintings_do_not_define_is_left_out():

@@ -5,13 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from morelli.bench.side_files import resamples_path
 from morelli.errors import MorelliError
 from morelli.evaluation.resampling import Resamples, paired_difference
-
-
-def resamples_path(folder: Path, side: str) -> Path:
-    """Where a run keeps every measure on every resample of one side's artists."""
-    return folder / f"resamples_{side}.parquet"
 
 
 def compare_runs(first: Path, second: Path, metrics: Sequence[str], side: str = "unseen") -> pd.DataFrame:

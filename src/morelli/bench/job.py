@@ -8,10 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from morelli._files import written_whole
 from morelli.bench.cell import Cell
-from morelli.bench.compare_runs import resamples_path
 from morelli.bench.run_folder import RunFolder
+from morelli.bench.side_files import write_side
 from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
@@ -147,14 +146,10 @@ class Job:
                 self.scorer,
                 threshold=threshold,
                 calibration=None if side == "validation" else calibration,
-                resamples=config.resamples,
-                seed=self.cell.seed,
+                resamples=config.resamples,  # the same draws whatever the training's seed, so that runs can be paired
             )
             metrics[side] = {**measured.metrics, "interval": measured.intervals}
-            if measured.resamples is not None:
-                measured.resamples.write(resamples_path(self.run.path, side))
-            with written_whole(self.run.path / f"per_artist_{side}.csv") as temporary:
-                measured.per_artist.to_csv(temporary, index=False)
+            write_side(self.run.path, side, measured)
         if isinstance(self.objective, OneHotObjective) and "seen" in metrics:
             metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(self.objective)
         return metrics

@@ -10,6 +10,8 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
+from morelli.bench.run_folder import CONFIG, METRICS, RunFolder
+from morelli.bench.side_files import write_side
 from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
@@ -18,7 +20,7 @@ from morelli.evaluation.evaluate import evaluate
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
 
-def evaluate_network(model: Path, data: Path, *, resamples: int = 1000) -> dict[str, Any]:
+def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Path | None = None) -> dict[str, Any]:
     """Measure a finished network; artists in its training list are ``seen``, all others ``unseen``.
 
     Paintings that it was trained on are left out, since their scores would say nothing about new ones.
@@ -27,13 +29,16 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000) -> dict[
         model: a run folder, or its ``model`` folder.
         data: a prepared folder.
         resamples: bootstrap draws of artists behind the intervals.
+        out: a folder to write ``metrics.json`` and the files of each side into (:mod:`morelli.bench.side_files`).
 
     Returns:
         The metrics of each side that has enough paintings, its intervals, and ``notes`` on what was left out.
 
     Raises:
-        MorelliError: no model, no prepared folder, or neither side can be measured.
+        MorelliError: no model, no prepared folder, ``out`` is a run's own folder, or neither side can be measured.
     """
+    if out is not None and (out / CONFIG).exists():
+        raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
     network = Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     trained_on = set(network.card.training_paintings)
@@ -61,8 +66,12 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000) -> dict[
             resamples=resamples,
         )
         measured[side] = {**result.metrics, "interval": result.intervals}
+        if out is not None:
+            write_side(out, side, result)
     if not {"seen", "unseen"} & measured.keys():
         raise MorelliError(f"{data} cannot be measured. " + " ".join(measured["notes"]))
+    if out is not None:
+        RunFolder(out).write(METRICS, measured)
     return measured
 
 

@@ -1,7 +1,8 @@
 """The run folder: everything one run leaves behind, and nothing that a table needs to be told again.
 
-``config.yaml`` (fully resolved), ``split.json``, ``history.csv``, ``per_artist_<side>.csv``, ``environment.json``,
-``metrics.json`` and ``model/``. ``metrics.json`` is written last and marks the run as finished.
+``config.yaml`` (fully resolved), ``split.json``, ``history.csv``, the files of each side (see
+:mod:`morelli.bench.side_files`), ``environment.json``, ``metrics.json`` and ``model/``. ``metrics.json`` is written
+last and marks the run as finished.
 """
 
 import json

@@ -59,6 +59,9 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="The prepared folder to measure on.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print every metric as JSON.")] = False,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap draws of artists behind the intervals.")] = 1000,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder to keep the metrics in, with what reports and comparisons read.")
+    ] = None,
 ) -> None:
     """Measure a finished network on any prepared folder.
 
@@ -67,10 +70,12 @@ def evaluate(
     Example:
 
         morelli evaluate runs/mine --data prepared/other --json
+
+        morelli evaluate runs/mine --data prepared/other --out measured/mine
     """
     from morelli.bench.measure import evaluate_network, render_evaluation
 
-    measured = evaluate_network(model, data, resamples=resamples)
+    measured = evaluate_network(model, data, resamples=resamples, out=out)
     typer.echo(json.dumps(measured, indent=1, allow_nan=False) if as_json else render_evaluation(measured))
 
 

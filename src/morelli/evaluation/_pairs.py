@@ -94,6 +94,10 @@ class Pairs:
             scores[start:stop, start:stop] = np.triu(square) + np.triu(square, 1).T
         return scores
 
+    def extremes(self) -> tuple[float, float] | None:
+        """The lowest and highest score, a painting's with itself included; None where not all are kept."""
+        return None if self._kept is None else (float(self._kept.min()), float(self._kept.max()))
+
     def within(self, artist: int) -> Array:
         """(n, n) scores among one artist's own paintings."""
         rows = self.paintings.rows(artist)

@@ -14,6 +14,7 @@ from morelli.evaluation._blocks import Positives
 from morelli.evaluation._checks import refuse_collapsed, refuse_overlap, refuse_unusable, refuse_zero
 from morelli.evaluation._decisions import Accepted, Probabilities
 from morelli.evaluation._gallery import measure_retrieval
+from morelli.evaluation._histogram import ScoreHistogram
 from morelli.evaluation._measures import Curve, Measure, Measured, Triplets, gather
 from morelli.evaluation._pairs import Paintings, Pairs
 from morelli.evaluation._questions import Question, questions
@@ -33,6 +34,7 @@ class Evaluation:
         per_artist: one row an artist: ``artist, paintings, pair_auc`` and the retrieval measures.
         resamples: every measure on every resample, to compare two runs; None without resamples.
         reliability: the reliability diagram: ``probability, share, mass`` of each bin; None without a calibration.
+        score_histogram: ``score, same, different``: how many pairs of either kind fall into even bins of score.
     """
 
     metrics: dict[str, float]
@@ -40,6 +42,7 @@ class Evaluation:
     per_artist: pd.DataFrame
     resamples: Resamples | None
     reliability: pd.DataFrame | None
+    score_histogram: pd.DataFrame
 
 
 def evaluate(
@@ -89,6 +92,8 @@ def evaluate(
         triplets,
         Accepted(pairs, positives, weights, _thresholds(threshold, calibration)),
     ]
+    histogram = ScoreHistogram(pairs, positives)
+    measures.append(histogram)
     probabilities = None if calibration is None else Probabilities(pairs, positives, weights, calibration)
     measured |= gather(pairs, positives, [*measures, *([probabilities] if probabilities else [])])
     for name, cohort_scorer in normalised.items():
@@ -112,6 +117,7 @@ def evaluate(
         per_artist,
         _kept_resamples(measured, ordered, artists, seed) if resamples else None,
         probabilities.reliability() if probabilities else None,
+        histogram.table(),
     )
 
 
