@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
 from morelli.errors import MorelliError
@@ -181,3 +182,25 @@ def test_random_tuples_are_redrawn_each_epoch() -> None:
     twin.set_epoch(1)
 
     assert list(twin) == list(sampler) != epoch_0
+
+
+def test_random_partners_are_uniform() -> None:
+    labels = labels_of([2, 3, 5, 7, 1])
+    sampler = RandomTupleSampler(labels, kind="triplets")
+    epochs = 3000
+    positives: Counter[tuple[int, int]] = Counter()
+    negatives: Counter[tuple[int, int]] = Counter()
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        drawn = np.array(list(sampler)).reshape(-1, 3)
+        positives.update(map(tuple, drawn[:, :2].tolist()))
+        negatives.update(map(tuple, drawn[:, ::2].tolist()))
+
+    usable = [row for row, label in enumerate(labels) if labels.count(label) > 1]
+    for drawn_pairs, is_same in ((positives, True), (negatives, False)):
+        for anchor in usable:
+            possible = [row for row in usable if row != anchor and (labels[row] == labels[anchor]) == is_same]
+            found = np.array([drawn_pairs[anchor, row] for row in possible])
+            assert found.sum() == epochs  # so nothing else was drawn
+            if len(possible) > 1:
+                assert chisquare(found).pvalue > 1e-4

@@ -84,16 +84,20 @@ class RandomTupleSampler(Sampler[int]):
     """The seed project's draw: every painting once an epoch as an anchor, with random partners, laid end to end.
 
     ``triplets``: anchor, positive, negative. ``pairs``: anchor and partner, of the same artist for every second pair.
-    Artists with one painting are left out, since they have no positive.
+    Every other painting of the anchor's artist is as likely to be the positive, and every painting of another artist to
+    be the negative. Artists with one painting are left out, since they have no positive.
     """
 
     def __init__(self, labels: Sequence[int], *, kind: Literal["triplets", "pairs"], seed: int = 0) -> None:
         values, counts = np.unique(np.asarray(labels), return_counts=True)
         self.left_out_artists = [int(value) for value in values[counts < 2]]
-        self.labels = np.asarray(labels)
         self.anchors = np.flatnonzero(~np.isin(labels, self.left_out_artists))
         if len(values) - len(self.left_out_artists) < 2:
             raise MorelliError("Random tuples need at least two artists with two or more paintings each.")
+        own = np.asarray(labels)[self.anchors]
+        self._sorted = self.anchors[np.argsort(own, kind="stable")]
+        sizes = counts[counts > 1]
+        self._start, self._count = np.repeat(np.cumsum(sizes) - sizes, sizes), np.repeat(sizes, sizes)
         self.kind, self.seed, self.epoch = kind, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -105,14 +109,13 @@ class RandomTupleSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         random = np.random.default_rng([self.seed, self.epoch])
-        rows_of = {label: np.flatnonzero(self.labels == label) for label in np.unique(self.labels)}
-        for place, anchor in enumerate(random.permutation(self.anchors)):
-            own = rows_of[self.labels[anchor]]
-            positive = random.choice(own[own != anchor])
-            negative = random.choice(self.anchors)
-            while self.labels[negative] == self.labels[anchor]:
-                negative = random.choice(self.anchors)
-            if self.kind == "triplets":
-                yield from (int(anchor), int(positive), int(negative))
-            else:
-                yield from (int(anchor), int(positive if place % 2 else negative))
+        place = random.permutation(len(self._sorted))  # of each anchor among the paintings in the artists' order
+        start, count = self._start[place], self._count[place]
+        positive = start + (place - start + 1 + random.integers(count - 1)) % count
+        other = random.integers(len(place) - count)
+        negative = np.where(other < start, other, other + count)  # steps over the anchor's own artist
+        if self.kind == "triplets":
+            places = np.stack([place, positive, negative], axis=1)
+        else:
+            places = np.stack([place, np.where(np.arange(len(place)) % 2, positive, negative)], axis=1)
+        return iter(self._sorted[places].ravel().tolist())
