@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from morelli._files import written_whole
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
 from morelli.errors import MorelliError
 from morelli.models.embedder import loader_workers, progress_bar
+from morelli.training._threads import one_thread_if_small
 from morelli.training.objectives import Objective
 
 CHECKPOINT = "checkpoint.pt"
@@ -109,6 +111,7 @@ def fit(
     schedule = LambdaLR(optimiser, _factor(config, steps=config.epochs * len(loader)))
     model, objective, optimiser, loader = accelerator.prepare(model, objective, optimiser, loader)
     state = _State(model, objective, optimiser, schedule, folder / CHECKPOINT)
+    is_features = isinstance(dataset, FeatureDataset)
     if resume:
         state.load()
     try:
@@ -116,7 +119,8 @@ def fit(
             task = progress.add_task("train", total=config.epochs, completed=state.epoch)
             while state.epoch < config.epochs and state.looks_without_gain < config.patience:
                 started = time.perf_counter()
-                row = _epoch(state, loader, config, accelerator, seed)
+                with one_thread_if_small(model, batch_size) if is_features else nullcontext():
+                    row = _epoch(state, loader, config, accelerator, seed)
                 state.epoch += 1
                 if state.epoch % config.validate_every == 0 or state.epoch == config.epochs:
                     row["validation_pair_auc"] = validate()
@@ -267,8 +271,8 @@ def _optimiser(model: nn.Module, objective: nn.Module, config: TrainingConfig) -
     if slow:
         groups.append({"params": slow, "lr": config.backbone_learning_rate})
     if config.optimiser == "adam":
-        return Adam(groups, weight_decay=config.weight_decay)
-    return AdamW(groups, weight_decay=config.weight_decay)
+        return Adam(groups, weight_decay=config.weight_decay, fused=True)
+    return AdamW(groups, weight_decay=config.weight_decay, fused=True)
 
 
 def _factor(config: TrainingConfig, steps: int) -> Callable[[int], float]:
