@@ -8,17 +8,21 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from morelli.bench.config import load_recipe
 from morelli.bench.measure import evaluate_network, render_evaluation
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import train
+from morelli.data.dataset import PaintersByNumbers
 from morelli.data.prepared import read_paintings, write_paintings
 from morelli.data.splits import Split
 from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError
-from morelli.models.network import Network
+from morelli.evaluation.evaluate import evaluate
+from morelli.evaluation.normalisation import cohort_scorers
+from morelli.models.network import Network, embed_with
 
 RECIPE = {
     "name": "tiny",
@@ -119,6 +123,42 @@ def test_training_paintings_are_known_by_their_files_whatever_they_are_called(
     measured = evaluate_network(run.path, folder, resamples=0)
     assert measured["notes"][0].startswith(f"{len(train_ids)} paintings")
     assert measured["unseen"]["paintings"] == len(read_paintings(folder)) - len(train_ids)
+
+
+def test_no_artist_is_measured_with_a_cohort_that_holds_them(run: RunFolder, changed: Callable[..., Path]) -> None:
+    network = Network.load(run.path)
+    cohort = network.card.cohort_artists
+    assert cohort
+    assert set(cohort) <= set(network.card.training_artists)
+    # Another folder holds new paintings by artists of the cohort, their names spelt differently, beside strangers.
+    trained_on = split_of(run).train
+    spelt = {artist: f" {artist.upper()} " for artist in cohort}
+    folder = changed(
+        lambda table: table[~table["id"].isin(trained_on)].replace({"artist": spelt}).reset_index(drop=True)
+    )
+    assert read_paintings(folder)["artist"].isin(spelt.values()).any()
+    measured = evaluate_network(run.path, folder, resamples=0)
+    for method in ("csls", "s-norm"):
+        assert f"pair_auc_{method}" in measured["unseen"]
+        assert f"pair_auc_{method}" in run.metrics["unseen"]
+        assert f"pair_auc_{method}" not in measured["seen"]
+        assert f"pair_auc_{method}" not in run.metrics["seen"]
+    # Were one of them to pass for unseen, by a card that forgot the name, the measurement is refused.
+    others = tuple(name for name in network.card.training_artists if name != cohort[0])
+    network.with_facts(training_artists=others).save(folder / "forgetful")
+    with pytest.raises(MorelliError, match="also in the cohort"):
+        evaluate_network(folder / "forgetful", folder, resamples=0)
+
+
+def test_the_saved_cohort_measures_what_the_run_measured(run: RunFolder, prepared: Path) -> None:
+    network = Network.load(run.path)
+    dataset = PaintersByNumbers(prepared, transform=network.backbone.transform()).only(list(split_of(run).unseen))
+    embeddings = embed_with(network, dataset, torch.device("cpu"))
+    scorers = cohort_scorers(network)
+    assert set(scorers) == {"csls", "s-norm"}
+    for method, scorer in scorers.items():
+        found = evaluate(embeddings, dataset.paintings, scorer, resamples=0).metrics["pair_auc"]
+        assert found == pytest.approx(run.metrics["unseen"][f"pair_auc_{method}"], abs=1e-6)
 
 
 def test_what_reports_read_is_kept_where_asked(run: RunFolder, prepared: Path, tmp_path: Path) -> None:

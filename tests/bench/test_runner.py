@@ -18,11 +18,13 @@ from morelli.bench.config import Recipe, load_recipe
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import bench, train
 from morelli.bench.tables import table
+from morelli.data.dataset import PaintersByNumbers
 from morelli.data.prepared import read_paintings
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
+from morelli.evaluation.normalisation import choose_cohort
 from morelli.models.backbones import Backbone
-from morelli.models.network import Network
+from morelli.models.network import Network, embed_with
 from morelli.training.fit import CHECKPOINT
 
 TINY: dict[str, Any] = {
@@ -237,6 +239,31 @@ def test_a_fine_tuned_backbone_learns(recipe: Callable[..., Recipe], tmp_path: P
     moved = {key for key in tuned if not torch.equal(tuned[key], untrained[key])}
     assert any(key.endswith("weight") for key in moved)
     assert not any("running" in key for key in moved)
+
+
+def test_a_fine_tuned_network_s_cohort_is_embedded_as_the_network_does(
+    recipe: Callable[..., Recipe], tmp_path: Path, prepared: Path
+) -> None:
+    backbone = {**TINY["backbones"][0], "train": "all"}
+    asked = recipe(backbones=[backbone], objectives=["triplet"], evaluation={"resamples": 0, "cohort": 5})
+    (run,) = bench(asked, tmp_path)
+    network = Network.load(run.path)
+    train_rows = Split.load(run.path / "split.json").rows(read_paintings(prepared), "train")
+    chosen = choose_cohort(train_rows, size=5)
+    dataset = PaintersByNumbers(prepared, transform=network.backbone.transform()).only(list(chosen["id"]))
+    assert network.card.cohort_artists == tuple(sorted(chosen["artist"].unique()))
+    torch.testing.assert_close(network.cohort, embed_with(network, dataset, torch.device("cpu")))
+
+
+def test_the_calibration_is_the_recipe_s(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    asked = recipe(objectives=["bce-pair"], evaluation={"resamples": 0, "calibration": "temperature"})
+    (run,) = bench(asked, tmp_path)
+    calibration = Network.load(run.path).card.calibration
+    assert calibration is not None
+    assert (calibration["method"], calibration["offset"]) == ("temperature", 0)
+    assert "brier" in run.metrics["unseen"]
+    with pytest.raises(MorelliError, match=r"evaluation\.calibration.*platt"):
+        recipe(evaluation={"calibration": "plat"})
 
 
 def test_folds_together_hold_every_artist_once(recipe: Callable[..., Recipe], tmp_path: Path, prepared: Path) -> None:

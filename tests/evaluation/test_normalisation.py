@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morelli.errors import MorelliError
+from morelli.evaluation import _pairs
 from morelli.evaluation.evaluate import evaluate
 from morelli.evaluation.normalisation import METHODS, CohortScorer, choose_cohort
-from morelli.models.heads import CosineScorer, DistanceScorer
+from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer
 
 COSINE = CosineScorer()
 
@@ -89,13 +90,28 @@ def test_retrieval_stays_with_the_network_s_own_geometry():
 
 
 def test_a_cohort_is_drawn_evenly_over_artists_and_again_the_same():
-    embeddings = vectors(1000, 0)
     table = pd.DataFrame({"artist": ["Prolific"] * 900 + [f"Artist {i}" for i in range(100)]})
-    cohort, artists = choose_cohort(embeddings, table, size=150)
-    prolific = torch.isin(cohort[:, 0], embeddings[:900, 0]).sum()
-    assert (len(cohort), len(artists), int(prolific)) == (150, 101, 50)
-    assert torch.equal(choose_cohort(embeddings, table, size=150)[0], cohort)
-    assert len(choose_cohort(embeddings, table, size=5000)[0]) == 1000
+    cohort = choose_cohort(table, size=150)
+    assert len(cohort) == cohort.index.nunique() == 150
+    assert cohort["artist"].nunique() == 101
+    assert (cohort["artist"] == "Prolific").sum() == 50
+    assert choose_cohort(table, size=150).equals(cohort)
+    assert len(choose_cohort(table, size=5000)) == 1000
+
+
+@pytest.mark.parametrize("exact_pairs", [10_000_000, 100])
+@pytest.mark.parametrize("method", METHODS)
+def test_beside_the_own_scores_it_measures_what_it_does_alone(method, exact_pairs, monkeypatch):
+    monkeypatch.setattr(_pairs, "EXACT_PAIRS", exact_pairs)
+    embeddings, table = vectors(60, 0), pd.DataFrame({"artist": [f"{i % 8}" for i in range(60)]})
+    head = ConcatHead(6, dropout=0.9).eval()
+    scorer = CohortScorer(head, vectors(30, 1), ["Cohort"], method=method)
+    alone = evaluate(embeddings, table, scorer, resamples=0).metrics
+    for own in (head, COSINE):
+        beside = evaluate(embeddings, table, own, normalised={"it": scorer}, resamples=0).metrics
+        for metric in ("pair_auc", "eer", "recall_at_far_0.1"):
+            assert beside[f"{metric}_it"] == pytest.approx(alone[metric], abs=1e-4)
+    assert not head.training
 
 
 @pytest.mark.parametrize(

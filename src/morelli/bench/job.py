@@ -16,6 +16,7 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
 from morelli.evaluation.calibration import calibrate
 from morelli.evaluation.evaluate import evaluate, pair_scores
+from morelli.evaluation.normalisation import choose_cohort, cohort_scorers
 from morelli.evaluation.verification import best_threshold, exact_masses, pair_auc
 from morelli.models.backbones import Backbone
 from morelli.models.embedder import Embedder, embed
@@ -53,6 +54,7 @@ class Job:
         self.features = self._features(data)
         self.head.standardise(self.features["train"])
         self.facts: dict[str, Any] = {}
+        self.cohort: Tensor | None = None
 
     @property
     def scorer(self) -> Scorer:
@@ -97,11 +99,13 @@ class Job:
         self.objective.cpu()
         return history, float(history["seconds"].sum())
 
-    def embeddings(self, side: str) -> Tensor:
-        """Embeddings of one side's paintings, (N, D), by the network as it stands."""
+    def embeddings(self, side: str, chosen: pd.DataFrame | None = None) -> Tensor:
+        """Embeddings of one side's paintings, (N, D), or of chosen rows of them, by the network as it stands."""
+        rows = self.rows[side] if chosen is None else chosen
         if self.backbone.is_frozen:
-            return without_gradient(self.head, self.features[side].to(self.head.centre.device))
-        return embed(Embedder(self.backbone, self.head), self.dataset.only(list(self.rows[side]["id"])), self.device)
+            features = self.features[side][torch.tensor(rows.index.to_numpy())]
+            return without_gradient(self.head, features.to(self.head.centre.device))
+        return embed(Embedder(self.backbone, self.head), self.dataset.only(list(rows["id"])), self.device)
 
     def _validate(self) -> float:
         scorer = copy.deepcopy(self.scorer).cpu()  # where the embeddings are
@@ -120,17 +124,24 @@ class Job:
             training_paintings=tuple(short_digests(self.rows["train"])),
             **self.facts,
         )
-        return Network(self.backbone, self.head, self.scorer, card)
+        return Network(self.backbone, self.head, self.scorer, card, self.cohort)
 
     def measure(self) -> dict[str, Any]:
-        """Choose threshold and calibration on validation artists, then measure every side once."""
+        """Choose threshold and calibration on validation artists, a cohort of training ones; then measure all sides."""
         config = self.cell.recipe.evaluation
         rows = self.rows["validation"]
         positives, negatives = pair_scores(self.embeddings("validation"), rows, self.scorer)
         threshold = best_threshold(positives, negatives)
-        calibration = calibrate(positives, negatives, rows["artist"].unique())
-        self.facts = {"threshold": threshold, "calibration": calibration.to_dict()}
-        self.network().save(self.run.path / "model")  # now with the two
+        calibration = calibrate(positives, negatives, rows["artist"].unique(), method=config.calibration)
+        cohort = choose_cohort(self.rows["train"], size=config.cohort)
+        self.cohort = self.embeddings("train", cohort)
+        self.facts = {
+            "threshold": threshold,
+            "calibration": calibration.to_dict(),
+            "cohort_artists": tuple(sorted(cohort["artist"].unique())),
+        }
+        network = self.network()
+        network.save(self.run.path / "model")  # now with the three
         metrics: dict[str, Any] = {
             "parameters": self.backbone.parameter_count() + sum(p.numel() for p in self.head.parameters()),
             "image_size": self.backbone.image_size,
@@ -143,9 +154,10 @@ class Job:
             measured = evaluate(
                 self.embeddings(side),
                 rows,
-                self.scorer,
+                network.scorer,
                 threshold=threshold,
                 calibration=None if side == "validation" else calibration,
+                normalised=cohort_scorers(network) if side == "unseen" else None,
                 resamples=config.resamples,  # the same draws whatever the training's seed, so that runs can be paired
             )
             metrics[side] = {**measured.metrics, "interval": measured.intervals}

@@ -17,6 +17,7 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import evaluate
+from morelli.evaluation.normalisation import cohort_scorers
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
 
@@ -63,6 +64,7 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Pat
             network.scorer,
             threshold=network.card.threshold,
             calibration=_calibration(network, rows),
+            normalised=cohort_scorers(network) if side == "unseen" else None,
             resamples=resamples,
         )
         measured[side] = {**result.metrics, "interval": result.intervals}

@@ -1,6 +1,7 @@
 """All unordered pairs of one set of paintings, scored once and visited artist by artist."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from morelli.data.artists import artist_key
 from morelli.errors import MorelliError
+from morelli.evaluation.normalisation import CohortScorer
 from morelli.models.heads import Scorer
 
 EXACT_PAIRS: Final = 10_000_000
@@ -70,17 +72,12 @@ class Pairs:
         self._kept = self._all() if self.exact else None
 
     def _score(self, rows: slice, columns: slice) -> Array:
-        training = self._scorer.training
-        self._scorer.eval()
-        try:
-            with torch.no_grad():
-                scores = self._scorer.matrix(self._embeddings[rows], self._embeddings[columns]).float().cpu().numpy()
-        finally:
-            self._scorer.train(training)
-        if not np.isfinite(scores).all():
-            raise MorelliError("The scorer gave NaN or an infinite score; nothing can be measured with it.")
-        array: Array = scores
-        return array
+        with _measuring(self._scorer):
+            return _finite(self._scorer.matrix(self._embeddings[rows], self._embeddings[columns]))
+
+    def scores(self, rows: slice, columns: slice) -> Array:
+        """Scores of some paintings with others, rows × columns, in ``order``."""
+        return self._score(rows, columns) if self._kept is None else self._kept[rows, columns]
 
     def _all(self) -> Array:
         n = len(self._embeddings)
@@ -101,7 +98,7 @@ class Pairs:
     def within(self, artist: int) -> Array:
         """(n, n) scores among one artist's own paintings."""
         rows = self.paintings.rows(artist)
-        return self._score(rows, rows) if self._kept is None else self._kept[rows, rows]
+        return self.scores(rows, rows)
 
     def by_artist(self) -> Iterator[tuple[int, Array]]:
         """Yield every artist with the (n, N) scores of the artist's paintings against all paintings."""
@@ -110,7 +107,42 @@ class Pairs:
         while first < len(starts) - 1:
             last = max(first + 1, int(np.searchsorted(starts, starts[first] + _ROWS_AT_ONCE, side="right")) - 1)
             rows = slice(int(starts[first]), int(starts[last]))
-            scores = self._score(rows, slice(None)) if self._kept is None else self._kept[rows]
+            scores = self.scores(rows, slice(None))
             for artist in range(first, last):
                 yield artist, scores[starts[artist] - rows.start : starts[artist + 1] - rows.start]
             first = last
+
+
+class NormalisedPairs(Pairs):
+    """The same pairs with normalised scores; their own scores, and each painting's with the cohort, are taken once."""
+
+    def __init__(self, own: Pairs, scorer: CohortScorer) -> None:
+        self._own = own
+        with _measuring(scorer):
+            self._closeness = scorer.closeness(own._embeddings)
+        self._cohort_scorer = scorer
+        super().__init__(own._embeddings, own.paintings, scorer)
+
+    def _score(self, rows: slice, columns: slice) -> Array:
+        own = torch.from_numpy(self._own.scores(rows, columns)).to(self._closeness.device)
+        left, right = self._closeness[rows, None], self._closeness[None, columns]
+        return _finite(self._cohort_scorer.normalise(own, left, right))
+
+
+@contextmanager
+def _measuring(scorer: Scorer) -> Iterator[None]:
+    """No gradient, and no dropout, whatever the scorer is doing otherwise."""
+    training = scorer.training
+    scorer.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        scorer.train(training)
+
+
+def _finite(scores: Tensor) -> Array:
+    array: Array = scores.float().cpu().numpy()
+    if not np.isfinite(array).all():
+        raise MorelliError("The scorer gave NaN or an infinite score; nothing can be measured with it.")
+    return array

@@ -16,7 +16,7 @@ from morelli.evaluation._decisions import Accepted, Probabilities
 from morelli.evaluation._gallery import measure_retrieval
 from morelli.evaluation._histogram import ScoreHistogram
 from morelli.evaluation._measures import Curve, Measure, Measured, Triplets, gather
-from morelli.evaluation._pairs import Paintings, Pairs
+from morelli.evaluation._pairs import NormalisedPairs, Paintings, Pairs
 from morelli.evaluation._questions import Question, questions
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.normalisation import CohortScorer
@@ -97,7 +97,8 @@ def evaluate(
     probabilities = None if calibration is None else Probabilities(pairs, positives, weights, calibration)
     measured |= gather(pairs, positives, [*measures, *([probabilities] if probabilities else [])])
     for name, cohort_scorer in normalised.items():
-        beside = _measure_curve(Pairs(in_order, order, cohort_scorer), weights)
+        base = pairs if cohort_scorer.base is scorer else Pairs(in_order, order, cohort_scorer.base)
+        beside = _measure_curve(NormalisedPairs(base, cohort_scorer), weights)
         measured |= {f"{metric}_{name}": values for metric, values in beside.items()}
 
     per_artist = retrieval.per_artist()

@@ -16,11 +16,13 @@ from morelli.data.artists import artist_key
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation._checks import refuse_unusable
 from morelli.models.heads import Scorer
+from morelli.models.network import Network
 
 Method = Literal["csls", "s-norm"]
 
 METHODS: Final[tuple[Method, ...]] = ("csls", "s-norm")
 NEAREST: Final[dict[str, int]] = {"csls": 15, "s-norm": 200}
+COHORT_SIZE: Final = 1000
 _ROWS_AT_ONCE = 1024
 
 
@@ -62,42 +64,49 @@ class CohortScorer(Scorer):
         self.method = method
         self.artists = tuple(sorted(set(artists)))
         self.register_buffer("cohort", cohort.detach().clone())
+        self.train(base.training)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return self._normalise(self.base(a, b), self._nearest(a), self._nearest(b))
+        return self.normalise(self.base(a, b), self.closeness(a), self.closeness(b))
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
-        return self._normalise(self.base.matrix(a, b), self._nearest(a)[:, None], self._nearest(b)[None])
+        return self.normalise(self.base.matrix(a, b), self.closeness(a)[:, None], self.closeness(b)[None])
 
-    def _nearest(self, embeddings: Tensor) -> Tensor:
-        """(N, k) the highest scores of each painting with the cohort."""
+    def closeness(self, embeddings: Tensor) -> Tensor:
+        """(N, 2) mean and standard deviation of each painting's k highest scores with the cohort."""
         starts = range(0, max(1, len(embeddings)), _ROWS_AT_ONCE)
         blocks = (self.base.matrix(embeddings[start : start + _ROWS_AT_ONCE], self.cohort) for start in starts)
-        return torch.cat([scores.topk(self.k, dim=1).values for scores in blocks])
+        nearest = torch.cat([scores.topk(self.k, dim=1).values for scores in blocks])
+        deviation = nearest.std(-1) if self.k > 1 else torch.zeros(len(nearest))
+        return torch.stack([nearest.mean(-1), deviation.to(nearest)], dim=-1)
 
-    def _normalise(self, scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    def normalise(self, scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        """Normalise the base scorer's scores by the :meth:`closeness` (…, 2) of both sides, which are broadcast."""
         if self.method == "csls":
-            return 2 * scores - left.mean(-1) - right.mean(-1)
-        sides = [(scores - side.mean(-1)) / side.std(-1).clamp_min(1e-6) for side in (left, right)]
+            return 2 * scores - left[..., 0] - right[..., 0]
+        sides = [(scores - side[..., 0]) / side[..., 1].clamp_min(1e-6) for side in (left, right)]
         return (sides[0] + sides[1]) / 2
 
 
-def choose_cohort(
-    embeddings: Tensor, paintings: pd.DataFrame, *, size: int = 2000, seed: int = 0
-) -> tuple[Tensor, tuple[str, ...]]:
+def cohort_scorers(network: Network) -> dict[str, CohortScorer]:
+    """Give a network's scorer normalised by the cohort that is saved with it, by method; none without a cohort."""
+    if network.cohort is None:
+        return {}
+    artists = network.card.cohort_artists
+    return {method: CohortScorer(network.scorer, network.cohort, artists, method=method) for method in METHODS}
+
+
+def choose_cohort(paintings: pd.DataFrame, *, size: int = COHORT_SIZE, seed: int = 0) -> pd.DataFrame:
     """Draw a cohort from training paintings, as evenly over their artists as their numbers allow.
 
     Args:
-        embeddings: (N, D) of training paintings.
-        paintings: N rows with the column ``artist``.
+        paintings: rows with the column ``artist``.
         size: paintings wanted; all when there are fewer.
         seed: of the draw.
 
     Returns:
-        The cohort's embeddings (at most size, D) and its artists.
+        The chosen rows, in their order and with their index.
     """
     shuffled = paintings["artist"].reset_index(drop=True).sample(frac=1, random_state=np.random.default_rng(seed))
     turn = shuffled.groupby(shuffled.map(artist_key)).cumcount()
-    chosen = turn.sort_values(kind="stable").index[:size].sort_values()
-    artists = paintings["artist"].iloc[chosen].unique()
-    return embeddings[torch.from_numpy(chosen.to_numpy(copy=True)).to(embeddings.device)], tuple(sorted(artists))
+    return paintings.iloc[turn.sort_values(kind="stable").index[:size].sort_values()]

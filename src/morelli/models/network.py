@@ -49,18 +49,31 @@ class NetworkCard(Section):
     threshold: float | None = None
     """Pairs that score above it are called the same hand; chosen on validation artists."""
     calibration: dict[str, Any] | None = None
+    cohort_artists: tuple[str, ...] = ()
+    """Training artists whose paintings are the cohort that scores are normalised by; they are never measured so."""
 
 
 class Network(Embedder):
     """Images (B, 3, H, W) → embeddings (B, D), and with ``scorer`` two embeddings → how alike the hands are."""
 
-    def __init__(self, backbone: Backbone, head: EmbeddingHead, scorer: Scorer, card: NetworkCard) -> None:
+    cohort: Tensor | None
+    """(C, D) embeddings of some training paintings, saved with the weights; see ``evaluation/normalisation.py``."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: EmbeddingHead,
+        scorer: Scorer,
+        card: NetworkCard,
+        cohort: Tensor | None = None,
+    ) -> None:
         super().__init__(backbone, head)
         self.scorer, self.card = scorer, card
+        self.register_buffer("cohort", cohort)
 
     def with_facts(self, **facts: Any) -> "Network":
         """Return the same network with facts of its card replaced."""
-        return Network(self.backbone, self.head, self.scorer, self.card.model_copy(update=facts))
+        return Network(self.backbone, self.head, self.scorer, self.card.model_copy(update=facts), self.cohort)
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``network.json``; the card comes last and marks the folder as whole."""
@@ -90,7 +103,7 @@ class Network(Embedder):
             weights = load_file(folder / _WEIGHTS)
             backbone = Backbone(card.backbone, load_weights=False)
             head = EmbeddingHead(backbone.width, card.head)
-            network = cls(backbone, head, _SCORERS[card.scorer](head.width), card)
+            network = cls(backbone, head, _SCORERS[card.scorer](head.width), card, weights.get("cohort"))
             network.load_state_dict(weights)
         except (OSError, ValueError, KeyError, ValidationError, SafetensorError, RuntimeError, AttributeError) as error:
             raise MorelliError(f"The model in {folder} is damaged: {error}. Train it again.") from error
