@@ -87,6 +87,9 @@ def test_bench_then_table_then_evaluate(
     assert "unseen eer" in morelli("table", out, "--metric", "eer").stdout
 
     run = csv["folder"].tolist()[1]
+    artists = morelli("table", run, "--artists", 1, "--metric", "precision_at_1", "--format", "md").stdout
+    named = pd.read_csv(Path(run) / "per_artist_unseen.csv")["artist"]
+    assert sum(name in artists for name in named) == 2
     measured = json.loads(morelli("evaluate", run, "--data", prepared, "--json", "--resamples", 0).stdout)
     assert measured["seen"]["pair_auc"] == pytest.approx(csv["seen_pair_auc"].tolist()[1])
     shown = morelli("evaluate", run, "--data", prepared, "--resamples", 0)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from morelli.bench.run_folder import RunFolder
@@ -134,11 +135,17 @@ def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, wi
     rows = over_folds_and_seeds(rows)
     fitting = FIRST_METRICS if style != "rich" or width is None or width >= _WIDE else FIRST_METRICS[:2]
     shown = _shown(rows, metrics or fitting, check=bool(metrics))
+    return as_text(shown, _counts(rows), style, width)
+
+
+def as_text(shown: pd.DataFrame, title: str, style: Format, width: int | None) -> str:
+    """Write a table whose cells are what is to be read: ``md`` and ``rich`` with a title above, or ``latex``."""
     if style == "md":
-        return f"{_counts(rows)}\n\n{shown.to_markdown(index=False, disable_numparse=True)}\n"
+        heading = f"{title}\n\n" if title else ""
+        return f"{heading}{shown.to_markdown(index=False, disable_numparse=True)}\n"
     if style == "latex":
         return shown.to_latex(index=False, escape=True)
-    return _rich(shown, _counts(rows), width)
+    return _rich(shown, title, width)
 
 
 def _shown(rows: pd.DataFrame, metrics: Sequence[str], *, check: bool) -> pd.DataFrame:
@@ -195,9 +202,9 @@ def _rich(shown: pd.DataFrame, counts: str, width: int | None) -> str:
     grid = Table(title=counts, title_justify="left", header_style="bold")
     columns = {}
     for name in map(str, shown):
-        is_text = name in (*_KEYS, "failed")
+        is_text = name in (*_KEYS, "artist", "run", "failed")
         grid.add_column(name, justify="left" if is_text else "right", no_wrap=name in _KEYS)
-        values = [str(value) for value in shown[name]]
+        values = [escape(str(value)) for value in shown[name]]
         if name.startswith(_SIDES) and (best := _best_row(values, name)) is not None:
             values[best] = f"[bold]{values[best]}[/]"
         columns[name] = values

@@ -81,6 +81,11 @@ def table(
     ] = None,
     style: _Format = TableFormat.rich,
     metrics: Metrics = None,
+    artists: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Show the N best and N worst artists of each run instead, by name."),
+    ] = None,
+    side: Annotated[Side, typer.Option(help="Whose artists, with --artists.")] = Side.unseen,
 ) -> None:
     """Make the table again from run folders (by default those in runs/).
 
@@ -91,8 +96,17 @@ def table(
         morelli table runs/painters_mini --format csv > table.csv
 
         morelli table --metric eer --metric brier
+
+        morelli table runs/demo/A --artists 5
     """
-    _print(runs or [Path("runs")], style, metrics)
+    if artists is None:
+        _print(runs or [Path("runs")], style, metrics)
+        return
+    from morelli.bench.artist_tables import artist_table, render_artists
+    from morelli.bench.run_folder import find_runs
+
+    rows = artist_table(find_runs(runs or [Path("runs")]), side.value, *(metrics or [])[:1])
+    typer.echo(render_artists(rows, artists, style.value, width=_terminal_width()), nl=False)
 
 
 def compare_runs(
@@ -130,9 +144,14 @@ def _print(places: list[Path], style: TableFormat, metrics: list[str] | None) ->
     from morelli.bench.tables import render
     from morelli.bench.tables import table as table_of
 
-    width = None
-    if sys.stdout.isatty():
-        from rich.console import Console
+    text = render(table_of(find_runs(places)), style.value, metrics or (), width=_terminal_width())
+    typer.echo(text, nl=False)
 
-        width = Console().width
-    typer.echo(render(table_of(find_runs(places)), style.value, metrics or (), width=width), nl=False)
+
+def _terminal_width() -> int | None:
+    """Columns of the terminal; None where the table goes into a pipe."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    return Console().width

@@ -1,0 +1,60 @@
+"""Which artists a network tells apart best and worst, by name, made from run folders alone."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from morelli.bench.run_folder import RunFolder
+from morelli.bench.side_files import per_artist_path
+from morelli.bench.tables import Format, as_text
+from morelli.errors import MorelliError, did_you_mean
+
+_MEASURES = ("pair_auc", "precision_at_1", "mean_average_precision_at_r")
+
+
+def artist_table(runs: Sequence[RunFolder], side: str = "unseen", metric: str = "pair_auc") -> pd.DataFrame:
+    """One row a run and artist, best first: ``run, place, artist, paintings`` and the artist's own measures.
+
+    Artists whose paintings do not define the metric, such as those with one painting, are left out.
+
+    Raises:
+        MorelliError: no run was measured on that side, or there is no such measure of an artist.
+    """
+    measured = [run for run in runs if per_artist_path(run.path, side).is_file()]
+    if not measured:
+        raise MorelliError(f"No run has a {per_artist_path(runs[0].path, side).name}: none was measured on that side.")
+    return pd.concat([_of_run(run, side, metric) for run in measured], ignore_index=True)
+
+
+def _of_run(run: RunFolder, side: str, metric: str) -> pd.DataFrame:
+    rows = pd.read_csv(per_artist_path(run.path, side))
+    known = [column for column in map(str, rows) if column not in ("artist", "paintings")]
+    if metric not in known:
+        raise MorelliError(
+            f'No artist has a measure "{metric}".{did_you_mean(metric, known)} There are: {", ".join(known)}.'
+        )
+    ranked = rows.dropna(subset=metric).sort_values([metric, "artist"], ascending=[False, True])
+    ranked.insert(0, "place", range(1, len(ranked) + 1))
+    ranked.insert(0, "run", run.path.name)
+    return ranked
+
+
+def render_artists(rows: pd.DataFrame, count: int, style: Format, *, width: int | None = None) -> str:
+    """Return the ``count`` best and as many worst artists of each run as text; ``csv`` has all artists.
+
+    Args:
+        rows: from :func:`artist_table`.
+        count: how many of either kind; all artists once where that is more than there are.
+        style: as for :func:`morelli.bench.tables.render`.
+        width: columns of the terminal, for ``rich``.
+    """
+    if style == "csv":
+        return rows.to_csv(index=False)
+    place, of = rows["place"], rows.groupby("run")["place"].transform("max")
+    shown = rows[(place <= count) | (place > of - count)].copy()
+    shown["place"] = shown["place"].astype(str) + " of " + of.astype(str)
+    measures = [name for name in _MEASURES if name in shown]
+    for name in measures:
+        shown[name] = ["-" if pd.isna(value) else f"{value:.3f}" for value in shown[name]]
+    columns = ["place", "artist", "paintings", *measures]
+    return as_text(shown[["run", *columns] if rows["run"].nunique() > 1 else columns], "", style, width)
