@@ -25,7 +25,7 @@ from morelli.errors import MorelliError
 from morelli.evaluation.normalisation import choose_cohort
 from morelli.models.backbones import Backbone
 from morelli.models.network import Network, embed_with
-from morelli.training.fit import CHECKPOINT
+from morelli.training.checkpoint import CHECKPOINT
 
 TINY: dict[str, Any] = {
     "name": "tiny",

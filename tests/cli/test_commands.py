@@ -106,6 +106,21 @@ def test_train_writes_a_run_and_prints_it(morelli: Callable[..., Ended], recipe:
     assert len(pd.read_csv(tmp_path / "one" / "history.csv")) == 1
 
 
+def test_a_train_interrupted_before_it_was_measured_leaves_no_network(
+    morelli: Callable[..., Ended], recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> float:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner.Job, "_validate", interrupted)
+        cut = morelli("train", recipe, "--out", tmp_path / "one")
+    assert cut.status == 130
+    assert "no network was kept" in cut.stderr
+    assert not (tmp_path / "one" / "model").exists()
+    assert morelli("train", recipe, "--out", tmp_path / "one", "--resume").status == 0
+
+
 def test_an_interrupted_train_says_how_to_go_on(
     morelli: Callable[..., Ended], recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

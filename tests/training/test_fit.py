@@ -13,7 +13,8 @@ from torch import Tensor
 
 from morelli.errors import MorelliError
 from morelli.models.heads import EmbeddingHead, HeadConfig
-from morelli.training.fit import CHECKPOINT, FeatureDataset, TrainingConfig, fit
+from morelli.training.checkpoint import CHECKPOINT
+from morelli.training.fit import FeatureDataset, TrainingConfig, fit
 from morelli.training.objectives import Objective, ObjectiveConfig, create_objective
 
 ARTISTS, EACH, FEATURES = 6, 8, 12
@@ -55,11 +56,12 @@ def trained(
     validate: Callable[[], float] = lambda: 0.5,
     *,
     resume: bool = False,
+    keep: Callable[[], None] = lambda: None,
     **config: Any,
 ) -> pd.DataFrame:
     dataset = FeatureDataset(features(), LABELS)
     options = TrainingConfig(**{**QUICK, **config})
-    return fit(head, objective, dataset, LABELS, validate, options, folder, seed=5, resume=resume)
+    return fit(head, objective, dataset, LABELS, validate, options, folder, seed=5, resume=resume, keep=keep)
 
 
 def weights(*parts: torch.nn.Module) -> dict[str, Tensor]:
@@ -173,6 +175,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(kind: Any, sampling
 def test_an_interruption_leaves_the_best_weights_so_far(tmp_path: Path) -> None:
     head, objective = made()
     best: list[dict[str, Tensor]] = []
+    kept: list[dict[str, Tensor]] = []
     values = iter([0.9, 0.6])
 
     def validate() -> float:
@@ -183,8 +186,18 @@ def test_an_interruption_leaves_the_best_weights_so_far(tmp_path: Path) -> None:
         return value
 
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path, head, objective, validate)
+        trained(tmp_path, head, objective, validate, keep=lambda: kept.append(weights(head, objective)))
     assert_identical(weights(head, objective), best[0])
+    assert_identical(kept[0], best[0])
+    assert len(kept) == 1
+
+
+def test_an_interruption_before_the_first_look_keeps_nothing(tmp_path: Path) -> None:
+    head, objective = made()
+    untrained = weights(head)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, head, objective, interrupted_at(1), keep=lambda: pytest.fail("nothing was measured yet"))
+    assert any(not torch.equal(untrained[key], value) for key, value in weights(head).items())
 
 
 def test_without_resume_a_checkpoint_is_not_looked_at(tmp_path: Path) -> None:

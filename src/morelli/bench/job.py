@@ -94,6 +94,7 @@ class Job:
             seed=self.cell.seed,
             resume=self.resume,
             accelerator=self.accelerator,
+            keep=lambda: self.network().save(self.run.path / "model"),
         )
         self.head.cpu()
         self.objective.cpu()

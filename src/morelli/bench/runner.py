@@ -19,7 +19,7 @@ from morelli.data.splits import split_paintings
 from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError, did_you_mean
 from morelli.models.feature_cache import cache_folder
-from morelli.training.fit import CHECKPOINT
+from morelli.training.checkpoint import CHECKPOINT
 
 
 def prepared_folder(recipe: Recipe) -> Path:
@@ -109,16 +109,15 @@ def train(
 def run_cell(cell: Cell, data: Path, paintings: pd.DataFrame, run: RunFolder, *, resume: bool = True) -> None:
     """Train and measure one network and write its run folder; ``run.start`` must have been called.
 
+    An interrupted training leaves the best network so far, once it was looked at on the validation artists.
+
     Raises:
         MorelliError: the split, the backbone, the objective or the training cannot be had as asked.
     """
     split = split_paintings(paintings, cell.recipe.split, cell.fold)
     split.save(run.path / "split.json", paintings)
     job = Job(cell, data, paintings, split, run, resume)
-    try:
-        history, seconds = job.train()
-    finally:  # an interrupted training leaves the best network so far
-        job.network().save(run.path / "model")
+    history, seconds = job.train()
     with written_whole(run.path / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
     metrics = job.measure()

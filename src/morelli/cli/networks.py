@@ -43,10 +43,10 @@ def train(
     try:
         run = run_train(recipe, out, objective=objective, backbone=backbone, resume=resume)
     except KeyboardInterrupt:
-        typer.echo(
-            f"Interrupted. The best network so far is in {out / 'model'}; the same command with --resume goes on.",
-            err=True,
-        )
+        kept = f"The best network so far is in {out / 'model'}"
+        if not (out / "model").is_dir():
+            kept = "It was not yet measured on the validation artists, so no network was kept"
+        typer.echo(f"Interrupted. {kept}; the same command with --resume goes on.", err=True)
         raise typer.Exit(130) from None
     from morelli.bench.tables import render, table
 

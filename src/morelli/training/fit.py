@@ -4,6 +4,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
@@ -19,14 +21,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
 from morelli._config import Section
-from morelli._files import written_whole
+from morelli._processes import is_first, once, processes
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
 from morelli.errors import MorelliError
 from morelli.models.embedder import loader_workers, progress_bar
 from morelli.training._threads import one_thread_if_small
+from morelli.training.checkpoint import CHECKPOINT, Stateful, TrainingState
+from morelli.training.gradients import whole_batch_backward
 from morelli.training.objectives import Objective
-
-CHECKPOINT = "checkpoint.pt"
 
 
 class TrainingConfig(Section):
@@ -52,6 +54,9 @@ class TrainingConfig(Section):
     """Looks without improvement after which training stops."""
     clip_gradient: float = Field(default=5.0, gt=0)
     precision: Literal["no", "bf16", "fp16"] = "no"
+    chunk: int | None = Field(default=None, ge=1)
+    """Pictures that pass a trained backbone at a time, in each process; null for all at once. It saves memory and costs
+    a second pass; the gradients stay those of the whole batch."""
 
 
 class FeatureDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -82,11 +87,13 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     accelerator: Accelerator | None = None,
+    keep: Callable[[], None] = lambda: None,
 ) -> pd.DataFrame:
     """Train ``model`` and leave it with the weights that were best on the validation artists.
 
-    Everything random in an epoch follows from ``seed`` and the epoch's number, so a run that is interrupted and
-    resumed at its last checkpoint ends with the same weights as one that was not.
+    Everything random in an epoch follows from ``seed`` and the epoch's number, so a run that is interrupted, or killed
+    at any moment, and resumed at its last checkpoint ends with the same weights as one that was not, bit for bit on the
+    same kind of machine. With several processes, all call this alike and each embeds its part of every batch.
 
     Args:
         model: inputs → embeddings (B, D).
@@ -96,145 +103,121 @@ def fit(
         validate: measures the model as it stands; higher is better.
         folder: ``checkpoint.pt`` is kept here while training goes on.
         resume: go on from ``checkpoint.pt`` if it is there.
+        accelerator: from :func:`create_accelerator`; made by it if None.
+        keep: called in the first process at the end, also after an interruption, when the best weights are back in
+            ``model``; not if training ended before the first look at the validation artists, when no weights are best.
 
     Returns:
         One row an epoch: loss, learning rate, gradient norm, seconds, validation_pair_auc, and what the objective logs.
 
     Raises:
         MorelliError: the loss is not a number, or the batches do not fit the artists.
-        KeyboardInterrupt: passed on, after the best weights so far were put back into ``model``.
+        KeyboardInterrupt: passed on, after the best weights so far, if any, were put back into ``model``.
     """
     accelerator = accelerator or create_accelerator(config.precision)
     sampler, batch_size = create_sampler(labels, config, seed)
     loader = _loader(dataset, sampler, batch_size)
+    objective.to(accelerator.device)  # not wrapped as the model is: every process computes the whole batch's loss
     optimiser = _optimiser(model, objective, config)
     schedule = LambdaLR(optimiser, _factor(config, steps=config.epochs * len(loader)))
-    model, objective, optimiser, loader = accelerator.prepare(model, objective, optimiser, loader)
-    state = _State(model, objective, optimiser, schedule, folder / CHECKPOINT)
+    wrapped, optimiser, loader = accelerator.prepare(model, optimiser, loader)
+    others: dict[str, Stateful] = {"optimiser": optimiser, "schedule": schedule}
+    if accelerator.scaler is not None:
+        others["scaler"] = accelerator.scaler
+    state = TrainingState(model, objective, others, folder / CHECKPOINT)
     is_features = isinstance(dataset, FeatureDataset)
     if resume:
         state.load()
+    chunk = None if is_features else config.chunk
+    epoch = _Epoch(
+        wrapped, objective, optimiser, schedule, loader, len(sampler), batch_size, chunk, config, accelerator
+    )
     try:
         with progress_bar() as progress:
             task = progress.add_task("train", total=config.epochs, completed=state.epoch)
             while state.epoch < config.epochs and state.looks_without_gain < config.patience:
                 started = time.perf_counter()
                 with one_thread_if_small(model, batch_size) if is_features else nullcontext():
-                    row = _epoch(state, loader, config, accelerator, seed)
+                    row = epoch.run(state.epoch, seed)
                 state.epoch += 1
-                if state.epoch % config.validate_every == 0 or state.epoch == config.epochs:
-                    row["validation_pair_auc"] = validate()
+                is_look = state.epoch % config.validate_every == 0 or state.epoch == config.epochs
+                if is_look:
+                    row["validation_pair_auc"] = once(partial(float, validate()))
                     state.look(row["validation_pair_auc"])
                 row["seconds"] = time.perf_counter() - started
                 state.history.append(row)
-                if "validation_pair_auc" in row:
+                if is_look or state.is_save_due:
                     state.save()
                 progress.update(task, advance=1, description=f"train (loss {row['loss']:.3f})")
     finally:
-        state.restore_best()
+        accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
+        if state.restore_best() and is_first():
+            keep()
     return pd.DataFrame(state.history)
 
 
 def create_accelerator(precision: str) -> Accelerator:
-    """Accelerate's choice of device, with this precision."""
+    """Accelerate's choice of device and processes, with this precision. A batch is split among the processes."""
+    processes()
     AcceleratorState._reset_state()  # it holds the process to its first precision; runs of one bench may differ
-    return Accelerator(mixed_precision=precision)
+    return Accelerator(
+        mixed_precision=precision,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)],
+    )
 
 
-class _State:
-    """All that a resumed training needs."""
+@dataclass(frozen=True)
+class _Epoch:
+    """One pass over the loader's batches, with a step of the optimiser for each."""
 
-    def __init__(
-        self, model: nn.Module, objective: nn.Module, optimiser: Optimizer, schedule: LambdaLR, path: Path
-    ) -> None:
-        self.model, self.objective, self.optimiser, self.schedule, self.path = (
-            model,
-            objective,
-            optimiser,
-            schedule,
-            path,
+    model: nn.Module
+    objective: nn.Module
+    optimiser: Optimizer
+    schedule: LambdaLR
+    loader: Any
+    paintings: int
+    """Drawn in an epoch."""
+    batch_size: int
+    chunk: int | None
+    config: TrainingConfig
+    accelerator: Accelerator
+
+    def run(self, number: int, seed: int) -> dict[str, float]:
+        """Train through epoch ``number``, counted from 0; return its row of the history."""
+        _set_seeds(seed * 100_003 + number, self.accelerator.process_index)
+        self.loader.set_epoch(number)  # Accelerate passes it on to the sampler; it would count from its own start
+        self.model.train()
+        self.objective.train()
+        sums: dict[str, float] = {}
+        for step, (inputs, labels) in enumerate(self.loader):
+            logged = self._step(inputs, labels, min(self.batch_size, self.paintings - step * self.batch_size), number)
+            sums = {key: sums.get(key, 0.0) + value for key, value in logged.items()}
+        means = {key: value / len(self.loader) for key, value in sums.items()}
+        return {"epoch": number + 1, **means, "learning_rate": float(self.schedule.get_last_lr()[0])}
+
+    def _step(self, inputs: Any, labels: Tensor, size: int, number: int) -> dict[str, float]:
+        self.optimiser.zero_grad()
+        loss, figures = whole_batch_backward(
+            self.model, self.objective, inputs, labels, self.accelerator, size=size, chunk=self.chunk
         )
-        self.epoch, self.best, self.looks_without_gain = 0, -math.inf, 0
-        self.history: list[dict[str, float]] = []
-        self.best_weights = self._weights()
-
-    def _weights(self) -> dict[str, dict[str, Tensor]]:
-        parts = {"model": self.model, "objective": self.objective}
-        return {
-            name: {key: value.detach().clone() for key, value in part.state_dict().items()}
-            for name, part in parts.items()
-        }
-
-    def look(self, value: float) -> None:
-        if value > self.best:
-            self.best, self.looks_without_gain, self.best_weights = value, 0, self._weights()
-        else:
-            self.looks_without_gain += 1
-
-    def restore_best(self) -> None:
-        self.model.load_state_dict(self.best_weights["model"])
-        self.objective.load_state_dict(self.best_weights["objective"])
-
-    def save(self) -> None:
-        content = {
-            "weights": self._weights(),
-            "best_weights": self.best_weights,
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "plain": [self.epoch, self.best, self.looks_without_gain, self.history],
-        }
-        with written_whole(self.path) as temporary:
-            torch.save(content, temporary)
-
-    def load(self) -> None:
-        if not self.path.is_file():
-            return
-        try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            self.model.load_state_dict(content["weights"]["model"])
-            self.objective.load_state_dict(content["weights"]["objective"])
-            self.optimiser.load_state_dict(content["optimiser"])
-            self.schedule.load_state_dict(content["schedule"])
-            self.best_weights = content["best_weights"]
-            self.epoch, self.best, self.looks_without_gain, self.history = content["plain"]
-        except Exception as error:  # torch.load raises many kinds for a damaged or foreign file
-            raise MorelliError(
-                f"The checkpoint {self.path} does not fit this run ({error}). Delete it to train from the start."
-            ) from error
-
-
-def _epoch(
-    state: _State,
-    loader: Any,
-    config: TrainingConfig,
-    accelerator: Accelerator,
-    seed: int,
-) -> dict[str, float]:
-    set_seed(seed * 100_003 + state.epoch)
-    loader.set_epoch(state.epoch)  # Accelerate passes it on to the sampler; it would count from its own start
-    state.model.train()
-    state.objective.train()
-    sums: dict[str, float] = {}
-    parameters = [parameter for group in state.optimiser.param_groups for parameter in group["params"]]
-    for inputs, labels in loader:
-        with accelerator.autocast():
-            embeddings = state.model(inputs)
-        loss, figures = state.objective(embeddings.float(), labels)
         if not torch.isfinite(loss):
             raise MorelliError(
-                f"The loss became {loss.item()} in epoch {state.epoch + 1}. Lower training.learning_rate (now "
-                f"{config.learning_rate:g}), or training.clip_gradient, or use training.precision=no."
+                f"The loss became {loss.item()} in epoch {number + 1}. Lower training.learning_rate (now "
+                f"{self.config.learning_rate:g}), or training.clip_gradient, or use training.precision=no."
             )
-        state.optimiser.zero_grad()
-        accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(parameters, config.clip_gradient)
-        state.optimiser.step()
-        state.schedule.step()
-        logged = {"loss": loss.item(), "gradient_norm": float(norm or 0.0)} | figures
-        sums = {key: sums.get(key, 0.0) + value for key, value in logged.items()}
-    means = {key: value / len(loader) for key, value in sums.items()}
-    rate = float(state.schedule.get_last_lr()[0])
-    return {"epoch": state.epoch + 1, **means, "learning_rate": rate}
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        norm = self.accelerator.clip_grad_norm_(parameters, self.config.clip_gradient)
+        self.optimiser.step()
+        self.schedule.step()
+        return {"loss": loss.item(), "gradient_norm": float(norm or 0.0)} | figures
+
+
+def _set_seeds(seed: int, process: int) -> None:
+    """Dropout and augmentation differ between processes; the first draws as a single process would."""
+    set_seed(seed)
+    if process:
+        torch.manual_seed(seed + (process << 40))
 
 
 def create_sampler(
