@@ -57,7 +57,7 @@ def bench(
         run = RunFolder(out / recipe.name / cell.folder_name)
         runs.append(run)
         title = f"[{number}/{len(cells)}] {cell.folder_name}"
-        run.start(cell.resolved(_digest(paintings)))
+        run.start(cell.resolved(data_digest(paintings)))
         if run.is_finished:
             say(f"{title}: finished before")
             continue
@@ -101,7 +101,7 @@ def train(
     data = prepared_folder(recipe)
     paintings = read_paintings(data)
     check_fits([cell], paintings)
-    run.start(cell.resolved(_digest(paintings)))
+    run.start(cell.resolved(data_digest(paintings)))
     run_cell(cell, data, paintings, run, resume=resume)
     return run
 
@@ -126,7 +126,7 @@ def run_cell(cell: Cell, data: Path, paintings: pd.DataFrame, run: RunFolder, *,
     (run.path / CHECKPOINT).unlink(missing_ok=True)
 
 
-def _digest(paintings: pd.DataFrame) -> str:
+def data_digest(paintings: pd.DataFrame) -> str:
     """A digest of what the paintings are, not of where they lie."""
     columns = ["id", "artist", "artist_group", "in_train", "width", "height", "sha256"]
     return hashlib.sha256(paintings[columns].to_csv(index=False).encode()).hexdigest()[:16]

@@ -23,6 +23,7 @@ _SHORT = {
     "mean_average_precision": "MAP",
     "mean_reciprocal_rank": "MRR",
     "pair_auc": "pair AUC",
+    "eer": "EER",
     "triplet_accuracy": "triplet acc",
     "balanced_accuracy": "balanced acc",
     "classifier_accuracy": "classifier acc",
@@ -33,7 +34,7 @@ _SHORT = {
     "images_per_second": "img/s",
 }
 _WIDE, _UNBOUNDED = 220, 500  # columns of a terminal that holds all first metrics; no limit, for pipes
-_LOWER_IS_BETTER = ("eer", "brier", "ece")
+LOWER_IS_BETTER = ("eer", "brier", "ece")
 _KEYS = ["recipe", "backbone", "pooling", "objective", "fold", "seed"]
 _ABOUT = ["parameters", "image_size", "embedding_width"]
 _COST = ["training_seconds", "images_per_second"]
@@ -62,6 +63,11 @@ def over_folds_and_seeds(rows: pd.DataFrame) -> pd.DataFrame:
         return rows
     groups = rows.groupby(same, sort=False, dropna=False)
     return pd.DataFrame([_mean_row(group) for _, group in groups]).reset_index(drop=True)
+
+
+def heading(key: str) -> str:
+    """What a column or metric is called in tables: ``P@1`` for ``precision_at_1``."""
+    return _SHORT.get(key, key.replace("_", " "))
 
 
 def _mean_row(runs: pd.DataFrame) -> pd.Series:
@@ -165,7 +171,7 @@ def _shown(rows: pd.DataFrame, metrics: Sequence[str], *, check: bool) -> pd.Dat
     for side in _SIDES:
         for metric in metrics:
             if f"{side}_{metric}" in rows:
-                column = f"{side} {_SHORT.get(metric, metric.replace('_', ' '))}"
+                column = f"{side} {heading(metric)}"
                 shown[column] = [_with_interval(row, f"{side}_{metric}") for _, row in rows.iterrows()]
     if "failure" in rows:
         shown["failed"] = rows["failure"].fillna("")
@@ -217,5 +223,5 @@ def _rich(shown: pd.DataFrame, counts: str, width: int | None) -> str:
 
 def _best_row(values: Sequence[str], column: str) -> int | None:
     numbers = {row: float(value.split()[0]) for row, value in enumerate(values) if value != "-"}
-    lower = any(column.endswith(_SHORT.get(name, name)) for name in _LOWER_IS_BETTER)
+    lower = any(column.endswith(_SHORT.get(name, name)) for name in LOWER_IS_BETTER)
     return (min if lower else max)(numbers, key=lambda row: numbers[row], default=None)
