@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import auc
 
 from morelli.bench._report_neighbours import neighbours, plane_map
 from morelli.bench.report import report
@@ -91,27 +92,30 @@ def test_it_needs_nothing_from_outside(html: str) -> None:
 
 def test_the_table_holds_the_runs_own_numbers_and_marks_the_best(html: str, benched: Path) -> None:
     page = Page(html)
-    sorted_by = {float(a["data-value"] or "nan") for a in page.all("td") if re.match(r"[\d.]+$", a["data-value"] or "")}
+    values = [a.get("data-value") or "" for a in page.all("td")]
+    sorted_by = {float(value) for value in values if re.fullmatch(r"[\d.]+", value)}
     everywhere = [run.metrics for run in find_runs([benched])]
     for metrics in everywhere:
         for side in ("seen", "unseen"):
             assert metrics[side]["pair_auc"] in sorted_by
-            low, high = metrics[side]["interval"]["pair_auc"]
-            assert f"{low:.3f}–{high:.3f}" in page.text
+        low, high = metrics["unseen"]["interval"]["pair_auc"]
+        assert f"{low:.3f}–{high:.3f}" in page.text
     for metric, best in (("pair_auc", max), ("eer", min)):
         assert f"★ {best(metrics['unseen'][metric] for metrics in everywhere):.3f}" in page.text
 
 
-def test_the_roc_curve_encloses_the_pair_auc(html: str, benched: Path) -> None:
-    found = re.findall(r'aria-label="ROC curves: .*? ([\d.]+) on unseen artists\..*?class="unseen line" d="(.*?)"', html, re.S)
+def test_the_roc_curve_encloses_the_pair_auc(html: str) -> None:
+    found = re.findall(
+        r'aria-label="ROC curves: .*? ([\d.]+) on unseen artists\..*?class="unseen line" d="(.*?)"', html, re.S
+    )
     assert len(found) == 3
     for said, path in found:
         points = np.array([[float(n) for n in point.split()] for point in path[1:].split("L")])
         across, up = (points - points[0]).T / (points[-1] - points[0])[:, None]
-        assert np.trapezoid(up, across) == pytest.approx(float(said), abs=0.01)
+        assert auc(across, up) == pytest.approx(float(said), abs=0.01)
 
 
-def test_names_and_titles_stay_text(html: str, hostile: Path) -> None:
+def test_names_and_titles_stay_text(html: str) -> None:
     page = Page(html)
     assert len(page.all("script")) == 2
     assert "<script>alert" not in html
@@ -156,7 +160,7 @@ def test_galleries_show_the_nearest_paintings_worst_queries_first(html: str, ben
     worst = html.count('<li class="query">', 0, html.index("<h3>In the middle</h3>"))
     assert ranks[:worst] == sorted(ranks[:worst], reverse=True)
     assert ranks[0] == max(ranks)
-    assert ranks[-1] == min(ranks)
+    assert ranks[worst + 4] == min(ranks)  # the first under Best, after four from the middle
 
 
 def test_without_images_not_one_picture_is_written(benched: Path, hostile: Path, tmp_path: Path) -> None:
@@ -190,7 +194,8 @@ def test_runs_without_the_files_of_a_chart_are_named(runs: Path, tmp_path: Path)
     page = made(runs, tmp_path / "report.html")
     labels = [a["aria-label"] or "" for a in page.all("svg", role="img")]
     assert sum(label.startswith("ROC") for label in labels) == 2
-    assert f"Without ROC curves, for want of score_histogram_seen.csv and score_histogram_unseen.csv: {first.config['objective']['name']}" in page.text
+    files = "score_histogram_seen.csv and score_histogram_unseen.csv"
+    assert f"Without ROC curves, for want of {files}: {first.config['objective']['name']}" in page.text
     assert "No reliability curves: no run has reliability_seen.csv" in page.text
     assert "No table of unseen artists" in page.text
     assert "has no split.json" in page.text
@@ -205,7 +210,9 @@ def test_failed_runs_stand_beside_the_finished(runs: Path, tmp_path: Path) -> No
     assert page.text.count("No weights <at all>") == 2
 
 
-def test_the_chosen_run_is_the_best_on_validation_or_the_one_named(benched: Path, hostile: Path, tmp_path: Path) -> None:
+def test_the_chosen_run_is_the_best_on_validation_or_the_one_named(
+    benched: Path, hostile: Path, tmp_path: Path
+) -> None:
     by_auc = sorted(find_runs([benched]), key=lambda run: run.metrics["validation"]["pair_auc"])
     assert report([benched], tmp_path / "a.html", data=hostile).chosen == by_auc[-1].path.name
     name = by_auc[0].path.name
@@ -224,12 +231,12 @@ def test_no_runs_or_none_finished(runs: Path, tmp_path: Path) -> None:
     for run in find_runs([runs]):
         (run.path / METRICS).unlink()
         (run.path / FAILURE).write_text("No weights\n\nTraceback")
-    with pytest.raises(MorelliError, match="None of the 3 runs is finished; the first says: No weights$"):
+    with pytest.raises(MorelliError, match=r"None of the 3 runs is finished; the first says: No weights$"):
         report([runs], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
 
-def test_what_cannot_be_written_or_read(benched: Path, runs: Path, prepared: Path, hostile: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_written_or_read(benched: Path, runs: Path, prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(MorelliError, match="is a folder"):
         report([benched], tmp_path)
     (tmp_path / "file").touch()
@@ -241,10 +248,10 @@ def test_what_cannot_be_written_or_read(benched: Path, runs: Path, prepared: Pat
         report([benched], tmp_path / "report.html", data=tmp_path / "nowhere")
     damaged = find_runs([runs])[0].path
     (damaged / "history.csv").write_text("epoch,less\n1,2\n")
-    with pytest.raises(MorelliError, match="history.csv has no column loss"):
+    with pytest.raises(MorelliError, match=r"history\.csv has no column loss"):
         report([runs], tmp_path / "report.html")
     (damaged / "history.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(MorelliError, match="history.csv cannot be read"):
+    with pytest.raises(MorelliError, match=r"history\.csv cannot be read"):
         report([runs], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
