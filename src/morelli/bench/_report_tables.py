@@ -100,7 +100,7 @@ def ablation(rows: pd.DataFrame) -> Table:
             if f"{side}_{metric}" in rows:
                 lower = metric in LOWER_IS_BETTER
                 cells = _measured(rows, f"{side}_{metric}", lower)
-                columns.append(Column(heading(metric), cells, f"{side} artists", lower=lower))
+                columns.append(Column(_spoken(metric), cells, f"{side} artists", lower=lower))
     for key in (*_ABOUT, *_COST):
         if key in rows:
             columns.append(Column(heading(key), [_plain(key, value) for value in rows[key]], "size and cost"))
@@ -108,6 +108,10 @@ def ablation(rows: pd.DataFrame) -> Table:
         reasons = [Cell(str(value), value=str(value)) for value in rows["failure"].fillna("")]
         columns.append(Column("failed", reasons, is_number=False))
     return Table(columns)
+
+
+def _spoken(metric: str) -> str:
+    return heading(metric).upper() if metric == "eer" else heading(metric)
 
 
 def _measured(rows: pd.DataFrame, column: str, lower: bool) -> list[Cell]:

@@ -23,7 +23,6 @@ _SHORT = {
     "mean_average_precision": "MAP",
     "mean_reciprocal_rank": "MRR",
     "pair_auc": "pair AUC",
-    "eer": "EER",
     "triplet_accuracy": "triplet acc",
     "balanced_accuracy": "balanced acc",
     "classifier_accuracy": "classifier acc",
