@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from morelli.bench.config import load_recipe
+from morelli.bench.report import report
 from morelli.bench.runner import bench
 from morelli.data.prepared import read_paintings, write_paintings
 
@@ -45,3 +46,13 @@ def benched(hostile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         runs = bench(load_recipe("demo", overrides), out)
     assert [run.failure for run in runs] == [None] * 3
     return out / "small"
+
+
+@pytest.fixture(scope="session")
+def report_file(benched: Path, hostile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of those runs, with everything in it."""
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MORELLI_CACHE", str(folder / "cache"))
+        report([benched], folder / "new" / "report.html", data=hostile)
+    return folder / "new" / "report.html"

@@ -28,6 +28,7 @@ COMMANDS = [
     "",
     "bench",
     "table",
+    "report",
     "train",
     "evaluate",
     "backbones",
@@ -186,6 +187,24 @@ def test_mistakes_end_with_two_and_no_traceback(
     assert not list((tmp_path / "runs").rglob("metrics.json"))
     for word in words:
         assert word in ended.stderr
+
+
+def test_report(morelli: Callable[..., Ended], recipe: Path, prepared: Path, tmp_path: Path) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "report.html"
+    morelli("bench", recipe, "--out", runs)
+    done = morelli("report", runs, "--data", prepared, "--out", out)
+    assert done.status == 0
+    assert done.stdout.startswith(f"{out}: 2 runs, 18 pictures of paintings, ")
+    assert "data:image/webp" in out.read_text()
+    bare = morelli("report", runs, "--out", out, "--no-images", "--run", "test_efficientnet+32px-frozen-fold0-seed0")
+    assert bare.status == 0
+    assert "Note: without the prepared folder there are no map and no galleries." in bare.stderr
+    assert bare.stdout.endswith("Map, galleries and artists: test_efficientnet+32px-frozen-fold0-seed0.\n")
+    for mistake in (["nowhere"], [runs, "--run", "best"], [runs, "--out", tmp_path], [runs, "--data", runs]):
+        ended = morelli("report", *mistake)
+        assert ended.status == 2
+        assert ended.stderr.startswith("Error: ")
+        assert "Traceback" not in ended.stderr
 
 
 def test_an_unknown_metric(morelli: Callable[..., Ended], recipe: Path, tmp_path: Path) -> None:
