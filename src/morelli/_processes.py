@@ -3,12 +3,15 @@
 With one process, all of this costs nothing. Processes are started by ``accelerate launch`` or ``torchrun``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from accelerate.state import PartialState
-from accelerate.utils import broadcast_object_list, gather, parse_flag_from_env
+from accelerate.utils import broadcast_object_list, gather, parse_flag_from_env, reduce
 from torch import Tensor
 
 from morelli.errors import MorelliError
@@ -24,9 +27,17 @@ def processes() -> Any:
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=_LONGEST_WAIT)
 
 
-def is_first() -> bool:
-    """Whether this process writes and speaks for all."""
-    return bool(processes().is_main_process)
+def is_first(*, of_machine: bool = False) -> bool:
+    """Whether this process writes and speaks for all, or for all on its machine."""
+    state = processes()
+    return bool(state.is_local_main_process if of_machine else state.is_main_process)
+
+
+@contextmanager
+def first_goes_first() -> Iterator[None]:
+    """Let the first process of each machine through the block before its others, which then find its work done."""
+    with processes().local_main_process_first():
+        yield
 
 
 def once(work: Callable[[], _T]) -> _T:
@@ -65,3 +76,12 @@ def gathered(rows: Tensor, count: int) -> Tensor:
         return rows
     whole: Tensor = gather(rows.to(processes().device))
     return whole[:count].to(rows.device)
+
+
+def anywhere(marks: np.ndarray) -> np.ndarray:
+    """What is marked (N,) in any process, in every process."""
+    state = processes()
+    if state.num_processes == 1:
+        return marks
+    counts: Tensor = reduce(torch.from_numpy(marks.astype(np.int64)).to(state.device), "sum")
+    return counts.cpu().numpy() > 0

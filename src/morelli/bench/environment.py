@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from morelli._processes import processes
 from morelli.models.network import Network
 
 
@@ -32,6 +33,7 @@ def environment(training_seconds: float, network: Network, device: torch.device)
         "training_seconds": round(training_seconds, 2),
         "images_per_second": round(_images_per_second(network, device), 1),
         "device": str(device),
+        "processes": processes().num_processes,
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),

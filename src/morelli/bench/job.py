@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from morelli._processes import is_first, once
 from morelli.bench.cell import Cell
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import write_side
@@ -109,8 +110,11 @@ class Job:
         return embed(Embedder(self.backbone, self.head), self.dataset.only(list(rows["id"])), self.device)
 
     def _validate(self) -> float:
+        embeddings = self.embeddings("validation")
+        if not is_first():
+            return 0.0  # the first process's value counts
         scorer = copy.deepcopy(self.scorer).cpu()  # where the embeddings are
-        masses = exact_masses(*pair_scores(self.embeddings("validation"), self.rows["validation"], scorer))
+        masses = exact_masses(*pair_scores(embeddings, self.rows["validation"], scorer))
         return float(pair_auc(*masses))
 
     def network(self) -> Network:
@@ -128,14 +132,21 @@ class Job:
         return Network(self.backbone, self.head, self.scorer, card, self.cohort)
 
     def measure(self) -> dict[str, Any]:
-        """Choose threshold and calibration on validation artists, a cohort of training ones; then measure all sides."""
+        """Choose threshold and calibration on validation artists, a cohort of training ones; then measure all sides.
+
+        All processes embed the paintings; the first measures.
+        """
+        cohort = choose_cohort(self.rows["train"], size=self.cell.recipe.evaluation.cohort)
+        self.cohort = self.embeddings("train", cohort)
+        embeddings = {side: self.embeddings(side) for side in SIDES[1:] if not self.rows[side].empty}
+        return once(lambda: self._measured(cohort, embeddings))
+
+    def _measured(self, cohort: pd.DataFrame, embeddings: dict[str, Tensor]) -> dict[str, Any]:
         config = self.cell.recipe.evaluation
         rows = self.rows["validation"]
-        positives, negatives = pair_scores(self.embeddings("validation"), rows, self.scorer)
+        positives, negatives = pair_scores(embeddings["validation"], rows, self.scorer)
         threshold = best_threshold(positives, negatives)
         calibration = calibrate(positives, negatives, rows["artist"].unique(), method=config.calibration)
-        cohort = choose_cohort(self.rows["train"], size=config.cohort)
-        self.cohort = self.embeddings("train", cohort)
         self.facts = {
             "threshold": threshold,
             "calibration": calibration.to_dict(),
@@ -148,13 +159,10 @@ class Job:
             "image_size": self.backbone.image_size,
             "embedding_width": self.head.width,
         }
-        for side in SIDES[1:]:
-            rows = self.rows[side]
-            if rows.empty:
-                continue
+        for side, embedded in embeddings.items():
             measured = evaluate(
-                self.embeddings(side),
-                rows,
+                embedded,
+                self.rows[side],
                 network.scorer,
                 threshold=threshold,
                 calibration=None if side == "validation" else calibration,
@@ -164,13 +172,13 @@ class Job:
             metrics[side] = {**measured.metrics, "interval": measured.intervals}
             write_side(self.run.path, side, measured)
         if isinstance(self.objective, OneHotObjective) and "seen" in metrics:
-            metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(self.objective)
+            metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(self.objective, embeddings["seen"])
         return metrics
 
-    def _classifier_accuracy(self, objective: OneHotObjective) -> float:
+    def _classifier_accuracy(self, objective: OneHotObjective, embeddings: Tensor) -> float:
         label_of = {artist: label for label, artist in enumerate(self.artists)}
         wanted = torch.tensor([label_of[artist_key(name)] for name in self.rows["seen"]["artist"]])
-        guessed = without_gradient(_Logits(objective), self.embeddings("seen")).argmax(1)
+        guessed = without_gradient(_Logits(objective), embeddings).argmax(1)
         return float((guessed == wanted).float().mean())
 
 

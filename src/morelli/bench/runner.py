@@ -4,11 +4,13 @@ import hashlib
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from morelli._files import write_text_whole, written_whole
+from morelli._processes import first_goes_first, is_first, once, processes
 from morelli.bench.cell import Cell, check_fits, grid
 from morelli.bench.config import Recipe
 from morelli.bench.environment import environment
@@ -30,7 +32,8 @@ def prepared_folder(recipe: Recipe) -> Path:
     folder = cache_folder() / "synthetic-{artists}x{paintings_per_artist}-{size}px-seed{seed}".format(
         **painters.model_dump()
     )
-    SyntheticPainters(**painters.model_dump()).write(folder)
+    with first_goes_first():
+        SyntheticPainters(**painters.model_dump()).write(folder)
     return folder
 
 
@@ -38,6 +41,8 @@ def bench(
     recipe: Recipe, out: Path, *, say: Callable[[str], None] = lambda _: None, resume: bool = True
 ) -> list[RunFolder]:
     """Run every cell that is not finished; a cell that fails is recorded and the others go on.
+
+    With several processes a failed cell stops the bench instead, since not all of them may have failed at one place.
 
     Args:
         recipe: what to run.
@@ -53,12 +58,14 @@ def bench(
     paintings = read_paintings(data)
     check_fits(cells, paintings)
     runs = []
+    if not is_first():
+        say = _nobody
     for number, cell in enumerate(cells, 1):
         run = RunFolder(out / recipe.name / cell.folder_name)
         runs.append(run)
         title = f"[{number}/{len(cells)}] {cell.folder_name}"
-        run.start(cell.resolved(data_digest(paintings)))
-        if run.is_finished:
+        once(partial(run.start, cell.resolved(data_digest(paintings))))
+        if once(partial(getattr, run, "is_finished")):
             say(f"{title}: finished before")
             continue
         started = time.perf_counter()
@@ -67,7 +74,10 @@ def bench(
         except Exception as error:  # one failure must not lose the table
             cause = str(error) if isinstance(error, MorelliError) else f"{type(error).__name__}: {error}"
             details = "" if isinstance(error, MorelliError) else f"\n{traceback.format_exc()}"
-            write_text_whole(run.path / FAILURE, f"{cause}\n{details}")
+            if is_first():
+                write_text_whole(run.path / FAILURE, f"{cause}\n{details}")
+            if processes().num_processes > 1:
+                raise
             say(f"{title}: FAILED: {cause.splitlines()[0]}")
         else:
             say(f"{title}: {time.perf_counter() - started:.0f} s")
@@ -94,36 +104,47 @@ def train(
     chosen = objectives[objective or first_trained]
     cell = Cell(recipe, backbones[backbone] if backbone else recipe.backbones[0], chosen, 0, recipe.seeds[0])
     run = RunFolder(out)
-    if run.is_finished:
-        raise MorelliError(f"{out} holds a finished run. Choose another --out, or delete it to train again.")
-    if (out / CHECKPOINT).is_file() and not resume:
-        raise MorelliError(f"{out} holds an interrupted training. Go on with --resume, or choose another --out.")
+    once(lambda: _check_free(run, resume))
     data = prepared_folder(recipe)
     paintings = read_paintings(data)
     check_fits([cell], paintings)
-    run.start(cell.resolved(data_digest(paintings)))
+    once(lambda: run.start(cell.resolved(data_digest(paintings))))
     run_cell(cell, data, paintings, run, resume=resume)
     return run
+
+
+def _check_free(run: RunFolder, resume: bool) -> None:
+    if run.is_finished:
+        raise MorelliError(f"{run.path} holds a finished run. Choose another --out, or delete it to train again.")
+    if (run.path / CHECKPOINT).is_file() and not resume:
+        raise MorelliError(f"{run.path} holds an interrupted training. Go on with --resume, or choose another --out.")
 
 
 def run_cell(cell: Cell, data: Path, paintings: pd.DataFrame, run: RunFolder, *, resume: bool = True) -> None:
     """Train and measure one network and write its run folder; ``run.start`` must have been called.
 
-    An interrupted training leaves the best network so far, once it was looked at on the validation artists.
+    An interrupted training leaves the best network so far, once it was looked at on the validation artists. All
+    processes work, the first one writes.
 
     Raises:
         MorelliError: the split, the backbone, the objective or the training cannot be had as asked.
     """
     split = split_paintings(paintings, cell.recipe.split, cell.fold)
-    split.save(run.path / "split.json", paintings)
+    once(lambda: split.save(run.path / "split.json", paintings))
     job = Job(cell, data, paintings, split, run, resume)
     history, seconds = job.train()
+    metrics = job.measure()
+    if not is_first():
+        return
     with written_whole(run.path / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
-    metrics = job.measure()
     run.write(ENVIRONMENT, environment(seconds, job.network(), job.device))
     run.write(METRICS, metrics)
     (run.path / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _nobody(_: str) -> None:
+    """Where the processes after the first speak to."""
 
 
 def data_digest(paintings: pd.DataFrame) -> str:

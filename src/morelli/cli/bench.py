@@ -58,6 +58,7 @@ def bench(
 
         morelli bench --set seeds=[0,1,2] --format md > table.md
     """
+    from morelli._processes import is_first
     from morelli.bench.config import load_recipe
     from morelli.bench.runner import bench as run_bench
 
@@ -67,6 +68,8 @@ def bench(
     except KeyboardInterrupt:
         typer.echo("Interrupted. What is finished is kept; the same command goes on.", err=True)
         raise typer.Exit(130) from None
+    if not is_first():
+        return
     _print([run.path for run in runs], style, metrics)
     if failed := [run for run in runs if run.failure]:
         typer.echo(f"{len(failed)} of {len(runs)} runs failed; the reasons stand in their failure.txt:", err=True)

@@ -36,6 +36,7 @@ def train(
 
         morelli train --set training.epochs=5 --out runs/quick
     """
+    from morelli._processes import is_first
     from morelli.bench.config import load_recipe
     from morelli.bench.runner import train as run_train
 
@@ -48,6 +49,8 @@ def train(
             kept = "It was not yet measured on the validation artists, so no network was kept"
         typer.echo(f"Interrupted. {kept}; the same command with --resume goes on.", err=True)
         raise typer.Exit(130) from None
+    if not is_first():
+        return
     from morelli.bench.tables import render, table
 
     typer.echo(render(table([run]), "rich"), nl=False)

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from morelli._files import written_whole
+from morelli._processes import anywhere, is_first
 from morelli.errors import MorelliError
 from morelli.models.backbones import Backbone
 
@@ -36,6 +37,8 @@ def cached_features(
 ) -> Tensor:
     """Return the features of ``paintings``, (N, width) float32, computing only those not yet on disk.
 
+    Several processes compute together what any of them lacks; the first of each machine writes it.
+
     Args:
         backbone: frozen; its fingerprint names the cache.
         root: the prepared folder.
@@ -49,14 +52,15 @@ def cached_features(
     keys = _keys(root, paintings)
     known = _read(folder, set(keys))
     is_missing = ~(keys.isin(known) | keys.duplicated())
-    missing = paintings[is_missing]
+    missing = paintings[anywhere(is_missing.to_numpy())]
     for start in range(0, len(missing), _BLOCK):
         block = missing.iloc[start : start + _BLOCK]
         block_keys = list(keys[block.index])
         features = compute(block)
         name = hashlib.sha256("".join(block_keys).encode()).hexdigest()[:32]
-        with written_whole(folder / f"{name}.safetensors") as temporary:
-            save_file({"features": features}, temporary, metadata={"keys": ",".join(block_keys)})
+        if is_first(of_machine=True):
+            with written_whole(folder / f"{name}.safetensors") as temporary:
+                save_file({"features": features}, temporary, metadata={"keys": ",".join(block_keys)})
         known.update(zip(block_keys, features, strict=True))
     return torch.stack([known[key] for key in keys])
 

@@ -116,16 +116,18 @@ def fit(
     """
     accelerator = accelerator or create_accelerator(config.precision)
     sampler, batch_size = create_sampler(labels, config, seed)
+    is_features = isinstance(dataset, FeatureDataset)
     loader = _loader(dataset, sampler, batch_size)
     objective.to(accelerator.device)  # not wrapped as the model is: every process computes the whole batch's loss
     optimiser = _optimiser(model, objective, config)
     schedule = LambdaLR(optimiser, _factor(config, steps=config.epochs * len(loader)))
+    if accelerator.ddp_handler is not None:
+        accelerator.ddp_handler.find_unused_parameters = not is_features  # pooled stages leave the last layers unused
     wrapped, optimiser, loader = accelerator.prepare(model, optimiser, loader)
     others: dict[str, Stateful] = {"optimiser": optimiser, "schedule": schedule}
     if accelerator.scaler is not None:
         others["scaler"] = accelerator.scaler
     state = TrainingState(model, objective, others, folder / CHECKPOINT)
-    is_features = isinstance(dataset, FeatureDataset)
     if resume:
         state.load()
     chunk = None if is_features else config.chunk
@@ -163,7 +165,7 @@ def create_accelerator(precision: str) -> Accelerator:
     return Accelerator(
         mixed_precision=precision,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
 
 
@@ -228,9 +230,14 @@ def create_sampler(
     Raises:
         MorelliError: ``m``, the batch size and the artists do not fit.
     """
+    size = config.batch_size * {"balanced": 1, "triplets": 3, "pairs": 2}[config.sampling]
+    if size % (count := processes().num_processes):
+        raise MorelliError(
+            f"A batch of {size} paintings cannot be split among {count} processes. "
+            f"Set training.batch_size to a multiple of {count}, or start another number of processes."
+        )
     if config.sampling == "balanced":
         return ArtistBalancedSampler(labels, m=config.m, batch_size=config.batch_size, seed=seed), config.batch_size
-    size = config.batch_size * (3 if config.sampling == "triplets" else 2)
     return RandomTupleSampler(labels, kind=config.sampling, seed=seed), size
 
 

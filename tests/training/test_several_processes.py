@@ -1,0 +1,95 @@
+"""Two processes do what one does, a process that dies does not leave the other waiting, and training goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+SCRIPT = Path(__file__).with_name("several_processes.py")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folders ``one``, ``two`` and ``killed``, and how every process ended."""
+    folder = tmp_path_factory.mktemp("processes")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(SCRIPT), str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    assert outcome["one"] == [0], done.stderr
+    assert outcome["two"] == [0, 0], done.stderr
+    return folder, outcome
+
+
+def assert_close(left: dict[str, Tensor], right: dict[str, Tensor], atol: float = 1e-5) -> None:
+    assert left.keys() == right.keys()
+    for key in left:
+        torch.testing.assert_close(left[key], right[key], atol=atol, rtol=0, msg=lambda why, key=key: f"{key}: {why}")
+
+
+def test_gradients_of_two_halves_are_those_of_the_whole_batch(work: tuple[Path, dict[str, Any]]) -> None:
+    one, two = (load_file(work[0] / name / "gradients.safetensors") for name in ("one", "two"))
+    assert len(one) > 400
+    assert_close(one, two)
+    at_once = {key: value for key, value in one.items() if ", None, " in key}
+    in_chunks = {key: one[key.replace(", None, ", ", 2, ")] for key in at_once}
+    assert_close(at_once, in_chunks)
+
+
+def test_a_training_of_two_is_that_of_one_and_sees_the_same_rows(work: tuple[Path, dict[str, Any]]) -> None:
+    one, two = work[0] / "one", work[0] / "two"
+    assert_close(load_file(one / "0.safetensors"), load_file(two / "0.safetensors"))
+    losses = [json.loads((folder / "losses.json").read_text()) for folder in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    whole, first, second = (
+        json.loads((work[0] / name).read_text())
+        for name in ("one/asked-0.json", "two/asked-0.json", "two/asked-1.json")
+    )
+    assert len(whole) == len(first) == len(second) == 20
+    for batch, own, other in zip(whole, first, second, strict=True):
+        assert len(own) == len(other) == 12
+        assert [*own, *other][: len(batch)] == batch  # a short last batch is filled up, and the filling not counted
+
+
+def test_embeddings_are_shared_out_and_gathered(work: tuple[Path, dict[str, Any]]) -> None:
+    expected = load_file(work[0] / "one" / "embedded-0.safetensors")
+    for process in (0, 1):
+        assert_close(load_file(work[0] / "two" / f"embedded-{process}.safetensors"), expected)
+
+
+def test_a_run_of_two_has_the_metrics_of_one(work: tuple[Path, dict[str, Any]]) -> None:
+    one, two = work[0] / "one" / "run", work[0] / "two" / "run"
+    assert {path.name for path in one.iterdir()} == {path.name for path in two.iterdir()}
+    expected, metrics = (json.loads((folder / "metrics.json").read_text()) for folder in (one, two))
+    for side in ("validation", "seen", "unseen"):
+        assert metrics[side].pop("interval").keys() == expected[side].pop("interval").keys()
+        assert metrics[side] == pytest.approx(expected[side], abs=1e-4)
+    processes = [json.loads((folder / "environment.json").read_text())["processes"] for folder in (one, two)]
+    assert processes == [1, 2]
+    for process in (0, 1):
+        assert "holds a finished run" in (work[0] / "two" / f"error-{process}.txt").read_text()
+
+
+def test_when_one_is_killed_the_other_stops_and_both_resume_exactly(work: tuple[Path, dict[str, Any]]) -> None:
+    folder, outcome = work
+    assert outcome["killed"] == [1, -signal.SIGKILL]
+    assert outcome["seconds"] < 60
+    assert outcome["resumed"] == [0, 0]
+    whole = load_file(folder / "two" / "0.safetensors")
+    for process in (0, 1):
+        assert_close(load_file(folder / "killed" / f"{process}.safetensors"), whole, atol=0)
