@@ -17,7 +17,7 @@ from morelli.data.splits import SIDES, Split, SplitConfig, check_disjoint, split
 from morelli.errors import MorelliError
 
 METADATA = Path(__file__).parents[2].parent / "shared" / "painter-by-numbers-metadata.zip"
-Kind = Literal["competition", "seed", "fraction", "folds"]
+Kind = Literal["competition", "seed", "fraction", "folds", "rotation"]
 SMALL_SEED = SplitConfig(kind="seed", train_artists=4, validation_artists=2, unseen_artists=2, per_artist=4)
 
 
@@ -45,7 +45,7 @@ SPELLINGS = ["Édouard Manet", "Edouard Manet", "EDOUARD  MANET", *(f"Hand {numb
 @given(
     paintings=st.integers(20, 120),
     files=st.integers(1, 200),
-    kind=st.sampled_from(["competition", "seed", "fraction", "folds"]),
+    kind=st.sampled_from(["competition", "seed", "fraction", "folds", "rotation"]),
     seed=st.integers(0, 2**20),
 )
 def test_no_artist_and_no_file_is_on_two_sides(paintings: int, files: int, kind: Kind, seed: int) -> None:
@@ -83,7 +83,7 @@ def test_no_artist_and_no_file_is_on_two_sides(paintings: int, files: int, kind:
     assert len(chosen) == len(set(chosen))
 
 
-@pytest.mark.parametrize("kind", ["competition", "seed", "fraction", "folds"])
+@pytest.mark.parametrize("kind", ["competition", "seed", "fraction", "folds", "rotation"])
 def test_a_split_depends_on_its_seed_and_not_on_the_order_of_rows(kind: Kind) -> None:
     groups = ["test_only" if number < 4 else "train_and_test" for number in range(20) for _ in range(9)]
     table = make_table(make_artists(20, 9), artist_group=groups, in_train=[row % 3 > 0 for row in range(180)])
@@ -108,6 +108,25 @@ def test_each_artist_is_unseen_in_exactly_one_fold(folds: int) -> None:
     assert sum(len(keys) for keys in unseen) == 17
     assert set.union(*unseen) == set(table["artist"].map(artist_key))
     assert max(map(len, unseen)) - min(map(len, unseen)) <= 1
+
+
+@pytest.mark.parametrize("groups", [True, False])
+def test_a_rotation_keeps_the_unseen_artists_and_lets_each_other_validate_once(groups: bool) -> None:
+    table = make_table(make_artists(17, 5), in_train=True)
+    if groups:
+        table["artist_group"] = ["test_only" if row % 85 < 20 else "train_and_test" for row in range(85)]
+    config = SplitConfig(kind="rotation", folds=4, unseen_fraction=0.25)
+    splits = [split_paintings(table, config, fold) for fold in range(4)]
+    fixed = split_paintings(table, config.model_copy(update={"kind": "competition" if groups else "fraction"}))
+    assert {split.unseen for split in splits} == {fixed.unseen}
+    validation = [keys_on(split, table)["validation"] for split in splits]
+    others = set(table["artist"].map(artist_key)) - keys_on(fixed, table)["unseen"]
+    assert sum(map(len, validation)) == len(others)
+    assert set.union(*validation) == others
+    with pytest.raises(MorelliError, match=r"Fold 4 is not one of the split's 4 folds"):
+        split_paintings(table, config, 4)
+    with pytest.raises(MorelliError, match=r"Set split.folds to 6 or less"):
+        split_paintings(table, config.model_copy(update={"folds": 9}))
 
 
 @pytest.mark.parametrize("kind", ["fraction", "folds"])

@@ -69,7 +69,7 @@ def grid(recipe: Recipe) -> list[Cell]:
         MorelliError: two cells would share a folder, a backbone, loss or miner is unknown, or an objective's own
             settings are wrong.
     """
-    folds = range(recipe.split.folds) if recipe.split.kind == "folds" else range(1)
+    folds = range(recipe.split.folds) if recipe.split.kind in ("folds", "rotation") else range(1)
     axes = itertools.product(recipe.backbones, recipe.objectives, folds, recipe.seeds)
     cells = [Cell(recipe, *place) for place in axes]
     names = [cell.folder_name for cell in cells]

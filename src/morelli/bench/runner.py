@@ -3,7 +3,7 @@
 import hashlib
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pandas as pd
 from morelli._files import write_text_whole, written_whole
 from morelli._processes import first_goes_first, is_first, once, processes
 from morelli.bench.cell import Cell, check_fits, grid
+from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
 from morelli.bench.config import Recipe
 from morelli.bench.environment import environment
 from morelli.bench.job import Job
@@ -51,7 +52,8 @@ def bench(
         resume: go on with half-trained runs instead of training them again.
 
     Returns:
-        The run folders, finished or failed, in the grid's order.
+        The run folders, finished or failed, in the grid's order; then, for a split ``rotation``, those of the folds'
+        embeddings end to end.
     """
     cells = grid(recipe)
     data = prepared_folder(recipe)
@@ -68,20 +70,36 @@ def bench(
         if once(partial(getattr, run, "is_finished")):
             say(f"{title}: finished before")
             continue
-        started = time.perf_counter()
-        try:
-            run_cell(cell, data, paintings, run, resume=resume)
-        except Exception as error:  # one failure must not lose the table
-            cause = str(error) if isinstance(error, MorelliError) else f"{type(error).__name__}: {error}"
-            details = "" if isinstance(error, MorelliError) else f"\n{traceback.format_exc()}"
-            if is_first():
-                write_text_whole(run.path / FAILURE, f"{cause}\n{details}")
-            if processes().num_processes > 1:
-                raise
-            say(f"{title}: FAILED: {cause.splitlines()[0]}")
+        _record(run, title, say, partial(run_cell, cell, data, paintings, run, resume=resume))
+    for run, of_folds in fold_groups(cells, runs):
+        runs.append(run)
+        once(partial(_start_concatenated, run, of_folds))
+        if once(partial(getattr, run, "is_finished")):
+            say(f"{run.path.name}: finished before")
         else:
-            say(f"{title}: {time.perf_counter() - started:.0f} s")
+            _record(run, run.path.name, say, partial(concatenate, of_folds, data, paintings, run))
     return runs
+
+
+def _record(run: RunFolder, title: str, say: Callable[[str], None], work: Callable[[], None]) -> None:
+    """Do a run's work; leave its failure, if it fails, in its folder: one failure must not lose the table."""
+    started = time.perf_counter()
+    try:
+        work()
+    except Exception as error:
+        cause = str(error) if isinstance(error, MorelliError) else f"{type(error).__name__}: {error}"
+        details = "" if isinstance(error, MorelliError) else f"\n{traceback.format_exc()}"
+        if is_first():
+            write_text_whole(run.path / FAILURE, f"{cause}\n{details}")
+        if processes().num_processes > 1:
+            raise
+        say(f"{title}: FAILED: {cause.splitlines()[0]}")
+    else:
+        say(f"{title}: {time.perf_counter() - started:.0f} s")
+
+
+def _start_concatenated(run: RunFolder, of_folds: Sequence[RunFolder]) -> None:
+    run.start(concatenated_config(of_folds))
 
 
 def train(

@@ -72,6 +72,8 @@ def heading(key: str) -> str:
 def _mean_row(runs: pd.DataFrame) -> pd.Series:
     row = runs.iloc[0].copy()
     row["runs"] = len(runs)
+    for key in ("fold", "seed"):
+        row[key] = row[key] if runs[key].nunique() == 1 else "all"
     finished = runs if "failure" not in runs else runs[runs["failure"].isna()]
     for column in map(str, runs):
         if column in _COST or (column.startswith(_SIDES) and not column.endswith(("_low", "_high"))):

@@ -27,17 +27,19 @@ class SplitConfig(Section):
 
     ``competition``: the competition's ``test_only`` artists are unseen, and its own test paintings of the other
     artists are the seen test set. ``seed``: the seed project's ranking by number of paintings. ``fraction``: a seeded
-    share of the artists is unseen. ``folds``: each of ``folds`` equal groups of artists is unseen once.
+    share of the artists is unseen. ``folds``: each of ``folds`` equal groups of artists is unseen once. ``rotation``:
+    the unseen artists stay the same (the competition's, or a ``fraction`` where the table has none), and each of
+    ``folds`` equal groups of the others is the validation side once (Musgrave et al. 2020).
     """
 
-    kind: Literal["competition", "seed", "fraction", "folds"] = "competition"
+    kind: Literal["competition", "seed", "fraction", "folds", "rotation"] = "competition"
     seed: int = 0
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Share of the training artists set aside to choose models and thresholds on."""
     unseen_fraction: float = Field(default=0.2, gt=0, lt=1)
-    """``fraction`` only: share of all artists that is unseen."""
+    """``fraction``, and ``rotation`` without the competition's artists: share of all artists that is unseen."""
     seen_fraction: float = Field(default=0.2, gt=0, lt=1)
-    """``fraction`` and ``folds``: share of each training artist's paintings kept out of training."""
+    """``fraction``, ``folds`` and ``rotation``: share of each training artist's paintings kept out of training."""
     folds: int = Field(default=5, ge=2)
     train_artists: int = Field(default=800, ge=1)
     """``seed`` only, as are the next three."""
@@ -88,14 +90,20 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
     Args:
         paintings: the table of a prepared folder.
         config: which split.
-        fold: which group is unseen, for ``folds``; else 0.
+        fold: which group is unseen, for ``folds``, or validates, for ``rotation``; else 0.
 
     Raises:
         MorelliError: there are too few artists, no unseen artist, no artist with two paintings on a side, or an
             artist (names compared case- and accent-folded) on two sides.
     """
     table = paintings.assign(key=paintings["artist"].map(artist_key))
-    divide = {"competition": _competition, "seed": _seed, "fraction": _fraction, "folds": _folds}[config.kind]
+    divide = {
+        "competition": _competition,
+        "seed": _seed,
+        "fraction": _fraction,
+        "folds": _folds,
+        "rotation": _rotation,
+    }[config.kind]
     sides = _on_one_side(table, divide(table, config, fold))
     split = Split(**{side: tuple(table["id"][sides == side]) for side in SIDES})
     check_disjoint(split, paintings)
@@ -167,26 +175,47 @@ def _seed(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Series:
 
 
 def _fraction(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Series:
+    return _unseen_and_rest(table, _fraction_of_keys(table, config), config)
+
+
+def _fraction_of_keys(table: pd.DataFrame, config: SplitConfig) -> list[str]:
     keys = _shuffled_keys(table["key"], config.seed)
-    return _unseen_and_rest(table, keys[: max(2, round(config.unseen_fraction * len(keys)))], config)
+    return keys[: max(2, round(config.unseen_fraction * len(keys)))]
 
 
 def _folds(table: pd.DataFrame, config: SplitConfig, fold: int) -> pd.Series:
-    keys = _shuffled_keys(table["key"], config.seed)
-    if config.folds * 2 > len(keys):
+    return _unseen_and_rest(table, _fold_keys(table["key"], config, fold), config)
+
+
+def _rotation(table: pd.DataFrame, config: SplitConfig, fold: int) -> pd.Series:
+    is_test_only = table["artist_group"] == "test_only"
+    unseen = sorted(table["key"][is_test_only].unique()) or _fraction_of_keys(table, config)
+    is_rest = ~table["key"].isin(unseen)
+    sides = _unseen_and_rest(table, unseen, config, _fold_keys(table["key"][is_rest], config, fold))
+    # As in the competition's split: what its table lists of unseen artists in other groups is not used.
+    return sides.mask(~is_rest & ~is_test_only, "none") if is_test_only.any() else sides
+
+
+def _fold_keys(keys: pd.Series, config: SplitConfig, fold: int) -> list[str]:
+    shuffled = _shuffled_keys(keys, config.seed)
+    if config.folds * 2 > len(shuffled):
         raise MorelliError(
-            f"{config.folds} folds of {len(keys)} artists leave fewer than two artists in a fold. "
-            f"Set split.folds to {max(2, len(keys) // 2)} or less."
+            f"{config.folds} folds of {len(shuffled)} artists leave fewer than two artists in a fold. "
+            f"Set split.folds to {max(2, len(shuffled) // 2)} or less."
         )
     if not 0 <= fold < config.folds:
         raise MorelliError(f"Fold {fold} is not one of the split's {config.folds} folds (0 to {config.folds - 1}).")
-    return _unseen_and_rest(table, keys[fold :: config.folds], config)
+    return shuffled[fold :: config.folds]
 
 
-def _unseen_and_rest(table: pd.DataFrame, unseen_keys: Sequence[str], config: SplitConfig) -> pd.Series:
+def _unseen_and_rest(
+    table: pd.DataFrame, unseen_keys: Sequence[str], config: SplitConfig, validation_keys: Sequence[str] | None = None
+) -> pd.Series:
     sides = pd.Series("train", index=table.index)
     sides[table["key"].isin(unseen_keys)] = "unseen"
-    sides[table["key"].isin(_validation_keys(table["key"][sides == "train"], config))] = "validation"
+    if validation_keys is None:
+        validation_keys = _validation_keys(table["key"][sides == "train"], config)
+    sides[table["key"].isin(validation_keys)] = "validation"
     count = table.groupby("key")["key"].transform("size")
     # Fewer than four paintings cannot give two to train on and two to measure.
     held_out = np.where(count >= 4, np.maximum(2, (count * config.seen_fraction).round()), 0)
