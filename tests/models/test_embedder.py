@@ -60,3 +60,16 @@ def test_progress_is_not_on_stdout(prepared: Path, embedder: Embedder, capsys: p
 def test_few_pictures_need_no_processes() -> None:
     assert loader_workers(100) == 0
     assert 0 <= loader_workers(100_000) <= 8
+
+
+def test_a_network_that_was_moved_to_embed_can_still_be_trained(prepared: Path) -> None:
+    backbone = Backbone(BackboneConfig(name="test_resnet", weights="none", image_size=32, train="all"))
+    dataset = PaintersByNumbers(prepared, transform=backbone.transform())
+    some = dataset.only(list(dataset.paintings["id"][:2]))
+
+    embed(backbone, some, torch.device("cpu:0"))  # to torch another device than cpu, so the weights are moved
+
+    backbone(torch.zeros(1, 3, 32, 32)).sum().backward()
+    with torch.no_grad():
+        for tensor in (*backbone.parameters(), *backbone.buffers()):
+            tensor.add_(0)

@@ -140,12 +140,21 @@ def whole_run(folder: Path, paintings: Path) -> None:
         (folder / f"error-{processes().process_index}.txt").write_text(str(error))
 
 
+def fine_tuned(folder: Path, paintings: Path) -> None:
+    """A whole run with a trained backbone whose stages are pooled, so that its last layers are never used."""
+    backbone = {**RECIPE["backbones"][0], "train": "all", "pool": "stages", "stages": 2}
+    training = {**RECIPE["training"], "epochs": 1, "validate_every": 1, "chunk": 2}
+    recipe = Recipe.model_validate({**RECIPE, "backbones": [backbone], "training": training, "data": str(paintings)})
+    train(recipe, folder / "fine-tuned")
+
+
 def everything(folder: Path, paintings: Path) -> None:
     os.environ["MORELLI_CACHE"] = str(folder / "cache")
     gradients(folder)
     trained(folder)
     embedded(folder, paintings)
     whole_run(folder, paintings)
+    fine_tuned(folder, paintings)
 
 
 def statuses(count: int, work: Callable[[], None]) -> list[int]:

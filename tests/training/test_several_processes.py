@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -85,6 +87,12 @@ def test_a_run_of_two_has_the_metrics_of_one(work: tuple[Path, dict[str, Any]]) 
         assert "holds a finished run" in (work[0] / "two" / f"error-{process}.txt").read_text()
 
 
+def test_a_backbone_is_fine_tuned_by_two(work: tuple[Path, dict[str, Any]]) -> None:
+    for name in ("one", "two"):  # augmentation is drawn apart, so the metrics differ
+        metrics = json.loads((work[0] / name / "fine-tuned" / "metrics.json").read_text())
+        assert 0 <= metrics["unseen"]["pair_auc"] <= 1
+
+
 def test_when_one_is_killed_the_other_stops_and_both_resume_exactly(work: tuple[Path, dict[str, Any]]) -> None:
     folder, outcome = work
     assert outcome["killed"] == [1, -signal.SIGKILL]
@@ -93,3 +101,33 @@ def test_when_one_is_killed_the_other_stops_and_both_resume_exactly(work: tuple[
     whole = load_file(folder / "two" / "0.safetensors")
     for process in (0, 1):
         assert_close(load_file(folder / "killed" / f"{process}.safetensors"), whole, atol=0)
+
+
+@pytest.mark.slow
+def test_the_launcher_stops_all_when_one_is_killed_and_resume_goes_on(tmp_path: Path) -> None:
+    recipe = {
+        "name": "two",
+        "synthetic": {"artists": 12, "paintings_per_artist": 6, "size": 64},
+        "backbones": [{"name": "test_efficientnet", "weights": "none", "image_size": 32, "train": "all"}],
+        "objectives": ["triplet"],
+        "training": {"epochs": 30, "batch_size": 8, "m": 2, "validate_every": 1, "patience": 99},
+        "evaluation": {"resamples": 0},
+    }
+    (tmp_path / "two.yaml").write_text(json.dumps(recipe))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "morelli"]
+    command = [*launch, "train", str(tmp_path / "two.yaml"), "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    with (tmp_path / "log").open("w") as log:
+        running = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        deadline = time.monotonic() + 300
+        while not (tmp_path / "out" / "checkpoint.pt").is_file():
+            assert running.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        psutil.Process(running.pid).children()[-1].kill()
+        assert running.wait(timeout=60) != 0
+    assert not (tmp_path / "out" / "metrics.json").exists()
+    done = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test_efficientnet+32px+finetuned") == 1
+    assert len((tmp_path / "out" / "history.csv").read_text().splitlines()) == 31

@@ -39,7 +39,6 @@ def loader_workers(pictures: int) -> int:
     return 0 if pictures < 512 else max(0, min(8, cores - 1))
 
 
-@torch.inference_mode()
 def embed(
     module: nn.Module, dataset: PaintersByNumbers, device: torch.device, *, batch_size: int = 16, what: str = "embed"
 ) -> Tensor:
@@ -60,7 +59,8 @@ def embed(
     share: Subset[tuple[Tensor, Tensor]] = Subset(dataset, own_share(len(dataset)))
     loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(share, batch_size, num_workers=loader_workers(len(share)))
     rows: list[Tensor] = []
-    with progress_bar() as progress:
+    # Moved before inference begins: weights that are moved inside it cannot be trained afterwards.
+    with torch.inference_mode(), progress_bar() as progress:
         for images, _ in progress.track(loader, description=what):
             rows.append(module(images.to(device)).float().cpu())
     return gathered(torch.cat(rows), len(dataset))
