@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from morelli.errors import MorelliError as MorelliError
     from morelli.evaluation.calculator import PaintingAccuracyCalculator as PaintingAccuracyCalculator
     from morelli.evaluation.evaluate import evaluate as evaluate
+    from morelli.gallery.painters import Painters as Painters
     from morelli.models.backbones import Backbone as Backbone
     from morelli.models.backbones import BackboneConfig as BackboneConfig
     from morelli.models.embedder import embed as embed
@@ -44,6 +45,7 @@ _HOMES = {
     "errors": ("MorelliError",),
     "evaluation.calculator": ("PaintingAccuracyCalculator",),
     "evaluation.evaluate": ("evaluate",),
+    "gallery.painters": ("Painters",),
     "models.backbones": ("Backbone", "BackboneConfig"),
     "models.embedder": ("embed",),
     "models.heads": ("CosineScorer",),

@@ -153,7 +153,6 @@ class Job:
             "cohort_artists": tuple(sorted(cohort["artist"].unique())),
         }
         network = self.network()
-        network.save(self.run.path / "model")  # now with the three
         metrics: dict[str, Any] = {
             "parameters": self.backbone.parameter_count() + sum(p.numel() for p in self.head.parameters()),
             "image_size": self.backbone.image_size,
@@ -173,6 +172,8 @@ class Job:
             write_side(self.run.path, side, measured)
         if isinstance(self.objective, OneHotObjective) and "seen" in metrics:
             metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(self.objective, embeddings["seen"])
+        self.facts["measured"] = _decisions(metrics["unseen"])
+        self.network().save(self.run.path / "model")  # now with these facts
         return metrics
 
     def _classifier_accuracy(self, objective: OneHotObjective, embeddings: Tensor) -> float:
@@ -180,6 +181,13 @@ class Job:
         wanted = torch.tensor([label_of[artist_key(name)] for name in self.rows["seen"]["artist"]])
         guessed = without_gradient(_Logits(objective), embeddings).argmax(1)
         return float((guessed == wanted).float().mean())
+
+
+def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What a user of the network must be told with every answer: how its decisions fared."""
+    named = {name: value for name, value in metrics.items() if name.startswith(("realised_", "brier", "ece"))}
+    counts = {name: metrics[name] for name in ("artists", "paintings")}
+    return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}
 
 
 class _Logits(torch.nn.Module):

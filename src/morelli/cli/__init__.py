@@ -9,6 +9,7 @@ import typer
 from morelli.cli import bench as bench_commands
 from morelli.cli import competition as competition_commands
 from morelli.cli import data as data_commands
+from morelli.cli import gallery as gallery_commands
 from morelli.cli import networks as network_commands
 from morelli.cli import report as report_commands
 from morelli.errors import MorelliError
@@ -24,6 +25,7 @@ app.add_typer(data_commands.app, name="data", rich_help_panel="Paintings")
 bench_commands.register(app)
 report_commands.register(app)
 network_commands.register(app)
+gallery_commands.register(app)
 competition_commands.register(app)
 
 

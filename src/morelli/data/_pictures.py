@@ -10,11 +10,13 @@ from typing import IO
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 200_000_000
+SHORTEST_SIDE = 16
 QUALITY = 92
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2"})
 
 # No format that Pillow hands to another program (EPS to Ghostscript).
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000")
+_ANIMATED = ("GIF", "PNG", "WEBP")  # other files of several pictures are scans or photographs with previews
 _LONGEST_JPEG_SIDE = 65_500
 _HEAVY_PIXELS = 50_000_000
 
@@ -41,11 +43,42 @@ def shrink(original: IO[bytes], size: int, one_at_a_time: AbstractContextManager
     Raises:
         UnusableError: not a picture, truncated, damaged, or more than 200 megapixels.
     """
+    with _reasons(), _own_pillow_settings(), Image.open(original, formats=_FORMATS) as image:
+        _refuse_oversized(image)
+        with (one_at_a_time or nullcontext()) if _is_heavy(image) else nullcontext():
+            return _encoded(_rgb(_shrunk(image, size)))
+
+
+def read_rgb(original: IO[bytes], size: int) -> Image.Image:
+    """As :func:`shrink`, but the pixels before they are encoded; and only of a still picture of 16 pixels or more.
+
+    Raises:
+        UnusableError: as :func:`shrink`; animated; or a side of less than 16 pixels.
+    """
+    with _reasons(), _own_pillow_settings(), Image.open(original, formats=_FORMATS) as image:
+        if image.format in _ANIMATED and getattr(image, "is_animated", False):
+            raise UnusableError("animated")
+        return shrunk_rgb(image, size)
+
+
+def shrunk_rgb(image: Image.Image, size: int) -> Image.Image:
+    """As :func:`read_rgb`, for a picture that is open already.
+
+    Raises:
+        UnusableError: as :func:`read_rgb`.
+    """
+    with _reasons(), _own_pillow_settings():
+        _refuse_oversized(image)
+        if min(image.size) < SHORTEST_SIDE:
+            raise UnusableError(f"too small ({image.width} x {image.height} pixels; it takes {SHORTEST_SIDE} a side)")
+        return _rgb(_shrunk(image, size))
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn whatever Pillow raises into a reason."""
     try:
-        with _own_pillow_settings(), Image.open(original, formats=_FORMATS) as image:
-            _refuse_oversized(image)
-            with (one_at_a_time or nullcontext()) if _is_heavy(image) else nullcontext():
-                return _encoded(_rgb(_shrunk(image, size)))
+        yield
     except (UnusableError, MemoryError):
         raise
     except UnidentifiedImageError as error:

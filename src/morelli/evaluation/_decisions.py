@@ -21,8 +21,8 @@ class Accepted:
     """Error rates at thresholds that were chosen elsewhere.
 
     Args:
-        thresholds: by name; ``balanced_accuracy`` gives that measure, any other name two: ``realised_far_<name>`` and
-            ``realised_recall_<name>``.
+        thresholds: by name; each gives ``realised_far_<name>`` and ``realised_recall_<name>``, and the one called
+            ``balanced`` the measure ``balanced_accuracy`` too.
     """
 
     def __init__(self, pairs: Pairs, positives: Positives, weights: Array, thresholds: dict[str, float]) -> None:
@@ -48,10 +48,9 @@ class Accepted:
             recall = painting_mean(self._weights, self._by_artist(threshold), positives)
             with np.errstate(invalid="ignore"):
                 false_accept = pair_sum(self._weights, self._accepted[name]) / negatives
-            if name == "balanced_accuracy":
-                values = {name: (recall + 1 - false_accept) / 2}
-            else:
-                values = {f"realised_far_{name}": false_accept, f"realised_recall_{name}": recall}
+            values = {f"realised_far_{name}": false_accept, f"realised_recall_{name}": recall}
+            if name == "balanced":
+                values["balanced_accuracy"] = (recall + 1 - false_accept) / 2
             measured |= {key: (float(value[0]), value) for key, value in values.items()}
         return measured
 

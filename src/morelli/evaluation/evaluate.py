@@ -161,7 +161,7 @@ def _refuse_known_artists(names: list[str], calibration: Calibration | None, sco
 
 
 def _thresholds(threshold: float | None, calibration: Calibration | None) -> dict[str, float]:
-    chosen = {} if threshold is None else {"balanced_accuracy": threshold}
+    chosen = {} if threshold is None else {"balanced": threshold}
     return chosen | (calibration.thresholds if calibration else {})
 
 

@@ -51,6 +51,10 @@ class NetworkCard(Section):
     calibration: dict[str, Any] | None = None
     cohort_artists: tuple[str, ...] = ()
     """Training artists whose paintings are the cohort that scores are normalised by; they are never measured so."""
+    measured: dict[str, Any] | None = None
+    """What the threshold and the calibration were worth on unseen artists, with intervals; as in ``metrics.json``."""
+    identification: dict[str, Any] | None = None
+    """How sure to be of an artist among several, or of none; learned on validation artists."""
 
 
 class Network(Embedder):

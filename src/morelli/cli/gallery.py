@@ -1,0 +1,96 @@
+"""``morelli compare``, ``index`` and ``search``: a finished network on one's own pictures."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")]
+Index = Annotated[Path, typer.Argument(help="An index, made with morelli index.")]
+Prior = Annotated[float, typer.Option(help="Share of such pairs that are by one hand, before one looks.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Moved = Annotated[
+    Path | None, typer.Option("--model", help="Where the index's model lies now, if it was moved.", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (compare, index, search):
+        app.command(rich_help_panel="Your own pictures")(command)
+
+
+def compare(
+    model: Model,
+    a: Annotated[Path, typer.Argument(help="A picture.")],
+    b: Annotated[Path, typer.Argument(help="Another.")],
+    prior: Prior = 0.5,
+    explain: Annotated[
+        Path | None, typer.Option(help="Draw the regions that speak for the match; .png or .jpg.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Are two pictures by the same hand, and how sure is that?
+
+    Example:
+
+        morelli compare runs/mine one.jpg another.jpg --explain why.png
+    """
+    from morelli.gallery.explain import check_suffix
+    from morelli.gallery.painters import Painters
+
+    if explain:
+        check_suffix(explain)
+    painters = Painters.load(model)
+    _print(painters.compare(a, b, prior=prior), as_json)
+    if explain:
+        painters.explain(a, b).save(explain)
+        typer.echo(f"Explanation: {explain}", err=True)
+
+
+def index(
+    model: Model,
+    folder: Annotated[Path, typer.Argument(help="Pictures, at any depth.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The index; by default beside FOLDER, as FOLDER.index.", show_default=False)
+    ] = None,
+) -> None:
+    """Make a folder of pictures searchable; run again, it reads only what is new or has changed.
+
+    Example:
+
+        morelli index runs/mine my-pictures
+    """
+    from morelli.gallery.painters import Painters
+
+    typer.echo(Painters.load(model).index(folder, out).text())
+
+
+def search(
+    index: Index,
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    k: Annotated[int, typer.Option("-k", help="How many to find.")] = 12,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the pictures found.", show_default=False)] = None,
+    prior: Prior = 0.5,
+    as_json: AsJson = False,
+    model: Moved = None,
+) -> None:
+    """Find what looks like a picture; copies of it are listed apart.
+
+    Example:
+
+        morelli search my-pictures.index one.jpg -k 20 --html found.html
+    """
+    from morelli.gallery.page import write_page
+    from morelli.gallery.painters import Painters
+
+    found = Painters.of_index(index, model).search(index, image, k, prior=prior)
+    _print(found, as_json)
+    if html:
+        write_page(image, found, html)
+        typer.echo(f"Page: {html}", err=True)
+
+
+def _print(result: Any, as_json: bool) -> None:
+    typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False) if as_json else result.text())

@@ -1,0 +1,108 @@
+"""A network at work on pictures from anywhere."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from morelli.data._pictures import UnusableError
+from morelli.gallery.pictures import Facts, read_file
+from morelli.models.embedder import loader_workers, progress_bar
+from morelli.models.network import Network
+
+_BATCH = 16
+_DEFAULT_SIZE = 256  # what prepare shrinks to unless told otherwise
+
+
+@dataclass(frozen=True)
+class Read:
+    """A batch of files: what was read, its embeddings (B, D), and what could not be used, as (file, reason)."""
+
+    pictures: list[Facts]
+    embeddings: Tensor
+    left_out: list[tuple[str, str]]
+
+
+class Reader:
+    """A network, and the pictures it reads at the size it was trained at.
+
+    Inputs are opaque: whatever the backbone's transform gives is collated and handed to the network.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.device = Accelerator().device
+        self.network.to(self.device)
+        self.network.scorer.cpu()  # scores are taken where the embeddings are kept
+        self.size = network.card.prepared_size or _DEFAULT_SIZE
+        self.transform: Callable[[Image.Image], Any] = network.backbone.transform()
+
+    def embed(self, images: Sequence[Image.Image]) -> Tensor:
+        """Embed shrunk RGB pictures: (N, D) on the CPU."""
+        starts = range(0, len(images), _BATCH)
+        batches = ([self.transform(image) for image in images[start : start + _BATCH]] for start in starts)
+        return torch.cat([self._forward(default_collate(batch)) for batch in batches])
+
+    def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[Read]:
+        """Read and embed files, in their order, decoding in processes of their own where there are many."""
+        dataset = _Files(root, files, self.size, self.transform)
+        workers = loader_workers(len(files))
+        loader: DataLoader[Any] = DataLoader(dataset, _BATCH, num_workers=workers, collate_fn=_collate)
+        with progress_bar() as progress:
+            task = progress.add_task(what, total=len(files))
+            for pictures, batch, left_out in loader:
+                embeddings = self._forward(batch) if pictures else torch.empty(0, 0)
+                yield Read(pictures, embeddings, left_out)
+                progress.advance(task, len(pictures) + len(left_out))
+
+    @torch.inference_mode()
+    def _forward(self, batch: Any) -> Tensor:
+        embeddings: Tensor = self.network(send_to_device(batch, self.device))
+        return embeddings.float().cpu()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that determines a picture's embedding, but for the versions of the libraries."""
+        card = self.network.card
+        how = [card.backbone.model_dump(exclude={"weights", "train"}), card.head, self.size]
+        digest = hashlib.sha256(repr(how).encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            if not name.startswith(("backbone.", "head.")):
+                continue  # what takes no part in an embedding
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+
+class _Files(Dataset[tuple[str, Any, Facts | str]]):
+    """Files as (name, the network's input or None, the picture without its pixels or the reason why not)."""
+
+    def __init__(self, root: Path, files: Sequence[str], size: int, transform: Callable[[Image.Image], Any]) -> None:
+        self.root, self.files, self.size, self.transform = root, files, size, transform
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, place: int) -> tuple[str, Any, Facts | str]:
+        file = self.files[place]
+        try:
+            opened = read_file(self.root / file, file, self.size)
+        except UnusableError as error:
+            return file, None, str(error)
+        return file, self.transform(opened.rgb), opened.facts
+
+
+def _collate(items: list[tuple[str, Any, Facts | str]]) -> tuple[list[Facts], Any, list[tuple[str, str]]]:
+    inputs = [picture for _, picture, facts in items if isinstance(facts, Facts)]
+    read = [facts for _, _, facts in items if isinstance(facts, Facts)]
+    left_out = [(file, facts) for file, _, facts in items if isinstance(facts, str)]
+    return read, default_collate(inputs) if inputs else None, left_out

@@ -1,0 +1,43 @@
+"""Search results as one page that opens from disk, with the pictures inside it."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from PIL import Image
+
+from morelli._files import write_text_whole
+from morelli.errors import MorelliError
+from morelli.gallery.compare import CAVEAT, percent
+from morelli.gallery.pictures import open_picture
+from morelli.gallery.search import SearchResult
+
+_SIDE: Final = 200
+
+
+def write_page(query: Path, found: SearchResult, path: Path) -> None:
+    """Write an HTML page with the query and what was found; it needs no network.
+
+    Raises:
+        MorelliError: another suffix than .html.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise MorelliError(f"--html writes a .html file; it was given {path}.")
+    pages = Environment(loader=PackageLoader("morelli.gallery", "templates"), autoescape=True)
+    pages.filters["percent"] = percent
+    text = pages.get_template("search.html").render(found=found, query=query, picture=_thumbnail, caveat=CAVEAT)
+    write_text_whole(path, text)
+
+
+def _thumbnail(path: Path) -> Markup:
+    """A picture as a data URL; a grey square if it has gone since it was indexed."""
+    try:
+        image = open_picture(path, _SIDE).rgb
+    except MorelliError:
+        image = Image.new("RGB", (_SIDE, _SIDE), "grey")
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=80)
+    return Markup("data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode())

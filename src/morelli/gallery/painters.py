@@ -1,0 +1,184 @@
+"""``Painters``: a trained network at work on one's own pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from morelli.errors import MorelliError
+from morelli.gallery._reader import Reader
+from morelli.gallery.compare import Comparison, compare
+from morelli.gallery.explain import Explanation, explain
+from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
+from morelli.gallery.pictures import Opened, Picture, open_picture
+from morelli.gallery.search import Searcher, SearchResult
+from morelli.models.network import Network
+
+
+class Painters:
+    """A trained network at work on one's own pictures.
+
+    Wherever pictures are taken, each may be a path, a Pillow image, or an array of uint8, (height, width, 3) in RGB.
+    Pictures are turned upright as their EXIF says and shrunk to the size that the network was trained at.
+
+    Args:
+        network: the network.
+        model: the folder it was loaded from; an index notes it.
+    """
+
+    def __init__(self, network: Network, model: str | Path) -> None:
+        self.model = Path(model)
+        self._reader = Reader(network)
+        self._searchers: dict[Path, Searcher] = {}
+
+    @classmethod
+    def load(cls, model: str | Path) -> "Painters":
+        """Load a run folder, or its ``model`` folder.
+
+        Raises:
+            MorelliError: there is no whole model.
+        """
+        return cls(Network.load(model), model)
+
+    @classmethod
+    def of_index(cls, index: str | Path, model: str | Path | None = None) -> "Painters":
+        """Load the model that an index was made with.
+
+        Args:
+            index: the index.
+            model: where the model lies now, if it was moved.
+
+        Raises:
+            MorelliError: no index, no model, or the model is another one.
+        """
+        found = PictureIndex.load(index)
+        place = Path(model) if model else found.model
+        if not place.is_dir():
+            raise MorelliError(
+                f"The model of {index} is gone from {place}. If it was moved, give its new place with --model."
+            )
+        painters = cls.load(place)
+        found.check(painters.fingerprint, f"the one in {place}")
+        return painters
+
+    @property
+    def network(self) -> Network:
+        """The network."""
+        return self._reader.network
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all that determines a picture's embedding, but for the versions of the libraries."""
+        return self._reader.fingerprint
+
+    def embed(self, pictures: Picture | Sequence[Picture]) -> Tensor:
+        """Embed one picture or several: (N, D) float32 on the CPU, one row each.
+
+        Raises:
+            MorelliError: a picture cannot be used; it is named, with the reason.
+        """
+        return self._embed(self._open(_listed(pictures)))
+
+    @overload  # a str is a sequence of str too, but it comes first
+    def compare(self, a: Picture, b: Picture, *, prior: float = 0.5) -> Comparison: ...  # type: ignore[overload-overlap]
+    @overload
+    def compare(self, a: Sequence[Picture], b: Sequence[Picture], *, prior: float = 0.5) -> list[Comparison]: ...
+    def compare(
+        self, a: Picture | Sequence[Picture], b: Picture | Sequence[Picture], *, prior: float = 0.5
+    ) -> Comparison | list[Comparison]:
+        """Say whether two pictures are by the same hand, and how often such an answer is wrong.
+
+        Args:
+            a, b: a picture each, or two lists of one length that are compared pair by pair.
+            prior: share of such pairs that are by one hand, before one looks; the probability depends on it.
+
+        Raises:
+            MorelliError: a picture cannot be used, an impossible prior, or lists of different lengths.
+        """
+        left, right = _listed(a), _listed(b)
+        if len(left) != len(right):
+            raise MorelliError(
+                f"Two lists are compared pair by pair; these have {len(left)} and {len(right)} pictures."
+            )
+        opened = self._open([*left, *right])
+        embeddings = self._embed(opened)
+        compared = []
+        for place in range(len(left)):
+            pair = [place, place + len(left)]
+            first, second = (opened[one].facts for one in pair)
+            compared.append(compare(self.network, first, second, embeddings[pair], prior))
+        return compared[0] if _is_one(a) and _is_one(b) else compared
+
+    def explain(self, a: Picture, b: Picture) -> Explanation:
+        """Show which regions of two pictures speak for one hand; some 400 passes through the network.
+
+        Raises:
+            MorelliError: a picture cannot be used.
+        """
+        first, second = self._open([a, b])
+        return explain(self._reader, first.rgb, second.rgb)
+
+    def index(self, folder: str | Path, out: str | Path | None = None) -> IndexSummary:
+        """Embed a folder's pictures, at any depth; later calls only those that are new or have changed.
+
+        Args:
+            folder: the pictures.
+            out: the index; by default beside the folder, named after it.
+
+        Raises:
+            MorelliError: no usable picture, or ``out`` is of another model or of other pictures.
+        """
+        return index_folder(self._reader, self.model, Path(folder), Path(out) if out else None)
+
+    @overload
+    def search(  # type: ignore[overload-overlap]
+        self, index: str | Path, pictures: Picture, k: int = 12, *, prior: float = 0.5
+    ) -> SearchResult: ...
+    @overload
+    def search(
+        self, index: str | Path, pictures: Sequence[Picture], k: int = 12, *, prior: float = 0.5
+    ) -> list[SearchResult]: ...
+    def search(
+        self, index: str | Path, pictures: Picture | Sequence[Picture], k: int = 12, *, prior: float = 0.5
+    ) -> SearchResult | list[SearchResult]:
+        """Find what looks like a picture, exactly; copies of it are listed apart.
+
+        An index is read on the first search and kept in memory; :meth:`index` on the same folder does not change it
+        there.
+
+        Args:
+            index: made by :meth:`index` with this network.
+            pictures: one, or several for a list of results.
+            k: matches wanted for each.
+            prior: share of same-hand pairs that the probabilities are for.
+
+        Raises:
+            MorelliError: a picture cannot be used, or the index is missing, damaged or made by another network.
+        """
+        path = Path(index).resolve()
+        if path not in self._searchers:
+            found = PictureIndex.load(path)
+            found.check(self.fingerprint, f"the one in {self.model}")
+            self._searchers[path] = Searcher(self.network, found)
+        opened = self._open(_listed(pictures))
+        results = self._searchers[path].search([one.facts for one in opened], self._embed(opened), k, prior)
+        return results[0] if _is_one(pictures) else results
+
+    def _open(self, pictures: Sequence[Picture]) -> list[Opened]:
+        if not pictures:
+            raise MorelliError("No picture was given.")
+        return [open_picture(picture, self._reader.size) for picture in pictures]
+
+    def _embed(self, opened: Sequence[Opened]) -> Tensor:
+        return self._reader.embed([one.rgb for one in opened])
+
+
+def _is_one(pictures: Picture | Sequence[Picture]) -> bool:
+    return isinstance(pictures, str | Path | Image.Image | np.ndarray)
+
+
+def _listed(pictures: Picture | Sequence[Picture]) -> list[Picture]:
+    return [pictures] if isinstance(pictures, str | Path | Image.Image | np.ndarray) else list(pictures)

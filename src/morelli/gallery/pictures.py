@@ -1,0 +1,122 @@
+"""Pictures from anywhere, made as the network knows them: upright, RGB, shrunk to the size it was trained at."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from morelli.data._pictures import UnusableError, read_rgb, shrunk_rgb
+from morelli.errors import MorelliError
+from morelli.gallery.copies import look_of
+
+Picture: TypeAlias = str | Path | Image.Image | np.ndarray
+"""A file, an open Pillow image, or an array of uint8, (height, width, 3) in RGB."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What tells a picture from others.
+
+    Attributes:
+        name: its path as given, or what kind of object it was.
+        width, height: as the network sees it, pixels.
+        sha256: of the file's bytes; of the shrunk pixels where there is no file.
+        look: its perceptual hash, see :mod:`morelli.gallery.copies`.
+        length, mtime_ns: the file's bytes and time of change; 0 where there is no file.
+    """
+
+    name: str
+    width: int
+    height: int
+    sha256: str
+    look: bytes
+    length: int = 0
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture ready for the network: shrunk, upright, RGB."""
+
+    rgb: Image.Image
+    facts: Facts
+
+
+def open_picture(picture: Picture, size: int) -> Opened:
+    """Open a picture of any kind.
+
+    Args:
+        picture: see :data:`Picture`.
+        size: shorter side wanted, pixels; smaller pictures keep their size.
+
+    Raises:
+        MorelliError: it cannot be used; it is named, with the reason.
+    """
+    if isinstance(picture, str | Path):
+        return _from_path(Path(picture), size)
+    if isinstance(picture, Image.Image):
+        return _from_memory(picture.copy(), "the given image", size)  # decoding would change the caller's own
+    if isinstance(picture, np.ndarray):
+        return _from_memory(_from_array(picture), "the given array", size)
+    raise MorelliError(
+        f"A picture is a path, a Pillow image or a numpy array of uint8 (height, width, 3); not {type(picture)}."
+    )
+
+
+def _from_path(path: Path, size: int) -> Opened:
+    if path.is_dir():
+        raise MorelliError(f"{path} is a folder, not a picture. Give a file; for folders there is: morelli index")
+    if not path.is_file():
+        raise MorelliError(f"There is no picture {path}.")
+    try:
+        return read_file(path, str(path), size)
+    except UnusableError as error:
+        raise MorelliError(f"{path} cannot be used: {error}.") from error
+
+
+def read_file(path: Path, name: str, size: int) -> Opened:
+    """Read one file, and notice if it changes meanwhile.
+
+    Raises:
+        UnusableError: the reason why it cannot be used, in a few words.
+    """
+    try:
+        with path.open("rb") as stream:
+            before = path.stat()
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            if not before.st_size:
+                raise UnusableError("empty")
+            stream.seek(0)
+            rgb = read_rgb(stream, size)
+        after = path.stat()
+    except OSError as error:
+        raise UnusableError(f"cannot be read ({error.strerror or error})") from error
+    if _version(before) != _version(after):
+        raise UnusableError("changed while it was read")
+    return Opened(rgb, Facts(name, *rgb.size, sha256, look_of(rgb), after.st_size, after.st_mtime_ns))
+
+
+def _version(stat: os.stat_result) -> tuple[int, int, int]:
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise MorelliError(
+            f"An array must be uint8 of shape (height, width, 3), RGB from 0 to 255; this one is {array.dtype} of "
+            f"shape {array.shape}. Give several pictures as a list."
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _from_memory(image: Image.Image, name: str, size: int) -> Opened:
+    try:
+        rgb = shrunk_rgb(image, size)
+    except UnusableError as error:
+        raise MorelliError(f"{name.capitalize()} cannot be used: {error}.") from error
+    sha256 = hashlib.sha256(repr(rgb.size).encode() + rgb.tobytes()).hexdigest()
+    return Opened(rgb, Facts(name, *rgb.size, sha256, look_of(rgb)))

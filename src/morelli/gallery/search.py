@@ -1,0 +1,167 @@
+"""What in an index looks like this picture? Exact search, copies of the picture apart from matches of style."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from morelli.errors import MorelliError
+from morelli.evaluation.calibration import Calibration
+from morelli.evaluation.normalisation import CohortScorer
+from morelli.gallery._nearest import Nearest
+from morelli.gallery.compare import CAVEAT, check_prior, percent
+from morelli.gallery.copies import Looks
+from morelli.gallery.index import PictureIndex
+from morelli.gallery.pictures import Facts
+from morelli.models.heads import DistanceScorer
+from morelli.models.network import Network
+
+
+@dataclass(frozen=True)
+class Match:
+    """A picture that was found.
+
+    Attributes:
+        file: relative to the index's folder.
+        path: where it lies.
+        score: how alike the hands are, in the network's own terms.
+        probability: of the same hand; None for a copy, or without a calibration.
+        also: copies of this picture, which are not listed again.
+    """
+
+    file: str
+    path: Path
+    score: float
+    probability: float | None
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What was found for one picture.
+
+    Attributes:
+        query: the picture's name.
+        searched: pictures in the index.
+        prior: share of same-hand pairs that the probabilities are for.
+        copies: of the query itself, in the index.
+        matches: other pictures, nearest first.
+    """
+
+    query: str
+    searched: int
+    prior: float
+    copies: tuple[Match, ...]
+    matches: tuple[Match, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = asdict(self)
+        for match in (*values["copies"], *values["matches"]):
+            match["path"] = str(match["path"])
+        return {**values, "caveat": CAVEAT}
+
+    def text(self) -> str:
+        """What the command prints."""
+        lines = [f"{self.query}, among {self.searched:,} pictures"]
+        if self.copies:
+            lines += ["Copies of the picture itself:", *(f"  {copy.file}" for copy in self.copies)]
+        if any(match.probability is not None for match in self.matches):
+            lines.append(f"Nearest, with the probability of the same hand if {percent(self.prior)} of pairs are:")
+        for place, match in enumerate(self.matches, 1):
+            chance = "" if match.probability is None else f"{percent(match.probability):>7}"
+            also = f"  (also {', '.join(match.also)})" if match.also else ""
+            lines.append(f"{place:4d}{chance}  {match.score:7.3f}  {match.file}{also}")
+        return "\n".join([*lines, CAVEAT])
+
+
+class Searcher:
+    """An index in memory, ready to be searched again and again.
+
+    Who is nearest is decided by the geometry that the bench measures retrieval in: Euclidean distance for a distance
+    scorer, the cosine for every other, a pair head's too. The network's own score and the probability then come from
+    its scorer, for the pictures that are shown.
+    """
+
+    def __init__(self, network: Network, index: PictureIndex) -> None:
+        self.network, self.index = network, index
+        store = index.pictures
+        self._files = list(store.pictures["file"])
+        self._looks = Looks(list(store.pictures["look"]))
+        self._sha256 = np.array(store.pictures["sha256"], dtype=str)
+        self._group = store.pictures["copy_of"].fillna(store.pictures["file"]).to_numpy()
+        own = network.scorer.base if isinstance(network.scorer, CohortScorer) else network.scorer
+        self._by_distance = isinstance(own, DistanceScorer)
+
+    @cached_property
+    def _nearest(self) -> Nearest:
+        embeddings = self.index.pictures.embeddings
+        return Nearest(embeddings if self._by_distance else functional.normalize(embeddings, dim=1), self._by_distance)
+
+    def search(self, queries: Sequence[Facts], embeddings: Tensor, k: int, prior: float) -> list[SearchResult]:
+        """Find the ``k`` nearest pictures of each query.
+
+        Args:
+            queries: Q pictures.
+            embeddings: (Q, D), one row each.
+            k: matches wanted; fewer come back from a small index.
+            prior: share of same-hand pairs that the probabilities are for.
+
+        Raises:
+            MorelliError: k is below 1, or an impossible prior.
+        """
+        if k < 1:
+            raise MorelliError(f"-k is the number of pictures to find, at least 1; it cannot be {k}.")
+        check_prior(prior)
+        return [
+            self._one(query, embedding[None], k, prior) for query, embedding in zip(queries, embeddings, strict=True)
+        ]
+
+    def _one(self, query: Facts, embedding: Tensor, k: int, prior: float) -> SearchResult:
+        same_file = np.flatnonzero(self._sha256 == query.sha256).tolist()
+        copies = sorted({*self._looks.copies_of(query.look), *same_file})
+        found = self._distinct(embedding[0], k, {self._group[place] for place in copies})
+        scores = self._scores(embedding, [*copies, *(group[0] for group in found)])
+        return SearchResult(
+            query.name,
+            len(self._files),
+            prior,
+            tuple(self._match([place], score, None) for place, score in zip(copies, scores, strict=False)),
+            tuple(self._match(*pair, prior) for pair in zip(found, scores[len(copies) :], strict=True)),
+        )
+
+    def _distinct(self, embedding: Tensor, k: int, passed_over: set[str]) -> list[list[int]]:
+        """The nearest ``k`` groups of copies, most of them of one picture, without those passed over."""
+        query = embedding if self._by_distance else functional.normalize(embedding, dim=0)
+        wanted = k + len(passed_over)
+        while True:
+            places = self._nearest.find(query, wanted)
+            groups: dict[str, list[int]] = {}
+            for place in places.tolist():
+                if self._group[place] not in passed_over:
+                    groups.setdefault(self._group[place], []).append(place)
+            if len(groups) >= k or len(places) == len(self._files):
+                return list(groups.values())[:k]
+            wanted *= 2
+
+    def _scores(self, embedding: Tensor, places: list[int]) -> list[float]:
+        with torch.inference_mode():
+            scores: list[float] = self.network.scorer.matrix(embedding, self.index.pictures.embeddings[places])[
+                0
+            ].tolist()
+        return scores
+
+    def _match(self, places: list[int], score: float, prior: float | None) -> Match:
+        first, *others = places
+        probability = None
+        if prior is not None and self.network.card.calibration is not None:
+            calibration = Calibration.from_dict(self.network.card.calibration)
+            probability = float(calibration.probability(score, prior))
+        also = tuple(self._files[place] for place in others)
+        return Match(self._files[first], self.index.folder / self._files[first], score, probability, also)

@@ -1,0 +1,117 @@
+"""``morelli compare``, ``index`` and ``search`` as they are typed."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from morelli import SyntheticPainters
+from morelli.cli import main
+
+RECIPE = {
+    "name": "tiny",
+    "split": {"kind": "fraction", "unseen_fraction": 0.25, "validation_fraction": 0.25},
+    "backbones": [{"name": "test_efficientnet", "weights": "none", "image_size": 32}],
+    "objectives": ["triplet"],
+    "head": {"hidden": [8], "width": 8},
+    "training": {"epochs": 2, "batch_size": 8, "m": 2, "validate_every": 1},
+    "evaluation": {"resamples": 0},
+}
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def morelli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command in this process; gives its status, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["morelli", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from morelli import load_recipe, train
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({**RECIPE, "data": str(prepared)}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MORELLI_CACHE", str(folder / "cache"))
+        return train(load_recipe(folder / "tiny.yaml"), folder / "run").path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    hands = SyntheticPainters(artists=3, paintings_per_artist=3, size=64, seed=7)
+    for artist in range(3):
+        (tmp_path / "pictures" / f"hand-{artist}").mkdir(parents=True)
+        for painting in range(3):
+            hands.paint(artist, painting).save(tmp_path / "pictures" / f"hand-{artist}" / f"{painting}.png")
+    return tmp_path / "pictures"
+
+
+def test_compare(morelli: Command, model: Path, pictures: Path, tmp_path: Path) -> None:
+    two = pictures / "hand-0" / "0.png", pictures / "hand-1" / "0.png"
+    status, said, errors = morelli("compare", model, *two, "--prior", 0.0131, "--explain", tmp_path / "why.png")
+    assert status == 0
+    assert "if 1.3 % of such pairs are by one hand" in said
+    assert said.endswith("This is evidence, not authentication.\n")
+    assert "why.png" in errors
+    with Image.open(tmp_path / "why.png") as sheet:
+        assert sheet.width > 700
+    status, said, _ = morelli("compare", model, *two, "--json")
+    found: dict[str, Any] = json.loads(said)
+    assert (status, found["b"], found["caveat"]) == (0, str(two[1]), "This is evidence, not authentication.")
+    assert 0 <= found["probability"] <= 1
+
+
+def test_index_and_search(morelli: Command, model: Path, pictures: Path, tmp_path: Path) -> None:
+    status, said, _ = morelli("index", model, pictures)
+    assert status == 0
+    assert "9 pictures (9 embedded now" in said
+    assert "0 embedded now, 9 unchanged" in morelli("index", model, pictures)[1]
+    search = "search", tmp_path / "pictures.index", pictures / "hand-0" / "0.png"
+    status, said, _ = morelli(*search, "-k", 2, "--html", tmp_path / "found.html")
+    assert status == 0
+    assert "Copies of the picture itself:\n  hand-0/0.png" in said
+    assert (tmp_path / "found.html").is_file()
+    assert len(json.loads(morelli(*search, "--json", "--model", model)[1])["matches"]) == 8
+
+
+def test_mistakes_end_with_a_sentence_and_status_2(
+    morelli: Command, model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    picture = pictures / "hand-0" / "0.png"
+    (tmp_path / "text.jpg").write_text("a letter")
+    for command, why in (
+        (("compare", tmp_path, picture, picture), "holds no trained model"),
+        (("compare", model, picture, tmp_path / "text.jpg"), "not a picture"),
+        (("compare", model, picture, tmp_path / "none.jpg"), "There is no picture"),
+        (("compare", model, picture, picture, "--prior", 1), "between 0 and 1"),
+        (("compare", model, picture, picture, "--explain", "why.txt"), ".png or .jpg"),
+        (("index", model, tmp_path / "none"), "no folder"),
+        (("search", pictures, picture), "is no index"),
+    ):
+        status, _, errors = morelli(*command)
+        assert status == 2
+        assert errors.startswith("Error: ")
+        assert why in errors
+        assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("command", ["compare", "index", "search"])
+def test_each_explains_itself(morelli: Command, command: str) -> None:
+    status, said, _ = morelli(command, "--help")
+    assert status == 0
+    assert "Example" in said
