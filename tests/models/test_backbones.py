@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from morelli.errors import MorelliError
-from morelli.models.backbones import Backbone, BackboneConfig, weights_at_hand
+from morelli.models.backbones import Backbone, BackboneConfig
+from morelli.models.weights import weights_at_hand
 
 LITE = "tf_efficientnet_lite0"
 

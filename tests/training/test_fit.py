@@ -14,7 +14,8 @@ from torch import Tensor
 from morelli.errors import MorelliError
 from morelli.models.heads import EmbeddingHead, HeadConfig
 from morelli.training.checkpoint import CHECKPOINT
-from morelli.training.fit import FeatureDataset, TrainingConfig, fit
+from morelli.training.feature_dataset import FeatureDataset
+from morelli.training.fit import TrainingConfig, fit
 from morelli.training.objectives import Objective, ObjectiveConfig, create_objective
 
 ARTISTS, EACH, FEATURES = 6, 8, 12

@@ -19,12 +19,13 @@ from morelli.evaluation.calibration import calibrate
 from morelli.evaluation.evaluate import evaluate, pair_scores
 from morelli.evaluation.normalisation import choose_cohort, cohort_scorers
 from morelli.evaluation.verification import best_threshold, exact_masses, pair_auc
-from morelli.models.backbones import Backbone
+from morelli.models.backbones import Backbone, create_backbone
 from morelli.models.embedder import Embedder, embed
-from morelli.models.feature_cache import cached_features
+from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
-from morelli.training.fit import FeatureDataset, create_accelerator, fit
+from morelli.training.feature_dataset import FeatureDataset
+from morelli.training.fit import create_accelerator, fit
 from morelli.training.objectives import Objective, OneHotObjective, create_objective
 
 
@@ -38,21 +39,21 @@ class Job:
         self.accelerator = create_accelerator(cell.training.precision)
         self.device = self.accelerator.device
         torch.manual_seed(cell.seed)
-        self.backbone = Backbone(cell.backbone)
+        self.backbone = create_backbone(cell.backbone)
         self.head = EmbeddingHead(self.backbone.width, cell.head)
         self.rows = {side: split.rows(paintings, side) for side in SIDES}
         keys = self.rows["train"]["artist"].map(artist_key)
         self.labels, self.artists = pd.factorize(keys, sort=True)
         self.objective: Objective | None = create_objective(
             cell.objective,
-            width=self.head.width,
+            width=self.head.trained_width,
             artists=len(self.artists),
             normalised=self.head.normalise,
             sampling=cell.training.sampling,
         )
         # Features come after everything that is drawn at random: computing them, but not reading them, draws too.
         self.dataset = PaintersByNumbers(data, transform=self.backbone.transform())
-        self.features = self._features(data)
+        self.features = self._features()
         self.head.standardise(self.features["train"])
         self.facts: dict[str, Any] = {}
         self.cohort: Tensor | None = None
@@ -61,15 +62,11 @@ class Job:
     def scorer(self) -> Scorer:
         return self.objective.scorer if self.objective else CosineScorer()
 
-    def _features(self, data: Path) -> dict[str, Tensor]:
+    def _features(self) -> dict[str, Tensor]:
         """Features of the untrained backbone; a trained one needs only those that set the head's standardisation."""
         sides = self.rows if self.backbone.is_frozen else {"train": self.rows["train"]}
         together = pd.concat(sides.values(), ignore_index=True)
-
-        def compute(block: pd.DataFrame) -> Tensor:
-            return embed(self.backbone, self.dataset.only(list(block["id"])), self.device, what=self.cell.backbone.name)
-
-        features = cached_features(self.backbone, data, together, compute)
+        features = features_of(self.backbone, self.dataset.only(list(together["id"])), self.device)
         parts = torch.split(features, [len(rows) for rows in sides.values()])
         return dict(zip(sides, parts, strict=True))
 
@@ -80,7 +77,7 @@ class Job:
         labels = self.labels.tolist()
         model: torch.nn.Module = self.head
         dataset: Any = FeatureDataset(self.features["train"], labels)
-        if not self.backbone.is_frozen:
+        if isinstance(self.backbone, Backbone) and not self.backbone.is_frozen:
             model = Embedder(self.backbone, self.head)
             dataset = self.dataset.only(list(self.rows["train"]["id"]))
             dataset.transform, dataset.labels = self.backbone.transform(augment=True), labels

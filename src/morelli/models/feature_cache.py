@@ -1,4 +1,4 @@
-"""Features of frozen backbones, computed once for each picture and kept on disk.
+"""Features of single backbones, computed once for each picture and kept on disk.
 
 One file holds a block of features and the keys of its pictures. A key is a digest of the picture's file and the
 folder's name a digest of all that determines the features, so blocks of any split and any prepared folder are shared,
@@ -35,7 +35,7 @@ def cache_folder() -> Path:
 def cached_features(
     backbone: Backbone, root: Path, paintings: pd.DataFrame, compute: Callable[[pd.DataFrame], Tensor]
 ) -> Tensor:
-    """Return the features of ``paintings``, (N, width) float32, computing only those not yet on disk.
+    """Return the features of ``paintings``, (N, …) float32, computing only those not yet on disk.
 
     Several processes compute together what any of them lacks; the first of each machine writes it.
 

@@ -26,6 +26,9 @@ class HeadConfig(Section):
     """Give every feature mean 0 and deviation 1 over the training paintings."""
     normalise: bool = True
     """Scale embeddings to length 1."""
+    keep: float = Field(default=0.0, ge=0)
+    """Weight of the standardised features themselves, set behind the trained embedding once training is over: its
+    squared cosine to theirs is as keep² to 1. They tell single works apart that training lets fall together."""
 
     @model_validator(mode="after")
     def _fits(self) -> "HeadConfig":
@@ -36,13 +39,17 @@ class HeadConfig(Section):
             raise ValueError("dropout is a share of at least 0 and below 1")
         if self.width is None and self.hidden:
             raise ValueError("width null takes the features as they are, so it goes with hidden: []")
+        if self.keep and not (self.width and self.normalise):
+            raise ValueError("keep sets features behind a trained embedding of length 1: it needs width and normalise")
         return self
 
 
 class EmbeddingHead(nn.Module):
     """Features (B, F) → embeddings (B, D): standardised, then a small MLP; with ``config=None`` only standardised.
 
-    ``standardise`` must be called once with training features.
+    Features of several views of each picture, (B, V, F), give the mean of their embeddings, (B, D). In evaluation mode
+    the features themselves are set behind, if the config keeps them. ``standardise`` must be called once with training
+    features.
     """
 
     centre: Tensor
@@ -53,20 +60,33 @@ class EmbeddingHead(nn.Module):
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
         config = config or HeadConfig(hidden=(), width=None)
-        self.standardises, self.normalise = config.standardise, config.normalise
-        self.width = config.width or features
+        self.standardises, self.normalise, self.keep = config.standardise, config.normalise, config.keep
+        self.trained_width = config.width or features
+        self.width = self.trained_width + (features if config.keep else 0)
         self.layers = _mlp(features, config) if config.width else nn.Sequential()
 
     def standardise(self, features: Tensor) -> None:
-        """Take centre and spread of each feature from training features (N, F), if the head is to do so."""
+        """Take centre and spread of each feature from training features (N, F) or (N, V, F), if the head does so."""
         if not self.standardises:
             return
-        self.centre.copy_(features.mean(0))
-        self.spread.copy_(features.std(0).clamp_min(1e-6))
+        rows = features.flatten(0, -2)
+        self.centre.copy_(rows.mean(0))
+        self.spread.copy_(rows.std(0).clamp_min(1e-6))
 
     def forward(self, features: Tensor) -> Tensor:
-        embeddings: Tensor = self.layers((features - self.centre) / self.spread)
-        return functional.normalize(embeddings, dim=1) if self.normalise else embeddings
+        standard = (features - self.centre) / self.spread
+        embeddings: Tensor = self._over_views(self.layers(standard))
+        if self.keep and not self.training:
+            kept = self.keep * self._over_views(standard)
+            embeddings = functional.normalize(torch.cat([embeddings, kept], dim=1), dim=1)
+        return embeddings
+
+    def _over_views(self, rows: Tensor) -> Tensor:
+        """Rows (B, D), or the mean of (B, V, D) over the views; each of length 1 if embeddings are to be."""
+        rows = functional.normalize(rows, dim=-1) if self.normalise else rows
+        if rows.ndim == 2:
+            return rows
+        return functional.normalize(rows.mean(1), dim=1) if self.normalise else rows.mean(1)
 
 
 def _mlp(features: int, config: HeadConfig) -> nn.Sequential:

@@ -16,9 +16,9 @@ from morelli._config import Section
 from morelli._files import write_text_whole, written_whole
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
-from morelli.models.backbones import Backbone, BackboneConfig
-from morelli.models.embedder import Embedder, embed
-from morelli.models.feature_cache import cached_features
+from morelli.models.backbones import AnyBackbone, BackboneConfig, create_backbone
+from morelli.models.embedder import Embedder
+from morelli.models.features import features_of
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
 
 FORMAT_VERSION = 1
@@ -58,14 +58,14 @@ class NetworkCard(Section):
 
 
 class Network(Embedder):
-    """Images (B, 3, H, W) → embeddings (B, D), and with ``scorer`` two embeddings → how alike the hands are."""
+    """A batch of what the backbone's transform gives → embeddings (B, D); ``scorer`` says how alike two of them are."""
 
     cohort: Tensor | None
     """(C, D) embeddings of some training paintings, saved with the weights; see ``evaluation/normalisation.py``."""
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: AnyBackbone,
         head: EmbeddingHead,
         scorer: Scorer,
         card: NetworkCard,
@@ -105,7 +105,7 @@ class Network(Embedder):
                 raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
             card = NetworkCard.model_validate(content)
             weights = load_file(folder / _WEIGHTS)
-            backbone = Backbone(card.backbone, load_weights=False)
+            backbone = create_backbone(card.backbone, load_weights=False)
             head = EmbeddingHead(backbone.width, card.head)
             network = cls(backbone, head, _SCORERS[card.scorer](head.width), card, weights.get("cohort"))
             network.load_state_dict(weights)
@@ -115,16 +115,8 @@ class Network(Embedder):
 
 
 def embed_with(network: Network, dataset: PaintersByNumbers, device: torch.device) -> Tensor:
-    """Embeddings of a dataset's pictures, (N, D) on the CPU; a picture passes the backbone once and is then on disk.
-
-    The dataset's transform must be the backbone's own.
-    """
-
-    def compute(block: pd.DataFrame) -> Tensor:
-        return embed(network.backbone, dataset.only(list(block["id"])), device, what=network.card.backbone.name)
-
-    features = cached_features(network.backbone, Path(dataset.root), dataset.paintings, compute)
-    return without_gradient(network.head.cpu(), features)
+    """Embeddings of a dataset's pictures, (N, D) on the CPU; a picture passes the backbone once and is then on disk."""
+    return without_gradient(network.head.cpu(), features_of(network.backbone, dataset, device))
 
 
 def largest_shorter_side(paintings: pd.DataFrame) -> int:

@@ -27,6 +27,7 @@ from morelli.errors import MorelliError
 from morelli.models.embedder import loader_workers, progress_bar
 from morelli.training._threads import one_thread_if_small
 from morelli.training.checkpoint import CHECKPOINT, Stateful, TrainingState
+from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.gradients import whole_batch_backward
 from morelli.training.objectives import Objective
 
@@ -57,22 +58,6 @@ class TrainingConfig(Section):
     chunk: int | None = Field(default=None, ge=1)
     """Pictures that pass a trained backbone at a time, in each process; null for all at once. It saves memory and costs
     a second pass; the gradients stay those of the whole batch."""
-
-
-class FeatureDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Cached features and their labels; a whole batch is fetched at once."""
-
-    def __init__(self, features: Tensor, labels: Sequence[int]) -> None:
-        self.features, self.labels = features, torch.as_tensor(labels)
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.features[index], self.labels[index]
-
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        return self.features[indices], self.labels[indices]
 
 
 def fit(
