@@ -182,9 +182,66 @@ def test_each_layer_can_have_its_own_dropout() -> None:
     assert widths == [(5, 6), (4, 5), (3, 4)]
 
 
+def test_views_of_a_picture_give_the_mean_of_their_embeddings() -> None:
+    head = EmbeddingHead(6, HeadConfig(hidden=(5,), width=4)).eval()
+    views = 1 + 2 * normal(8, 3, 6, seed=0)
+    head.standardise(views)
+
+    embeddings = head(views)
+
+    torch.testing.assert_close(head.centre, views.view(24, 6).mean(0))
+    mean = torch.stack([head(views[:, view]) for view in range(3)]).mean(0)
+    torch.testing.assert_close(embeddings, mean / mean.norm(dim=1, keepdim=True))
+    plain = EmbeddingHead(6, HeadConfig(hidden=(), width=4, normalise=False)).eval()
+    torch.testing.assert_close(plain(views), torch.stack([plain(views[:, view]) for view in range(3)]).mean(0))
+
+
+@pytest.mark.parametrize("views", [None, 3])
+def test_untrained_features_stand_behind_the_trained_embedding(views: int | None) -> None:
+    features = normal(40, 9, seed=0) if views is None else normal(40, views, 9, seed=0)
+    torch.manual_seed(0)
+    alone = EmbeddingHead(9, HeadConfig(hidden=(5,), width=4)).eval()
+    torch.manual_seed(0)
+    head = EmbeddingHead(9, HeadConfig(hidden=(5,), width=4, keep=0.5, keep_width=6))
+    alone.standardise(features)
+    head.standardise(features)
+
+    trained = head(features)
+    both = head.eval()(features)
+
+    assert torch.equal(trained, alone(features))
+    assert both.shape == (40, 10) == (40, head.width)
+    rows = EmbeddingHead(9, None)
+    rows.standardise(features)
+    untrained = half_whitened(rows(features), 6)
+    cosines = (trained @ trained.T + 0.25 * untrained @ untrained.T) / 1.25
+    torch.testing.assert_close(both @ both.T, cosines, atol=1e-4, rtol=1e-4)
+
+
+def half_whitened(rows: Tensor, width: int) -> Tensor:
+    centred = rows - rows.mean(0)
+    left, deviations, _ = torch.linalg.svd(centred, full_matrices=False)
+    coordinates = left[:, :width] * deviations[:width] ** 0.5
+    return coordinates / coordinates.norm(dim=1, keepdim=True)
+
+
+def test_fewer_paintings_than_axes_leave_the_rest_empty() -> None:
+    head = EmbeddingHead(9, HeadConfig(hidden=(), width=4, keep=1.0, keep_width=7))
+    head.standardise(normal(5, 9, seed=0))
+
+    embeddings = head.eval()(normal(3, 9, seed=1))
+
+    assert embeddings.shape == (3, 11)
+    assert torch.isfinite(embeddings).all()
+    assert not embeddings[:, 9:].any()
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"hidden": (), "width": None, "keep": 0.5}, "keep sets features behind a trained embedding"),
+        ({"normalise": False, "keep": 0.5}, "keep sets features behind a trained embedding"),
+        ({"keep": -1}, "greater than or equal to 0"),
         ({"dropout": (0.5,)}, "dropout names 1 layers, but there are 2"),
         ({"dropout": 1.0}, "at least 0 and below 1"),
         ({"dropout": (-0.1, 0.2)}, "at least 0 and below 1"),

@@ -43,6 +43,8 @@ class BackboneConfig(Section):
     painting; the embedding of a picture is the mean over all."""
     beside: tuple[str, ...] = ()
     """Further timm models with the same settings, whose features are put beside this one's; frozen only."""
+    precision: Literal["no", "bf16"] = "no"
+    """``bf16``: forward passes in bfloat16 where that is safe; about twice as fast on processors that have it."""
     train: Literal["frozen", "all"] = "frozen"
 
     @model_validator(mode="after")
@@ -97,11 +99,17 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim == 5:
-            rows: Tensor = self(images.flatten(0, 1))
-            return rows.view(len(images), -1, rows.shape[1])
+            # View by view: small batches stay in the processor's cache.
+            return torch.stack([self(view) for view in images.unbind(1)], dim=1)
+        if self.config.precision == "no":  # whatever the training's own precision is
+            return self._features(images)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            return self._features(images)
+
+    def _features(self, images: Tensor) -> Tensor:
         if self.config.pool == "global":
             features: Tensor = self.net(images.to(memory_format=torch.channels_last))
-            return features
+            return features.float()
         return torch.cat([_statistics(stage, self.config.statistics) for stage in self._stages(images)], dim=1)
 
     def train(self, mode: bool = True) -> "Backbone":
@@ -219,5 +227,8 @@ def _apply_each(functions: Sequence[Callable[[Image.Image], Tensor]], picture: I
 def _statistics(stage: Tensor, statistics: tuple[str, ...]) -> Tensor:
     """(B, C, H, W) → (B, C · number of statistics)."""
     flat = stage.flatten(2)
-    parts = {"mean": lambda: flat.mean(2), "std": lambda: flat.var(2, correction=0).add(1e-6).sqrt()}
+    parts = {
+        "mean": lambda: flat.mean(2, dtype=torch.float32),
+        "std": lambda: flat.float().var(2, correction=0).add(1e-6).sqrt(),
+    }
     return torch.cat([parts[name]() for name in statistics], dim=1)

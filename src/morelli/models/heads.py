@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import torch
 from pydantic import Field, model_validator
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,8 +28,11 @@ class HeadConfig(Section):
     normalise: bool = True
     """Scale embeddings to length 1."""
     keep: float = Field(default=0.0, ge=0)
-    """Weight of the standardised features themselves, set behind the trained embedding once training is over: its
-    squared cosine to theirs is as keep² to 1. They tell single works apart that training lets fall together."""
+    """Weight of the untrained features set behind the trained embedding: a pair's cosine is then
+    (trained + keep² · untrained) / (1 + keep²). They keep apart single works that training lets fall together."""
+    keep_width: int = Field(default=256, ge=1)
+    """Numbers that the untrained features are brought to: their principal axes over the training paintings, half
+    whitened (each divided by the square root of its deviation)."""
 
     @model_validator(mode="after")
     def _fits(self) -> "HeadConfig":
@@ -48,12 +52,14 @@ class EmbeddingHead(nn.Module):
     """Features (B, F) → embeddings (B, D): standardised, then a small MLP; with ``config=None`` only standardised.
 
     Features of several views of each picture, (B, V, F), give the mean of their embeddings, (B, D). In evaluation mode
-    the features themselves are set behind, if the config keeps them. ``standardise`` must be called once with training
+    untrained features are set behind, if the config keeps them. ``standardise`` must be called once with training
     features.
     """
 
     centre: Tensor
     spread: Tensor
+    middle: Tensor
+    axes: Tensor
 
     def __init__(self, features: int, config: HeadConfig | None) -> None:
         super().__init__()
@@ -62,23 +68,33 @@ class EmbeddingHead(nn.Module):
         config = config or HeadConfig(hidden=(), width=None)
         self.standardises, self.normalise, self.keep = config.standardise, config.normalise, config.keep
         self.trained_width = config.width or features
-        self.width = self.trained_width + (features if config.keep else 0)
+        kept = min(config.keep_width, features) if config.keep else 0
+        self.register_buffer("middle", torch.zeros(features if kept else 0))
+        self.register_buffer("axes", torch.zeros(features if kept else 0, kept))
+        self.width = self.trained_width + kept
         self.layers = _mlp(features, config) if config.width else nn.Sequential()
 
     def standardise(self, features: Tensor) -> None:
-        """Take centre and spread of each feature from training features (N, F) or (N, V, F), if the head does so."""
-        if not self.standardises:
-            return
-        rows = features.flatten(0, -2)
-        self.centre.copy_(rows.mean(0))
-        self.spread.copy_(rows.std(0).clamp_min(1e-6))
+        """Learn from training features, (N, F) or (N, V, F), all that is not trained: centres, spreads and axes."""
+        if self.standardises:
+            rows = features.flatten(0, -2)
+            self.centre.copy_(rows.mean(0))
+            self.spread.copy_(rows.std(0).clamp_min(1e-6))
+        if self.keep:
+            self._find_axes(self._over_views((features - self.centre) / self.spread))
+
+    def _find_axes(self, rows: Tensor) -> None:
+        analysis = PCA(min(self.axes.shape[1], len(rows)), random_state=0).fit(rows.numpy())
+        deviation = torch.from_numpy(analysis.singular_values_).clamp_min(1e-6)
+        self.middle.copy_(torch.from_numpy(analysis.mean_))
+        self.axes[:, : len(deviation)] = torch.from_numpy(analysis.components_).T / deviation.sqrt()
 
     def forward(self, features: Tensor) -> Tensor:
         standard = (features - self.centre) / self.spread
         embeddings: Tensor = self._over_views(self.layers(standard))
         if self.keep and not self.training:
-            kept = self.keep * self._over_views(standard)
-            embeddings = functional.normalize(torch.cat([embeddings, kept], dim=1), dim=1)
+            untrained = functional.normalize((self._over_views(standard) - self.middle) @ self.axes, dim=1)
+            embeddings = functional.normalize(torch.cat([embeddings, self.keep * untrained], dim=1), dim=1)
         return embeddings
 
     def _over_views(self, rows: Tensor) -> Tensor:
