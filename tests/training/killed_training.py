@@ -24,7 +24,8 @@ from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder
 from morelli.models.heads import EmbeddingHead, HeadConfig
 from morelli.training import checkpoint, fit
-from morelli.training.fit import FeatureDataset, TrainingConfig
+from morelli.training.feature_dataset import FeatureDataset
+from morelli.training.fit import TrainingConfig
 from morelli.training.objectives import ObjectiveConfig, create_objective
 
 XBM = {"loss": {"name": "CrossBatchMemory", "memory_size": 20, "loss": {"name": "SupConLoss"}}}

@@ -111,8 +111,8 @@ def _check_backbone(config: BackboneConfig) -> None:
 def _check_objective(cell: Cell) -> None:
     if cell.head and cell.head.keep and cell.objective.kind.startswith("bce"):
         raise MorelliError(
-            f"Objective {cell.objective.name} learns to score its own embeddings, so features cannot be set behind them. "
-            "Set head.keep to 0 for it."
+            f"Objective {cell.objective.name} learns to score its own embeddings, so untrained features cannot be set "
+            "behind them. Set head.keep to 0 for it."
         )
     width = cell.head.width if cell.head else 2
     create_objective(cell.objective, width=width or 2, artists=2, normalised=True, sampling=cell.training.sampling)
