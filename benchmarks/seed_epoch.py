@@ -50,7 +50,8 @@ from morelli.models.backbones import Backbone
 from morelli.models.embedder import embed
 from morelli.models.heads import ConcatHead, EmbeddingHead
 from morelli.models.network import without_gradient
-from morelli.training.fit import FeatureDataset, create_accelerator, fit
+from morelli.training.feature_dataset import FeatureDataset
+from morelli.training.fit import create_accelerator, fit
 from morelli.training.objectives import Objective, PairObjective, create_objective
 
 KINDS = {"triplets": "triplet", "pairs": "bce-concat"}  # sampling → objective of configs/seed.yaml

@@ -28,7 +28,8 @@ from morelli.errors import MorelliError
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder, embed
 from morelli.models.heads import EmbeddingHead, HeadConfig
-from morelli.training.fit import FeatureDataset, TrainingConfig, create_accelerator, fit
+from morelli.training.feature_dataset import FeatureDataset
+from morelli.training.fit import TrainingConfig, create_accelerator, fit
 from morelli.training.gradients import whole_batch_backward
 from morelli.training.objectives import ObjectiveConfig, create_objective
 
