@@ -75,18 +75,25 @@ def _recipes() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "configs"  # an editable install
 
 
-def load_recipe(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(path: str | Path | None = None, overrides: Iterable[str] = (), *, quick: bool = False) -> Recipe:
     """Read a recipe.
 
     Args:
         path: a YAML file, or the name of a built-in recipe such as ``demo`` (the default).
         overrides: ``a.b=value`` each, the value in YAML; list items by number, as ``backbones.0.name``.
+        quick: take the recipe's quick variant: the sections under its key ``quick`` replace its own.
 
     Raises:
-        MorelliError: no such file, not YAML, an unknown key or a value that does not fit; the key is named.
+        MorelliError: no such file, not YAML, no quick variant, an unknown key or a value that does not fit; the key is
+            named.
     """
     where = str(path or "demo")
     content = _read(where)
+    quick_sections = content.pop("quick", None)
+    if quick:
+        if not isinstance(quick_sections, dict):
+            raise MorelliError(f"{where} has no quick variant: no key quick with the sections to replace.")
+        content |= {"name": f"{content.get('name', 'bench')}-quick", **quick_sections}
     for override in overrides:
         _set(content, override)
     try:

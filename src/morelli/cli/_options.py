@@ -13,6 +13,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=10. Repeatable."),
 ]
+Quick = Annotated[bool, typer.Option("--quick", help="The recipe's quick variant: minutes instead of hours.")]
 Metrics = Annotated[
     list[str] | None, typer.Option("--metric", help="Show this metric; repeatable. CSV always has all.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from morelli.cli._options import Config, Data, Metrics, Overrides, overrides_of
+from morelli.cli._options import Config, Data, Metrics, Overrides, Quick, overrides_of
 
 
 class TableFormat(StrEnum):
@@ -41,6 +41,7 @@ def bench(
     config: Config = "demo",
     data: Data = None,
     out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    quick: Quick = False,
     overrides: Overrides = None,
     style: _Format = TableFormat.rich,
     metrics: Metrics = None,
@@ -54,7 +55,7 @@ def bench(
 
         morelli bench
 
-        morelli bench configs/painters_mini.yaml --data prepared/painters-mini
+        morelli bench configs/painters_mini.yaml --data prepared/painters-mini --quick
 
         morelli bench --set seeds=[0,1,2] --format md > table.md
     """
@@ -62,7 +63,7 @@ def bench(
     from morelli.bench.config import load_recipe
     from morelli.bench.runner import bench as run_bench
 
-    recipe = load_recipe(config, overrides_of(data, overrides))
+    recipe = load_recipe(config, overrides_of(data, overrides), quick=quick)
     try:
         runs = run_bench(recipe, out, say=lambda line: typer.echo(line, err=True))
     except KeyboardInterrupt:

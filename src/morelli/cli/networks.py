@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from morelli.cli._options import Config, Data, Overrides, overrides_of
+from morelli.cli._options import Config, Data, Overrides, Quick, overrides_of
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +24,7 @@ def train(
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Which of the recipe's backbones; by default the first.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    quick: Quick = False,
     overrides: Overrides = None,
 ) -> None:
     """Train one network and measure it on seen and unseen artists.
@@ -40,7 +41,7 @@ def train(
     from morelli.bench.config import load_recipe
     from morelli.bench.runner import train as run_train
 
-    recipe = load_recipe(config, overrides_of(data, overrides))
+    recipe = load_recipe(config, overrides_of(data, overrides), quick=quick)
     try:
         run = run_train(recipe, out, objective=objective, backbone=backbone, resume=resume)
     except KeyboardInterrupt:
