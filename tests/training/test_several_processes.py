@@ -6,14 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils.data import BatchSampler
+
+from morelli.data.sampling import ArtistBalancedSampler
 
 SCRIPT = Path(__file__).with_name("several_processes.py")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
@@ -27,7 +32,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
         [sys.executable, "-W", "error", str(SCRIPT), str(folder)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=540,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=False,
     )
@@ -68,6 +73,19 @@ def test_a_training_of_two_is_that_of_one_and_sees_the_same_rows(work: tuple[Pat
         assert [*own, *other][: len(batch)] == batch  # a short last batch is filled up, and the filling not counted
 
 
+def test_a_balanced_batch_is_split_into_parts_that_share_no_painting() -> None:
+    labels = [artist for artist in range(9) for _ in range(7)]
+    parts = []
+    for process in (0, 1, 2):
+        batches = BatchSampler(ArtistBalancedSampler(labels, m=3, batch_size=18, seed=5), 18, drop_last=False)
+        parts.append(list(BatchSamplerShard(batches, 3, process, split_batches=True)))
+    for pieces in zip(*parts, strict=True):
+        assert [len(piece) for piece in pieces] == [6, 6, 6]
+        batch = [index for piece in pieces for index in piece]
+        assert len(set(batch)) == 18
+        assert sorted(Counter(labels[index] for index in batch).values()) == [3] * 6
+
+
 def test_embeddings_are_shared_out_and_gathered(work: tuple[Path, dict[str, Any]]) -> None:
     expected = load_file(work[0] / "one" / "embedded-0.safetensors")
     for process in (0, 1):
@@ -84,7 +102,9 @@ def test_a_run_of_two_has_the_metrics_of_one(work: tuple[Path, dict[str, Any]]) 
     processes = [json.loads((folder / "environment.json").read_text())["processes"] for folder in (one, two)]
     assert processes == [1, 2]
     for process in (0, 1):
-        assert "holds a finished run" in (work[0] / "two" / f"error-{process}.txt").read_text()
+        assert "holds a finished run" in (work[0] / "two" / f"error-run-{process}.txt").read_text()
+        odd = (work[0] / "two" / f"error-odd-{process}.txt").read_text()
+        assert "9 paintings cannot be split among 2 processes" in odd
 
 
 def test_a_backbone_is_fine_tuned_by_two(work: tuple[Path, dict[str, Any]]) -> None:
