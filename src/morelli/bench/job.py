@@ -17,6 +17,7 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
 from morelli.evaluation.calibration import calibrate
 from morelli.evaluation.evaluate import evaluate, pair_scores
+from morelli.evaluation.identification import learn_identification
 from morelli.evaluation.normalisation import choose_cohort, cohort_scorers
 from morelli.evaluation.verification import best_threshold, exact_masses, pair_auc
 from morelli.models.backbones import Backbone, create_backbone
@@ -149,6 +150,9 @@ class Job:
             "calibration": calibration.to_dict(),
             "cohort_artists": tuple(sorted(cohort["artist"].unique())),
         }
+        keys = rows["artist"].map(artist_key).tolist()
+        if identification := learn_identification(embeddings["validation"], keys, self.scorer):
+            self.facts["identification"] = identification.to_dict()
         network = self.network()
         metrics: dict[str, Any] = {
             "parameters": self.backbone.parameter_count() + sum(p.numel() for p in self.head.parameters()),

@@ -1,4 +1,4 @@
-"""``morelli compare``, ``index`` and ``search``: a finished network on one's own pictures."""
+"""``morelli compare``, ``index``, ``search``, ``enroll`` and ``identify``: a finished network on one's own pictures."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ Moved = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (compare, index, search):
+    for command in (compare, index, search, enroll, identify):
         app.command(rich_help_panel="Your own pictures")(command)
 
 
@@ -90,6 +90,42 @@ def search(
     if html:
         write_page(image, found, html)
         typer.echo(f"Page: {html}", err=True)
+
+
+def enroll(
+    index: Index,
+    folder: Annotated[Path, typer.Argument(help="Some paintings by the artist, at any depth.")],
+    artist: Annotated[str, typer.Option(help="The artist's name.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Enrol an artist anew who is enrolled already.")] = False,
+    model: Moved = None,
+) -> None:
+    """Add an artist from a few paintings, without training.
+
+    Example:
+
+        morelli enroll my-pictures.index --artist "Berthe Morisot" berthe-morisot/
+    """
+    from morelli.gallery.painters import Painters
+
+    typer.echo(Painters.of_index(index, model).enroll(index, artist, folder, replace=replace).text())
+
+
+def identify(
+    index: Index,
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    prior: Annotated[float, typer.Option(help="Share of pictures that are by one of the enrolled artists.")] = 0.5,
+    as_json: AsJson = False,
+    model: Moved = None,
+) -> None:
+    """Whose hand is a picture by: an enrolled artist's, or none of theirs?
+
+    Example:
+
+        morelli identify my-pictures.index one.jpg
+    """
+    from morelli.gallery.painters import Painters
+
+    _print(Painters.of_index(index, model).identify(index, image, prior=prior), as_json)
 
 
 def _print(result: Any, as_json: bool) -> None:

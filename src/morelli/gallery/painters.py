@@ -12,6 +12,7 @@ from morelli.errors import MorelliError
 from morelli.gallery._reader import Reader
 from morelli.gallery.compare import Comparison, compare
 from morelli.gallery.explain import Explanation, explain
+from morelli.gallery.identify import Answer, Enrolment, Identifier, enroll
 from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
 from morelli.gallery.pictures import Opened, Picture, open_picture
 from morelli.gallery.search import Searcher, SearchResult
@@ -131,7 +132,9 @@ class Painters:
         Raises:
             MorelliError: no usable picture, or ``out`` is of another model or of other pictures.
         """
-        return index_folder(self._reader, self.model, Path(folder), Path(out) if out else None)
+        done = index_folder(self._reader, self.model, Path(folder), Path(out) if out else None)
+        self._searchers.pop(done.path, None)
+        return done
 
     @overload
     def search(  # type: ignore[overload-overlap]
@@ -146,8 +149,7 @@ class Painters:
     ) -> SearchResult | list[SearchResult]:
         """Find what looks like a picture, exactly; copies of it are listed apart.
 
-        An index is read on the first search and kept in memory; :meth:`index` on the same folder does not change it
-        there.
+        An index is read on the first search and kept in memory.
 
         Args:
             index: made by :meth:`index` with this network.
@@ -160,12 +162,54 @@ class Painters:
         """
         path = Path(index).resolve()
         if path not in self._searchers:
-            found = PictureIndex.load(path)
-            found.check(self.fingerprint, f"the one in {self.model}")
-            self._searchers[path] = Searcher(self.network, found)
+            self._searchers[path] = Searcher(self.network, self._index(path))
         opened = self._open(_listed(pictures))
         results = self._searchers[path].search([one.facts for one in opened], self._embed(opened), k, prior)
         return results[0] if _is_one(pictures) else results
+
+    def enroll(self, index: str | Path, artist: str, folder: str | Path, *, replace: bool = False) -> Enrolment:
+        """Add an artist to an index from some paintings, without training. Copies of one painting count once.
+
+        Args:
+            index: made by :meth:`index` with this network.
+            artist: the name; spellings that differ in case, accents or spaces are the same artist.
+            folder: the paintings, at any depth.
+            replace: enrol an artist anew who is enrolled already.
+
+        Raises:
+            MorelliError: no usable picture, an artist who is enrolled already, a painting that is enrolled under
+                another name, or an index of another network.
+        """
+        return enroll(self._reader, self._index(index), artist, Path(folder), replace=replace)
+
+    @overload
+    def identify(  # type: ignore[overload-overlap]
+        self, index: str | Path, pictures: Picture, *, prior: float = 0.5
+    ) -> Answer: ...
+    @overload
+    def identify(self, index: str | Path, pictures: Sequence[Picture], *, prior: float = 0.5) -> list[Answer]: ...
+    def identify(
+        self, index: str | Path, pictures: Picture | Sequence[Picture], *, prior: float = 0.5
+    ) -> Answer | list[Answer]:
+        """Say whose hand a picture is by, among the enrolled artists, or that it is by none of them.
+
+        Args:
+            index: made by :meth:`index` with this network, with artists added by :meth:`enroll`.
+            pictures: one, or several for a list of answers.
+            prior: share of pictures that are by one of the enrolled artists, before one looks.
+
+        Raises:
+            MorelliError: a picture cannot be used, no artist is enrolled, or an index of another network.
+        """
+        identifier = Identifier(self.network, self._index(index))
+        opened = self._open(_listed(pictures))
+        answers = identifier.identify([one.facts for one in opened], self._embed(opened), prior)
+        return answers[0] if _is_one(pictures) else answers
+
+    def _index(self, path: str | Path) -> PictureIndex:
+        found = PictureIndex.load(path)
+        found.check(self.fingerprint, f"the one in {self.model}")
+        return found
 
     def _open(self, pictures: Sequence[Picture]) -> list[Opened]:
         if not pictures:

@@ -1,0 +1,275 @@
+"""Whose hand is it, among artists enrolled from a few paintings each, or none of theirs?"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from morelli.data.artists import artist_key
+from morelli.errors import MorelliError
+from morelli.evaluation.identification import Identification, Rates, artist_embedding
+from morelli.gallery._reader import Reader
+from morelli.gallery._store import Store, joined
+from morelli.gallery.compare import CAVEAT, percent, was_trained_on
+from morelli.gallery.copies import Looks, copy_groups
+from morelli.gallery.index import ARTISTS, PictureIndex, listed, stored
+from morelli.gallery.pictures import Facts
+from morelli.models.network import Network
+
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What :func:`enroll` did.
+
+    Attributes:
+        artist: the name.
+        paintings: how many different paintings of the artist are enrolled.
+        copies: groups of files that show one painting, which counts once.
+        left_out: (file, reason) of pictures that cannot be used.
+        notes: what a reader must know.
+    """
+
+    artist: str
+    paintings: int
+    copies: list[list[str]]
+    left_out: list[tuple[str, str]]
+    notes: list[str]
+
+    def text(self) -> str:
+        """What the command prints."""
+        lines = [f"{self.artist}: {self.paintings} paintings enrolled."]
+        lines += [f"One painting, counted once: {' = '.join(group)}" for group in self.copies]
+        lines += [f"Left out: {file}: {reason}" for file, reason in self.left_out]
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An enrolled artist as an answer: the probability, the network's own score, and how many paintings speak."""
+
+    artist: str
+    probability: float | None
+    score: float
+    paintings: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whose hand a picture is by.
+
+    Attributes:
+        query: the picture's name.
+        artist: who is named; None for "none of these".
+        prior: share of pictures by one of the enrolled artists that the probabilities are for.
+        candidates: all enrolled artists, the likeliest first.
+        none: the probability that it is by none of them; None if identification was not calibrated.
+        threshold: the probability from which an artist is named.
+        rates: what that threshold gave on validation artists.
+        notes: what a reader must know.
+    """
+
+    query: str
+    artist: str | None
+    prior: float
+    candidates: tuple[Candidate, ...]
+    none: float | None
+    threshold: float | None
+    rates: Rates | None
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "caveat": CAVEAT}
+
+    def text(self) -> str:
+        """What the command prints."""
+        lines = [self.query, "", f"Answer: {self.artist or 'none of these' if self.none is not None else 'not known'}"]
+        for place, candidate in enumerate(self.candidates[:_SHOWN], 1):
+            chance = "" if candidate.probability is None else f"{percent(candidate.probability):>8}"
+            lines.append(f"{place:3d}{chance}  {candidate.artist} ({candidate.paintings} paintings)")
+        if len(self.candidates) > _SHOWN:
+            lines.append(f"   … and {len(self.candidates) - _SHOWN} more")
+        if self.none is not None:
+            lines.append(f"   {percent(self.none):>8}  none of these")
+        lines += self._rates_text()
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes), CAVEAT])
+
+    def _rates_text(self) -> list[str]:
+        if self.rates is None or self.threshold is None:
+            return []
+        rates = self.rates
+        return [
+            f"These are the probabilities if {percent(self.prior)} of pictures are by one of the enrolled artists. An",
+            f"artist is named from {percent(self.threshold)} on, at a prior of 50 %. On the validation artists that",
+            f"this was chosen on ({rates.artists} enrolled, {rates.others} not), {percent(rates.answered)} of the",
+            f"enrolled artists' paintings were given a name, {percent(rates.accuracy)} of these the right one;",
+            f"{percent(rates.false_acceptance)} of the other artists' paintings were given a name wrongly.",
+        ]
+
+
+def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, replace: bool = False) -> Enrolment:
+    """Add an artist from the pictures below a folder. Copies of one painting count once.
+
+    Args:
+        reader: the network that made the index.
+        index: where the artist is kept.
+        artist: the name; spellings that differ in case, accents or spaces are the same artist.
+        folder: some paintings, at any depth.
+        replace: enrol an artist anew who is enrolled already.
+
+    Raises:
+        MorelliError: no name, no usable picture, an artist who is enrolled already, or a painting that is enrolled
+            under another name.
+    """
+    artist = " ".join(artist.split())
+    if not artist:
+        raise MorelliError("An artist needs a name: --artist 'Berthe Morisot'.")
+    key = artist_key(artist)
+    before = index.artists
+    is_same = before.pictures["artist"].map(artist_key).to_numpy() == key
+    if is_same.any() and not replace:
+        raise MorelliError(
+            f"{before.pictures['artist'][is_same].iloc[0]} is enrolled already, with {int(is_same.sum())} paintings. "
+            "To take these pictures instead, add --replace."
+        )
+    folder = folder.resolve()
+    files, summary = listed(folder, index.path.resolve())
+    facts = {"fingerprint": index.fingerprint, "model": str(index.model), "folder": ""}
+    parts = [Store.empty(facts)]
+    for read in reader.read(folder, files, "enroll"):
+        summary.left_out += read.left_out
+        parts.append(stored(read, facts, artist))
+    found = joined(parts)
+    if found.pictures.empty:
+        reasons = "".join(f"\n  {file}: {reason}" for file, reason in summary.left_out[:_SHOWN])
+        raise MorelliError(f"No picture in {folder} can be used:{reasons}")
+    groups = copy_groups(list(found.pictures["look"]), list(found.pictures["sha256"]))
+    repeated = {place for group in groups for place in group[1:]}
+    copies = [[found.pictures["file"][place] for place in group] for group in groups]
+    found = found.take([place for place in range(len(found.pictures)) if place not in repeated])
+    others = before.take(np.flatnonzero(~is_same).tolist()) if len(before.pictures) else before
+    _refuse_shared(others.pictures, found.pictures, artist)
+    files_there = [str(folder / file) for file in found.pictures["file"]]
+    found = Store(found.pictures.assign(file=files_there), found.embeddings, facts)
+    joined([Store(others.pictures, others.embeddings, facts), found]).write(index.path, ARTISTS)
+    notes = _enrolment_notes(reader.network, artist, len(found.pictures))
+    return Enrolment(artist, len(found.pictures), copies, summary.left_out, notes)
+
+
+def _refuse_shared(others: pd.DataFrame, found: pd.DataFrame, artist: str) -> None:
+    if others.empty:
+        return
+    looks = Looks(list(others["look"]))
+    for file, look in zip(found["file"], found["look"], strict=True):
+        if places := looks.copies_of(look):
+            there = others.iloc[places[0]]
+            raise MorelliError(
+                f"{file} is enrolled already, as a painting by {there['artist']} ({there['file']}). It cannot be by "
+                f"{artist} too: take it out of one of the two folders."
+            )
+
+
+def _enrolment_notes(network: Network, artist: str, paintings: int) -> list[str]:
+    notes = []
+    if paintings == 1:
+        notes.append("One painting says little of a hand; the answer's error rates will say how little.")
+    if artist_key(artist) in {artist_key(name) for name in network.card.training_artists}:
+        notes.append(
+            f"The network was trained on paintings by {artist}. Its probabilities and error rates are for artists it "
+            "has never seen; it will be surer of this one than they say."
+        )
+    if network.card.identification is None:
+        notes.append(UNCALIBRATED)
+    return notes
+
+
+UNCALIBRATED: Final = (
+    "This model was not calibrated for identification, so it ranks artists but gives no probability and names nobody. "
+    "Train it again, with six validation artists or more."
+)
+
+
+class Identifier:
+    """The enrolled artists in memory."""
+
+    def __init__(self, network: Network, index: PictureIndex) -> None:
+        store = index.artists
+        if store.pictures.empty:
+            raise MorelliError(
+                f"No artist is enrolled in {index.path}. Do so with: morelli enroll {index.path} --artist NAME FOLDER"
+            )
+        self.network = network
+        self._sha256 = store.pictures["sha256"].to_numpy()
+        self._looks = Looks(list(store.pictures["look"]))
+        self._embeddings = store.embeddings
+        keys = store.pictures["artist"].map(artist_key)
+        self._artists = [str(name) for name in store.pictures["artist"].groupby(keys).first()]
+        self._rows = [np.flatnonzero(keys == key) for key in sorted(keys.unique())]
+        card = network.card.identification
+        self._rules = Identification.from_dict(card) if card else None
+
+    def identify(self, queries: Sequence[Facts], embeddings: Tensor, prior: float) -> list[Answer]:
+        """Say whose hands Q pictures are by.
+
+        Args:
+            queries: the pictures.
+            embeddings: (Q, D), one row each.
+            prior: share of pictures that are by one of the enrolled artists.
+
+        Raises:
+            MorelliError: an impossible prior.
+        """
+        return [self._one(query, embedding, prior) for query, embedding in zip(queries, embeddings, strict=True)]
+
+    def _one(self, query: Facts, embedding: Tensor, prior: float) -> Answer:
+        notes = []
+        itself = set(np.flatnonzero(self._sha256 == query.sha256).tolist()) | set(self._looks.copies_of(query.look))
+        speaking = []
+        for artist, rows in zip(self._artists, self._rows, strict=True):
+            others = [row for row in rows.tolist() if row not in itself]
+            if len(others) < len(rows):
+                notes.append(
+                    f"The picture itself is enrolled as a painting by {artist}. It was left out of the comparison"
+                    + ("." if others else ", which leaves nothing of this artist to compare with.")
+                )
+            speaking.append(others)
+        asked = [place for place, rows in enumerate(speaking) if rows]
+        if not asked:
+            raise MorelliError(
+                f"{query.name} is the only painting enrolled, and says nothing of itself. Enrol others by its artist."
+            )
+        if was_trained_on(self.network.card, query):
+            notes.append("The network was trained on this painting; the probabilities do not hold for it.")
+        counts = [len(speaking[place]) for place in asked]
+        scores = self._scores(embedding, [speaking[place] for place in asked])
+        return self._answer(query.name, [self._artists[place] for place in asked], counts, scores, prior, notes)
+
+    def _scores(self, embedding: Tensor, rows: list[list[int]]) -> np.ndarray:
+        scorer = self.network.scorer
+        with torch.inference_mode():
+            artists = torch.stack([artist_embedding(self._embeddings[some], scorer) for some in rows])
+            scores: np.ndarray = scorer.matrix(embedding[None], artists)[0].double().numpy()
+        return scores
+
+    def _answer(
+        self, name: str, artists: list[str], counts: list[int], scores: np.ndarray, prior: float, notes: list[str]
+    ) -> Answer:
+        if self._rules is None:
+            order = np.argsort(-scores, kind="stable")
+            ranked = tuple(Candidate(artists[i], None, float(scores[i]), counts[i]) for i in order)
+            return Answer(name, None, prior, ranked, None, None, None, (*notes, UNCALIBRATED))
+        probabilities = self._rules.probabilities(scores[None], counts, prior)[0]
+        at_half = self._rules.probabilities(scores[None], counts)[0]
+        order = np.argsort(-probabilities[:-1], kind="stable")
+        best = int(order[0])
+        rule = self._rules.rule(counts[best])
+        ranked = tuple(Candidate(artists[i], float(probabilities[i]), float(scores[i]), counts[i]) for i in order)
+        named = artists[best] if at_half[best] >= rule.threshold else None
+        return Answer(name, named, prior, ranked, float(probabilities[-1]), rule.threshold, rule.rates, tuple(notes))
