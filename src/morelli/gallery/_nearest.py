@@ -15,7 +15,7 @@ from torch import Tensor
 from morelli.evaluation.neighbours import faiss
 
 _WORTH_ROUNDING: Final = 20_000
-_CANDIDATES: Final = 1_000
+_CANDIDATES: Final = 4_000
 _LEVELS: Final = 127
 
 

@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from morelli.data._pictures import UnusableError
+from morelli.data._workers import cores
 from morelli.gallery.pictures import Facts, read_file
-from morelli.models.embedder import loader_workers, progress_bar
+from morelli.models.embedder import progress_bar
 from morelli.models.network import Network
 
 _BATCH = 16
+_FEW = 64  # decoded here: starting a process takes longer
 _DEFAULT_SIZE = 256  # what prepare shrinks to unless told otherwise
 
 
@@ -55,7 +57,7 @@ class Reader:
     def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[Read]:
         """Read and embed files, in their order, decoding in processes of their own where there are many."""
         dataset = _Files(root, files, self.size, self.transform)
-        workers = loader_workers(len(files))
+        workers = 0 if len(files) < _FEW else min(8, max(1, cores() - 1))
         loader: DataLoader[Any] = DataLoader(dataset, _BATCH, num_workers=workers, collate_fn=_collate)
         with progress_bar() as progress:
             task = progress.add_task(what, total=len(files))

@@ -1,5 +1,6 @@
 """Whose hand is it, among artists enrolled from a few paintings each, or none of theirs?"""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,13 +106,14 @@ class Answer:
         if self.rates is None or self.threshold is None:
             return []
         rates = self.rates
-        return [
-            f"These are the probabilities if {percent(self.prior)} of pictures are by one of the enrolled artists. An",
-            f"artist is named from {percent(self.threshold)} on, at a prior of 50 %. On the validation artists that",
-            f"this was chosen on ({rates.artists} enrolled, {rates.others} not), {percent(rates.answered)} of the",
-            f"enrolled artists' paintings were given a name, {percent(rates.accuracy)} of these the right one;",
-            f"{percent(rates.false_acceptance)} of the other artists' paintings were given a name wrongly.",
-        ]
+        said = (
+            f"These probabilities hold if {percent(self.prior)} of pictures are by one of the enrolled artists. An "
+            f"artist is named from {percent(self.threshold)} on, at a prior of 50 %. On the validation artists that this was "
+            f"chosen on ({rates.artists} enrolled, {rates.others} not), {percent(rates.answered)} of the enrolled "
+            f"artists' paintings were given a name, {percent(rates.accuracy)} of these the right one; "
+            f"{percent(rates.false_acceptance)} of the other artists' paintings were given a name wrongly."
+        )
+        return textwrap.wrap(said, 100)
 
 
 def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, replace: bool = False) -> Enrolment:

@@ -102,8 +102,8 @@ class IndexSummary:
     def text(self) -> str:
         """What the command prints."""
         lines = [
-            f"{self.path}: {self.pictures:,} pictures ({self.embedded:,} embedded now, {self.unchanged:,} unchanged, "
-            f"{self.dropped:,} dropped) in {self.seconds:.1f} s."
+            f"{_as_typed(self.path)}: {self.pictures:,} pictures ({self.embedded:,} embedded now, "
+            f"{self.unchanged:,} unchanged, {self.dropped:,} dropped) in {self.seconds:.1f} s."
         ]
         if self.copies:
             lines.append(f"Copies of one picture, {len(self.copies):,} groups:")
@@ -240,6 +240,11 @@ def _unchanged(pictures: pd.DataFrame, folder: Path, files: Sequence[str]) -> li
             if file in there and _version(folder / file) == (length, mtime_ns):
                 places.append(place)
     return places
+
+
+def _as_typed(path: Path) -> Path:
+    """From where the user is, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _version(path: Path) -> tuple[int, int]:
