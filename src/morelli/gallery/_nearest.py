@@ -15,7 +15,7 @@ from torch import Tensor
 from morelli.evaluation.neighbours import faiss
 
 _WORTH_ROUNDING: Final = 20_000
-_CANDIDATES: Final = 4_000
+_CANDIDATES: Final = 2_000
 _LEVELS: Final = 127
 
 
@@ -60,15 +60,17 @@ class Nearest:
 
     def _candidates(self, query: Tensor, k: int) -> np.ndarray | None:
         """Places, ascending, that are sure to hold the ``k`` nearest; None if too few were looked at to be sure."""
-        if self._rounded is None or k >= _CANDIDATES:
+        if self._rounded is None or 4 * k >= _CANDIDATES:
             return None
         scale = float(_LEVELS / query.abs().max().clamp_min(1e-12))
         levels = (query * scale).round()
         products, places = self._rounded.search(levels[None].numpy(), _CANDIDATES)
         products, places = products[0] / (self._scale * scale), places[0]
-        # By Cauchy and Schwarz no product is further off than this, the k-th best true one included.
+        # The k-th best of any true products is one that the nearest reach; by Cauchy and Schwarz no rounded product is
+        # further off than this.
+        reached = (self._embeddings[torch.from_numpy(places[: 4 * k])] @ query).topk(k).values[-1]
         off = float(query.norm()) * self._off + float((query - levels / scale).norm()) * self._length
-        sure = products[k - 1] - 2 * off - 1e-5
+        sure = float(reached) - off - 1e-5
         if products[-1] >= sure:
             return None
         return np.sort(places[products >= sure])

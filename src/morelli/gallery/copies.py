@@ -74,8 +74,9 @@ def _bits_set(words: np.ndarray) -> np.ndarray:
     if hasattr(np, "bitwise_count"):  # numpy 2
         counted: np.ndarray = np.bitwise_count(words)
         return counted
-    bits: np.ndarray = np.unpackbits(words.view(np.uint8).reshape(*words.shape, 8), axis=-1)
-    return bits.sum(-1, dtype=np.int64)
+    bits = np.unpackbits(words.view(np.uint8).reshape(*words.shape, 8), axis=-1)
+    summed: np.ndarray = bits.sum(-1, dtype=np.int64)
+    return summed
 
 
 def _rows(looks: Sequence[bytes]) -> np.ndarray:
