@@ -109,8 +109,8 @@ class Answer:
         said = (
             f"These probabilities hold if {percent(self.prior)} of pictures are by one of the enrolled artists. An "
             f"artist is named from {percent(self.threshold)} on, at a prior of 50 %. On the validation artists that "
-            f"this was chosen on ({rates.artists} enrolled, {rates.others} not), {percent(rates.answered)} of the enrolled "
-            f"artists' paintings were given a name, {percent(rates.accuracy)} of these the right one; "
+            f"this was chosen on ({rates.artists} enrolled, {rates.others} not), {percent(rates.answered)} of the "
+            f"enrolled artists' paintings were given a name, {percent(rates.accuracy)} of these the right one; "
             f"{percent(rates.false_acceptance)} of the other artists' paintings were given a name wrongly."
         )
         return textwrap.wrap(said, 100)
