@@ -144,6 +144,9 @@ def learning(run: RunFolder) -> list[Chart]:
         measured = frame[["epoch", column]].dropna().to_numpy(float) if column in frame else np.empty((0, 2))
         if len(measured):
             plot.line(css, measured[:, 0], measured[:, 1])
+            if css == "validation":  # where the best weights, which are kept, were found
+                best = measured[[measured[:, 1].argmax()]]
+                plot.dots(css, best[:, 0], best[:, 1])
             said.append(f"{words} from {measured[0, 1]:.3f} to {measured[-1, 1]:.3f}")
     loss = Plot(across, padded(frame["loss"].tolist(), 0.1), height=120)
     loss.line("loss", epochs, frame["loss"].to_numpy(float))

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
+from morelli.bench._report_galleries import Query, galleries_of, rows_in
 from morelli.bench._report_neighbours import Neighbours, in_scorers_geometry, neighbours, plane_map
 from morelli.bench.run_folder import RunFolder
 from morelli.data.artists import artist_key
@@ -21,33 +22,11 @@ from morelli.data.splits import Split
 from morelli.errors import MorelliError
 from morelli.models.network import Network, embed_with
 
-Array = np.ndarray
-
 ON_MAP: Final = 2000
 """Paintings on the map at most; more would be a smear, and their pictures too heavy."""
 _THUMBNAIL: Final = 144  # pixels, the longer side
 _QUALITY: Final = 55
-_GROUPS: Final = (("Worst", 12), ("In the middle", 4), ("Best", 4))
 _MARKED: Final = 3
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A painting found near a query: its row, whether it is by the same hand, and at which place it came."""
-
-    row: int
-    is_right: bool
-    place: int
-
-
-@dataclass(frozen=True)
-class Query:
-    """One gallery: a painting, what was found nearest to it, and the first by the same hand if that came later."""
-
-    row: int
-    rank: int
-    found: list[Neighbour]
-    later: Neighbour | None
 
 
 @dataclass(frozen=True)
@@ -98,8 +77,8 @@ def unseen_paintings(run: RunFolder, data: Path, *, images: bool) -> UnseenPaint
     around = neighbours(placed, names)
     on_map = np.sort(np.random.default_rng(0).permutation(len(rows))[:ON_MAP])
     layout, method = plane_map(placed[torch.from_numpy(on_map)])
-    galleries = _galleries(around, names)
-    shown = sorted({*on_map.tolist(), *_rows_in(galleries)})
+    galleries = galleries_of(around, names)
+    shown = sorted({*on_map.tolist(), *rows_in(galleries)})
     return UnseenPaintings(
         texts=[_text(title, date) for title, date in zip(rows["title"], rows["date"], strict=True)],
         artists=list(names),
@@ -116,41 +95,6 @@ def unseen_paintings(run: RunFolder, data: Path, *, images: bool) -> UnseenPaint
 def _one_spelling(artists: pd.Series) -> pd.Series:
     keys = artists.map(artist_key)
     return keys.map(dict(zip(keys[::-1], artists[::-1], strict=True)))
-
-
-def _galleries(around: Neighbours, names: pd.Series) -> list[tuple[str, list[Query]]]:
-    """The worst query of each artist, worst first; then queries from the middle and from the other end."""
-    right = (names.to_numpy()[around.nearest] == names.to_numpy()[:, None]).sum(1)
-    ranked = np.flatnonzero(around.rank > 0)
-    order = ranked[np.lexsort((right[ranked], -around.rank[ranked]))]  # of equals, the one with fewer right ones
-    (worst, most), (middle, some), (best, few) = _GROUPS
-    parts = [(worst, _one_of_each(order, names)[:most])]
-    rest = order[~np.isin(order, parts[0][1])]
-    if len(rest) >= 2 * (some + few):
-        start = (len(rest) - some) // 2
-        parts += [(middle, rest[start : start + some]), (best, _one_of_each(rest[::-1], names)[:few])]
-    return [(heading, [_query(int(row), around, names) for row in rows]) for heading, rows in parts if len(rows)]
-
-
-def _one_of_each(rows: Array, names: pd.Series) -> Array:
-    """The first row of each artist, in order."""
-    kept: Array = rows[np.sort(np.unique(names.to_numpy()[rows], return_index=True)[1])]
-    return kept
-
-
-def _query(row: int, around: Neighbours, names: pd.Series) -> Query:
-    own = names.iloc[row]
-    nearest = enumerate(around.nearest[row].tolist(), 1)
-    found = [Neighbour(other, bool(names.iloc[other] == own), place) for place, other in nearest]
-    rank, right = int(around.rank[row]), int(around.right[row])
-    later = None if any(one.is_right for one in found) else Neighbour(right, True, rank)
-    return Query(row, rank, found, later)
-
-
-def _rows_in(galleries: Sequence[tuple[str, Sequence[Query]]]) -> set[int]:
-    queries = [query for _, part in galleries for query in part]
-    found = {one.row for query in queries for one in [*query.found, *([query.later] if query.later else [])]}
-    return found | {query.row for query in queries}
 
 
 def _marked(around: Neighbours, names: pd.Series) -> dict[str, int]:
@@ -183,15 +127,15 @@ def _script_data(
     artists = sorted(names.unique())
     number = {name: place for place, name in enumerate(artists)}
     pictures = {} if root is None else {row: _thumbnail(root / rows["file"].iloc[row]) for row in shown}
-    visible = set(shown)
+    named = sorted({*shown, *around.nearest[shown].ravel().tolist()})  # neighbours may be off the map
     paintings = {
         row: [
             number[names.iloc[row]],
             _text(rows["title"].iloc[row], rows["date"].iloc[row]),
             int(around.rank[row]),
-            [other for other in around.nearest[row].tolist() if other in visible],
+            around.nearest[row].tolist(),
         ]
-        for row in shown
+        for row in named
     }
     return {"artists": artists, "paintings": paintings, "pictures": pictures}
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -129,9 +130,11 @@ def _prepared_folder(run: RunFolder, data: Path | None) -> Path | None:
     """The folder that the run was made with: the one named, or the demo's, which lies in the cache."""
     wanted = run.config.get("data")
     if data is None:
-        candidates = sorted(cache_folder().glob(f"synthetic-*/{TABLE}"))
-        here = (path.parent for path in candidates)
-        return next((folder for folder in here if data_digest(read_paintings(folder)) == wanted), None)
+        for path in sorted(cache_folder().glob(f"synthetic-*/{TABLE}")):
+            with suppress(MorelliError):  # a damaged or older folder is not the one
+                if data_digest(read_paintings(path.parent)) == wanted:
+                    return path.parent
+        return None
     if data_digest(read_paintings(data)) != wanted:
         raise MorelliError(
             f"{data} does not hold the paintings that {run.path} was made with. Name the folder that its bench was "
