@@ -13,8 +13,10 @@ import torch
 from sklearn.metrics import auc
 
 from morelli.bench._report_neighbours import neighbours, plane_map
+from morelli.bench.config import load_recipe
 from morelli.bench.report import report
 from morelli.bench.run_folder import FAILURE, METRICS, RunFolder, find_runs
+from morelli.bench.runner import bench
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
@@ -75,7 +77,7 @@ def test_every_part_is_there(html: str) -> None:
     assert "Without learning curves" in page.text
     assert len(page.all("use")) >= 36
     assert "evaluation:" in page.text
-    assert "No paintings" not in page.text
+    assert "no map and no galleries" not in page.text
 
 
 def test_it_needs_nothing_from_outside(html: str) -> None:
@@ -173,7 +175,7 @@ def test_without_the_prepared_folder_it_says_so(benched: Path, tmp_path: Path) -
     said: list[str] = []
     page = made(benched, tmp_path / "report.html", say=said.append)
     assert "--data" in said[0]
-    assert page.text.count("No paintings are shown") == 2
+    assert page.text.count("Without the prepared folder there are no map and no galleries") == 2
     assert not page.all("use")
     assert page.all("table", id="artists-unseen")
 
@@ -216,6 +218,26 @@ def test_the_chosen_run_is_the_best_on_validation_or_the_one_named(
     assert "the run that was asked for" in (tmp_path / "a.html").read_text(encoding="utf-8")
     with pytest.raises(MorelliError, match=f'Did you mean "{re.escape(name)}"'):
         report([benched], tmp_path / "a.html", run=name[:-1])
+
+
+def test_folds_and_their_concatenation(prepared: Path, tmp_path: Path) -> None:
+    overrides = [
+        f"data={prepared}",
+        "name=folds",
+        "split={kind: rotation, folds: 2, unseen_fraction: 0.5}",
+        "backbones=[{name: test_efficientnet, weights: none, image_size: 32}]",
+        "objectives=[frozen]",
+        "evaluation={resamples: 20}",
+    ]
+    runs = bench(load_recipe("demo", overrides), tmp_path)
+    assert [run.failure for run in runs] == [None] * len(runs)
+    page = made(tmp_path / "folds", tmp_path / "report.html", data=prepared)
+    assert "3 finished runs" in page.text
+    assert "the interval is over its runs" in page.text
+    assert page.all("use")
+    together = next(run.path.name for run in find_runs([tmp_path]) if "concatenated" in run.path.name)
+    page = made(tmp_path / "folds", tmp_path / "report.html", data=prepared, run=together)
+    assert f"{together} has no network of its own" in page.text
 
 
 def test_no_runs_or_none_finished(runs: Path, tmp_path: Path) -> None:

@@ -83,8 +83,7 @@ def network_rows(runs: list[RunFolder]) -> pd.DataFrame:
 def network_names(rows: pd.DataFrame) -> list[tuple[str, str]]:
     """Each row's objective, and what else tells it from the others: the backbone, and whatever varies."""
     before = {"fold": "fold ", "seed": "seed "}
-    keys = [key for key in _KEYS if key == "backbone" or ("runs" not in rows or key not in before)]
-    varying = [key for key in keys if key in rows and (key == "backbone" or rows[key].nunique() > 1)]
+    varying = [key for key in _KEYS if key in rows and (key == "backbone" or rows[key].nunique() > 1)]
     notes = [", ".join(f"{before.get(key, '')}{row[key]}" for key in varying) for _, row in rows.iterrows()]
     return list(zip(map(str, rows["objective"]), notes, strict=True))
 

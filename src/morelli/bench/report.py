@@ -72,11 +72,9 @@ def report(
     shown = shown_runs(finished)
     chosen = _chosen(shown, run)
     folder = _prepared_folder(chosen.run, data)
-    if folder is None:
-        say(
-            "Note: without the prepared folder there are no map and no galleries. "
-            f"Name it with --data; {chosen.run.path} was made with the one of digest {chosen.run.config.get('data')}."
-        )
+    no_paintings = "" if folder else _why_no_paintings(chosen.run)
+    if no_paintings:
+        say(f"Note: {no_paintings}")
     paintings = unseen_paintings(chosen.run, folder, images=images) if folder else None
     rows = tables.network_rows(found)
     text = _render(
@@ -92,7 +90,8 @@ def report(
         per_artist={s: tables.per_artist(chosen.run, s, _mistaken(paintings, s)) for s in ("unseen", "seen")},
         paintings=paintings,
         images=images,
-        no_data="No paintings are shown: the report was made without the prepared folder of the run (--data).",
+        no_paintings=no_paintings,
+        counts={side: _counted(shown, side) for side in charts.SIDES},
     )
     try:
         write_text_whole(out, text)
@@ -121,14 +120,41 @@ def _why(chosen: Shown) -> str:
     return f"of all runs it has the highest pair AUC on validation artists, {chosen.validation_auc:.3f}"
 
 
+def _why_no_paintings(run: RunFolder) -> str:
+    if not (run.path / "model").is_dir():
+        return (
+            f"there are no map and no galleries: {run.path.name} has no network of its own. Choose another with --run."
+        )
+    return (
+        "without the prepared folder there are no map and no galleries. Name the one that the runs were made with: "
+        "--data FOLDER."
+    )
+
+
+def _counted(shown: Sequence[Shown], side: str) -> tuple[str, str] | None:
+    """Paintings and artists measured on one side, as ranges where runs differ; None where no run measured it."""
+    measured = [one.run.metrics[side] for one in shown if side in one.run.metrics]
+    return (_range([m["paintings"] for m in measured]), _range([m["artists"] for m in measured])) if measured else None
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def _title(shown: Sequence[Shown]) -> str:
     recipes = list(dict.fromkeys(one.run.config["recipe"] for one in shown))
     return " and ".join(recipes) if len(recipes) < 3 else f"{len(recipes)} recipes"
 
 
 def _prepared_folder(run: RunFolder, data: Path | None) -> Path | None:
-    """The folder that the run was made with: the one named, or the demo's, which lies in the cache."""
+    """The folder that the run was made with: the one named, or the demo's, which lies in the cache.
+
+    None where there is none, and for a run without a network of its own, such as a concatenation of others'.
+    """
     wanted = run.config.get("data")
+    if not (run.path / "model").is_dir():
+        return None
     if data is None:
         for path in sorted(cache_folder().glob(f"synthetic-*/{TABLE}")):
             with suppress(MorelliError):  # a damaged or older folder is not the one
