@@ -166,7 +166,7 @@ class Backbone(nn.Module):
     def fingerprint(self) -> str:
         """A digest of everything that determines the features of a picture: weights, pooling, transform, versions."""
         digest = hashlib.sha256()
-        how = self.config.model_dump(exclude={"weights", "train"})
+        how = self.config.model_dump(exclude={"weights", "train"}, exclude_defaults=True)  # new options change nothing
         digest.update(repr((how, self.image_size, self.crop, self.mean, self.std, self.interpolation)).encode())
         digest.update(repr((timm.__version__, torch.__version__)).encode())
         for name, tensor in sorted(self.net.state_dict().items()):
