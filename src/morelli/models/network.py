@@ -21,7 +21,7 @@ from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _WEIGHTS, _CARD = "model.safetensors", "network.json"
 _SCORERS: dict[str, Callable[[int], Scorer]] = {
     "CosineScorer": lambda _: CosineScorer(),
