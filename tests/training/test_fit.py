@@ -4,7 +4,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from morelli.errors import MorelliError
+from morelli.models.backbones import Backbone, BackboneConfig
+from morelli.models.embedder import Embedder
 from morelli.models.heads import EmbeddingHead, HeadConfig
 from morelli.training.checkpoint import CHECKPOINT
 from morelli.training.feature_dataset import FeatureDataset
@@ -122,6 +124,22 @@ def test_the_learning_rate_rises_and_follows_its_schedule(schedule: str, last: f
     assert rates[:3].is_monotonic_increasing
     assert rates.max() == pytest.approx(1e-2)
     assert rates.iloc[-1] == pytest.approx(last, abs=1e-9)
+
+
+def test_layers_learn_the_slower_the_earlier_they_are(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = BackboneConfig(name="test_efficientnet", weights="none", image_size=32, train="all")
+    network = Embedder(Backbone(config), EmbeddingHead(256, HeadConfig(hidden=(), width=8)))
+    pictures = [(torch.randn(3, 32, 32), label) for label in LABELS]
+    net = network.backbone.net
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+    options = TrainingConfig(**QUICK, layer_decay=0.1, weight_decay=0.0)
+
+    fit(network, made()[1], cast(Any, pictures), LABELS, lambda: 0.5, options, tmp_path)
+
+    moved = {name: float((value.detach() - before[name]).abs().mean()) for name, value in net.named_parameters()}
+    assert moved["conv_head.weight"] > 5 * moved["blocks.3.0.conv_pw.weight"] > 0
+    assert moved["blocks.3.0.conv_pw.weight"] > 5 * moved["blocks.1.0.conv_pwl.weight"]
 
 
 def test_a_loss_that_is_not_a_number_stops_training_and_says_why(tmp_path: Path) -> None:

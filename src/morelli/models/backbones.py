@@ -21,6 +21,8 @@ from morelli.models.folding import folded
 from morelli.models.transforms import MOST_VIEWS, Fit, create_transform
 from morelli.models.weights import create_net, with_weights
 
+_MIXTURES = 16
+
 
 class BackboneConfig(Section):
     """Which network, with which weights, and how its feature maps become one vector."""
@@ -38,7 +40,9 @@ class BackboneConfig(Section):
     pool: Literal["global", "stages"] = "global"
     """The model's own pooled output, or channel statistics of its last ``stages`` feature maps."""
     stages: int = Field(default=6, ge=1)
-    statistics: tuple[Literal["mean", "std"], ...] = ("mean",)
+    statistics: tuple[Literal["mean", "std", "covariance"], ...] = ("mean",)
+    """Of each channel; ``covariance`` is that of 16 fixed random mixtures of the channels, each entry's root with its
+    sign kept: what is left of Gatys' Gram matrices (https://arxiv.org/abs/1505.07376) at a small width."""
     views: int = Field(default=1, ge=1, le=MOST_VIEWS)
     """Views of each picture: itself, mirrored, then crops of two thirds a side. Training draws one of them for each
     painting; the embedding of a picture is the mean over all."""
@@ -233,10 +237,22 @@ def _apply_each(functions: Sequence[Callable[[Image.Image], Tensor]], picture: I
 
 
 def _statistics(stage: Tensor, statistics: tuple[str, ...]) -> Tensor:
-    """(B, C, H, W) → (B, C · number of statistics)."""
+    """(B, C, H, W) → (B, C for mean and for std, 136 for covariance)."""
     flat = stage.flatten(2)
     parts = {
         "mean": lambda: flat.mean(2, dtype=torch.float32),
         "std": lambda: flat.float().var(2, correction=0).add(1e-6).sqrt(),
+        "covariance": lambda: _covariance(flat.float()),
     }
     return torch.cat([parts[name]() for name in statistics], dim=1)
+
+
+def _covariance(flat: Tensor) -> Tensor:
+    """Covariances over the places of mixtures of the channels, (B, C, H·W) → (B, 136)."""
+    channels = flat.shape[1]
+    mixtures = torch.randn(_MIXTURES, channels, generator=torch.Generator().manual_seed(channels)) / channels**0.5
+    mixed = mixtures.to(flat.device) @ (flat - flat.mean(2, keepdim=True))
+    covariance = mixed @ mixed.mT / flat.shape[2]
+    row, column = torch.triu_indices(_MIXTURES, _MIXTURES, device=flat.device)
+    entries = covariance[:, row, column]
+    return entries.sign() * (entries.abs() + 1e-6).sqrt()

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
 from pydantic import Field
+from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -45,6 +46,9 @@ class TrainingConfig(Section):
     learning_rate: float = Field(default=1e-3, gt=0)
     backbone_learning_rate: float = Field(default=1e-4, gt=0)
     """For a backbone that is not frozen."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """What the backbone's learning rate is multiplied by from layer to layer, from the last one down: 1 trains all
+    alike, a small number trains little but the last blocks."""
     weight_decay: float = Field(default=1e-4, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = Field(default=0.05, ge=0, lt=1)
@@ -239,15 +243,21 @@ def _as_fetched(batch: Any) -> Any:
 
 def _optimiser(model: nn.Module, objective: nn.Module, config: TrainingConfig) -> Optimizer:
     backbone = getattr(model, "backbone", None)
-    slow = [p for p in backbone.parameters() if p.requires_grad] if isinstance(backbone, nn.Module) else []
-    slow_ids = {id(parameter) for parameter in slow}
+    slow = _layers(backbone, config) if isinstance(backbone, nn.Module) else []
+    slow_ids = {id(parameter) for group in slow for parameter in group["params"]}
     fast = [p for part in (model, objective) for p in part.parameters() if p.requires_grad and id(p) not in slow_ids]
-    groups: list[dict[str, Any]] = [{"params": fast, "lr": config.learning_rate}]
-    if slow:
-        groups.append({"params": slow, "lr": config.backbone_learning_rate})
-    if config.optimiser == "adam":
-        return Adam(groups, weight_decay=config.weight_decay, fused=True)
-    return AdamW(groups, weight_decay=config.weight_decay, fused=True)
+    optimiser = {"adam": Adam, "adamw": AdamW}[config.optimiser]
+    groups = [{"params": fast, "lr": config.learning_rate}, *slow]
+    return optimiser(groups, weight_decay=config.weight_decay, fused=True)
+
+
+def _layers(backbone: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    """A trained backbone's parameters, layer by layer, each with its learning rate; none of a frozen one."""
+    if not any(parameter.requires_grad for parameter in backbone.parameters()):
+        return []
+    groups = param_groups_layer_decay(backbone.net, config.weight_decay, layer_decay=config.layer_decay)
+    rates = [config.backbone_learning_rate * group.pop("lr_scale") for group in groups]
+    return [{"params": group["params"], "lr": rate} for group, rate in zip(groups, rates, strict=True)]
 
 
 def _factor(config: TrainingConfig, steps: int) -> Callable[[int], float]:
