@@ -1,4 +1,4 @@
-"""``morelli compare``, ``index``, ``search``, ``enroll`` and ``identify``: a finished network on one's own pictures."""
+"""``morelli compare``, ``index``, ``search``, ``enroll``, ``identify`` and ``export``: a finished network at work."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ Moved = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (compare, index, search, enroll, identify):
+    for command in (compare, index, search, enroll, identify, export):
         app.command(rich_help_panel="Your own pictures")(command)
 
 
@@ -126,6 +126,24 @@ def identify(
     from morelli.gallery.painters import Painters
 
     _print(Painters.of_index(index, model).identify(index, image, prior=prior), as_json)
+
+
+def export(
+    model: Model,
+    onnx: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+) -> None:
+    """Write a network as ONNX, to be used without Python.
+
+    Pictures in batches of any size go in, embeddings come out. How a picture is prepared, the threshold and the
+    calibration stand beside it, in FILE.json. Needs the extra `export`.
+
+    Example:
+
+        morelli export runs/mine --onnx mine.onnx
+    """
+    from morelli.gallery.painters import Painters
+
+    typer.echo(Painters.load(model).export(onnx).text())
 
 
 def _print(result: Any, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from morelli.errors import MorelliError
 from morelli.gallery._reader import Reader
 from morelli.gallery.compare import Comparison, compare
 from morelli.gallery.explain import Explanation, explain
+from morelli.gallery.export import Exported, export
 from morelli.gallery.identify import Answer, Enrolment, Identifier, enroll
 from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
 from morelli.gallery.pictures import Opened, Picture, open_picture
@@ -205,6 +206,14 @@ class Painters:
         opened = self._open(_listed(pictures))
         answers = identifier.identify([one.facts for one in opened], self._embed(opened), prior)
         return answers[0] if _is_one(pictures) else answers
+
+    def export(self, path: str | Path) -> Exported:
+        """Write the network as ONNX, and beside it, in ``<path>.json``, all that one must know to use it.
+
+        Raises:
+            MorelliError: the extra ``export`` is not installed, or the network cannot be exported truly.
+        """
+        return export(self._reader, Path(path))
 
     def _index(self, path: str | Path) -> PictureIndex:
         found = PictureIndex.load(path)
