@@ -104,6 +104,7 @@ def test_mistakes_end_with_a_sentence_and_status_2(
         (("search", pictures, picture), "is no index"),
         (("export", tmp_path, "--onnx", "hands.onnx"), "holds no trained model"),
         (("export", model, "--onnx", "hands.pt"), "writes a .onnx file"),
+        (("push", model, "hands"), "OWNER/NAME"),
     ):
         status, _, errors = morelli(*command)
         assert status == 2
@@ -112,7 +113,7 @@ def test_mistakes_end_with_a_sentence_and_status_2(
         assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("command", ["compare", "index", "search", "enroll", "identify", "export"])
+@pytest.mark.parametrize("command", ["compare", "index", "search", "enroll", "identify", "export", "push"])
 def test_each_explains_itself(morelli: Command, command: str) -> None:
     status, said, _ = morelli(command, "--help")
     assert status == 0

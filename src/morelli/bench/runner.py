@@ -16,6 +16,7 @@ from morelli.bench.concatenated import concatenate, concatenated_config, fold_gr
 from morelli.bench.config import Recipe
 from morelli.bench.environment import environment
 from morelli.bench.job import Job
+from morelli.bench.model_card import write_model_card
 from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder
 from morelli.data.prepared import read_paintings
 from morelli.data.splits import split_paintings
@@ -157,6 +158,7 @@ def run_cell(cell: Cell, data: Path, paintings: pd.DataFrame, run: RunFolder, *,
     with written_whole(run.path / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
     run.write(ENVIRONMENT, environment(seconds, job.network(), job.device))
+    write_model_card(run, job.network().card, metrics)
     run.write(METRICS, metrics)
     (run.path / CHECKPOINT).unlink(missing_ok=True)
 

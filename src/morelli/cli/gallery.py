@@ -1,4 +1,4 @@
-"""``morelli compare``, ``index``, ``search``, ``enroll``, ``identify`` and ``export``: a finished network at work."""
+"""The commands that put a finished network to work on one's own pictures, and take it elsewhere."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-Model = Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")]
+Model = Annotated[Path, typer.Argument(help="A run folder, its model/ folder, or OWNER/NAME on the model hub.")]
 Index = Annotated[Path, typer.Argument(help="An index, made with morelli index.")]
 Prior = Annotated[float, typer.Option(help="Share of such pairs that are by one hand, before one looks.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -17,7 +17,7 @@ Moved = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (compare, index, search, enroll, identify, export):
+    for command in (compare, index, search, enroll, identify, export, push):
         app.command(rich_help_panel="Your own pictures")(command)
 
 
@@ -144,6 +144,26 @@ def export(
     from morelli.gallery.painters import Painters
 
     typer.echo(Painters.load(model).export(onnx).text())
+
+
+def push(
+    model: Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")],
+    name: Annotated[str, typer.Argument(help="OWNER/NAME on the model hub.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="A new one is for all to see, not for its owner only.")
+    ] = False,
+) -> None:
+    """Put a network on the model hub, with a card that says what it was made from and what it is worth.
+
+    Log in first, with `hf auth login`. The artists' names and the paintings' digests that the network keeps go with it.
+
+    Example:
+
+        morelli push runs/mine my-name/my-hands
+    """
+    from morelli.gallery.hub import push as push_model
+
+    typer.echo(push_model(model, name, public=public))
 
 
 def _print(result: Any, as_json: bool) -> None:

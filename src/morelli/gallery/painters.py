@@ -13,6 +13,7 @@ from morelli.gallery._reader import Reader
 from morelli.gallery.compare import Comparison, compare
 from morelli.gallery.explain import Explanation, explain
 from morelli.gallery.export import Exported, export
+from morelli.gallery.hub import model_folder
 from morelli.gallery.identify import Answer, Enrolment, Identifier, enroll
 from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
 from morelli.gallery.pictures import Opened, Picture, open_picture
@@ -38,12 +39,13 @@ class Painters:
 
     @classmethod
     def load(cls, model: str | Path) -> "Painters":
-        """Load a run folder, or its ``model`` folder.
+        """Load a run folder, or its ``model`` folder; where there is none, the model hub's ``owner/name``.
 
         Raises:
             MorelliError: there is no whole model.
         """
-        return cls(Network.load(model), model)
+        folder = model_folder(model)
+        return cls(Network.load(folder), folder)
 
     @classmethod
     def of_index(cls, index: str | Path, model: str | Path | None = None) -> "Painters":
