@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from morelli.bench.config import load_recipe as load_recipe
     from morelli.bench.measure import evaluate_network as evaluate_network
-    from morelli.bench.runner import bench as bench
     from morelli.bench.runner import train as train
     from morelli.bench.tables import render as render
     from morelli.bench.tables import table as table
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from morelli.errors import MorelliError as MorelliError
     from morelli.evaluation.calculator import PaintingAccuracyCalculator as PaintingAccuracyCalculator
     from morelli.evaluation.evaluate import evaluate as evaluate
+    from morelli.evaluation.plane_map import plane_map as plane_map
     from morelli.gallery.painters import Painters as Painters
     from morelli.models.backbones import Backbone as Backbone
     from morelli.models.backbones import BackboneConfig as BackboneConfig
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "bench.config": ("load_recipe",),
     "bench.measure": ("evaluate_network",),
-    "bench.runner": ("bench", "train"),
+    "bench.runner": ("train",),
     "bench.tables": ("render", "table"),
     "data.dataset": ("PaintersByNumbers",),
     "data.prepare": ("prepare",),
@@ -45,6 +45,7 @@ _HOMES = {
     "errors": ("MorelliError",),
     "evaluation.calculator": ("PaintingAccuracyCalculator",),
     "evaluation.evaluate": ("evaluate",),
+    "evaluation.plane_map": ("plane_map",),
     "gallery.painters": ("Painters",),
     "models.backbones": ("Backbone", "BackboneConfig"),
     "models.embedder": ("embed",),

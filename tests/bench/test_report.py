@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.metrics import auc
 
-from morelli.bench._report_neighbours import neighbours, plane_map
+from morelli.bench._report_neighbours import neighbours
 from morelli.bench.config import load_recipe
 from morelli.bench.report import report
 from morelli.bench.run_folder import FAILURE, METRICS, RunFolder, find_runs
@@ -295,19 +295,6 @@ def test_neighbours_of_few_and_lone_paintings() -> None:
     assert around.nearest.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [2, 1, 0]]
     assert around.rank.tolist() == [2, 0, 1, 0]
     assert around.right.tolist() == [2, -1, 0, -1]
-    layout, method = plane_map(points)
-    assert layout.shape == (4, 2)
-    assert (layout.min(), layout.max()) == (0, 1)
-    assert method == "principal components"
-
-
-def test_the_map_puts_likes_together() -> None:
-    groups = np.repeat(np.arange(3), 20)
-    points = np.random.default_rng(0).normal(size=(60, 8)) + 20 * np.eye(8)[groups]
-    layout, method = plane_map(torch.from_numpy(points).float())
-    assert "t-SNE" in method
-    nearest = neighbours(torch.from_numpy(layout), pd.Series(groups)).nearest[:, 0]
-    assert (groups[nearest] == groups).all()
 
 
 def test_a_run_folder_is_never_changed(benched: Path, hostile: Path, tmp_path: Path) -> None:

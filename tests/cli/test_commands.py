@@ -100,11 +100,13 @@ def test_bench_then_table_then_evaluate(
 
 
 def test_train_writes_a_run_and_prints_it(morelli: Callable[..., Ended], recipe: Path, tmp_path: Path) -> None:
-    done = morelli("train", recipe, "--out", tmp_path / "one", "--objective", "triplet", "--set", "training.epochs=1")
+    few = "--set", "training.epochs=1", "--log", "tensorboard"
+    done = morelli("train", recipe, "--out", tmp_path / "one", "--objective", "triplet", *few)
     assert done.status == 0
     assert "triplet" in done.stdout
     assert (tmp_path / "one" / "model" / "model.safetensors").is_file()
     assert len(pd.read_csv(tmp_path / "one" / "history.csv")) == 1
+    assert list((tmp_path / "one" / "tensorboard").glob("events.*"))
 
 
 def test_a_train_interrupted_before_it_was_measured_leaves_no_network(

@@ -1,4 +1,4 @@
-"""``morelli compare``, ``index`` and ``search`` as they are typed."""
+"""The commands on one's own pictures as they are typed."""
 
 import json
 import sys
@@ -102,6 +102,9 @@ def test_mistakes_end_with_a_sentence_and_status_2(
         (("compare", model, picture, picture, "--explain", "why.txt"), ".png or .jpg"),
         (("index", model, tmp_path / "none"), "no folder"),
         (("search", pictures, picture), "is no index"),
+        (("export", tmp_path, "--onnx", "hands.onnx"), "holds no trained model"),
+        (("export", model, "--onnx", "hands.pt"), "writes a .onnx file"),
+        (("push", model, "hands"), "OWNER/NAME"),
     ):
         status, _, errors = morelli(*command)
         assert status == 2
@@ -110,7 +113,7 @@ def test_mistakes_end_with_a_sentence_and_status_2(
         assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("command", ["compare", "index", "search"])
+@pytest.mark.parametrize("command", ["compare", "index", "search", "enroll", "identify", "export", "push"])
 def test_each_explains_itself(morelli: Command, command: str) -> None:
     status, said, _ = morelli(command, "--help")
     assert status == 0

@@ -116,7 +116,19 @@ def trained(folder: Path, *, killed_at: int | None = None, resume: bool = False)
         return step(*arguments, **options)
 
     torch.optim.AdamW.step = counted  # type: ignore[method-assign]
-    history = fit(head, made, dataset, LABELS, lambda: len(steps) / 100, config, folder, seed=5, resume=resume)
+    accelerator = create_accelerator("no", "tensorboard", folder)
+    history = fit(
+        head,
+        made,
+        dataset,
+        LABELS,
+        lambda: len(steps) / 100,
+        config,
+        folder,
+        seed=5,
+        resume=resume,
+        accelerator=accelerator,
+    )
     name = processes().process_index
     save_file({key: value.contiguous() for key, value in head.state_dict().items()}, folder / f"{name}.safetensors")
     (folder / f"asked-{name}.json").write_text(json.dumps(dataset.asked))

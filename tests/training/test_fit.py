@@ -17,7 +17,7 @@ from morelli.models.embedder import Embedder
 from morelli.models.heads import EmbeddingHead, HeadConfig
 from morelli.training.checkpoint import CHECKPOINT
 from morelli.training.feature_dataset import FeatureDataset
-from morelli.training.fit import TrainingConfig, fit
+from morelli.training.fit import Tracker, TrainingConfig, check_tracker, create_accelerator, fit
 from morelli.training.objectives import Objective, ObjectiveConfig, create_objective
 
 ARTISTS, EACH, FEATURES = 6, 8, 12
@@ -60,11 +60,14 @@ def trained(
     *,
     resume: bool = False,
     keep: Callable[[], None] = lambda: None,
+    log: Tracker | None = None,
     **config: Any,
 ) -> pd.DataFrame:
     dataset = FeatureDataset(features(), LABELS)
     options = TrainingConfig(**{**QUICK, **config})
-    return fit(head, objective, dataset, LABELS, validate, options, folder, seed=5, resume=resume, keep=keep)
+    known: dict[str, Any] = {"seed": 5, "resume": resume, "keep": keep}
+    known["accelerator"] = create_accelerator("no", log, folder)
+    return fit(head, objective, dataset, LABELS, validate, options, folder, **known)
 
 
 def weights(*parts: torch.nn.Module) -> dict[str, Tensor]:
@@ -226,6 +229,44 @@ def test_without_resume_a_checkpoint_is_not_looked_at(tmp_path: Path) -> None:
 
 def test_resume_without_a_checkpoint_trains_from_the_start(tmp_path: Path) -> None:
     assert len(trained(tmp_path, *made(), resume=True)) == 6
+
+
+def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard itself reads in a run folder: figure → (epoch, value)."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_tensorboard_is_told_every_epoch_also_over_an_interruption(tmp_path: Path) -> None:
+    first = made()
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, *first, interrupted_at(3), epochs=8, log="tensorboard")
+    looks = count(3)
+    history = trained(
+        tmp_path, *made(), lambda: 0.5 + next(looks) / 100, resume=True, epochs=8, log="tensorboard"
+    ).set_index("epoch")
+
+    told = logged(tmp_path)
+    assert {"loss", "learning_rate", "validation_pair_auc", "active_triplets"} <= set(told)
+    for name, values in told.items():
+        expected = history[name].dropna()
+        assert [epoch for epoch, _ in values] == expected.index.tolist(), name
+        assert [value for _, value in values] == pytest.approx(expected.tolist(), rel=1e-6), name
+
+
+def test_without_a_tracker_nothing_is_logged(tmp_path: Path) -> None:
+    trained(tmp_path, *made())
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+
+
+def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_tracker("tensorboard")
+    monkeypatch.setattr("morelli.training.fit.is_tensorboard_available", lambda: False)
+    check_tracker(None)
+    with pytest.raises(MorelliError, match=r"pip install 'morelli\[tensorboard\]'"):
+        check_tracker("tensorboard")
 
 
 class _Attack:

@@ -63,6 +63,7 @@ def test_a_training_of_two_is_that_of_one_and_sees_the_same_rows(work: tuple[Pat
     assert_close(load_file(one / "0.safetensors"), load_file(two / "0.safetensors"))
     losses = [json.loads((folder / "losses.json").read_text()) for folder in (one, two)]
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    assert [len(list((folder / "tensorboard").iterdir())) for folder in (one, two)] == [1, 1]  # the first alone logs
     whole, first, second = (
         json.loads((work[0] / name).read_text())
         for name in ("one/asked-0.json", "two/asked-0.json", "two/asked-1.json")

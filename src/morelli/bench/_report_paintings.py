@@ -14,12 +14,13 @@ from accelerate import Accelerator
 from PIL import Image
 
 from morelli.bench._report_galleries import Query, galleries_of, rows_in
-from morelli.bench._report_neighbours import Neighbours, in_scorers_geometry, neighbours, plane_map
+from morelli.bench._report_neighbours import Neighbours, in_scorers_geometry, neighbours
 from morelli.bench.run_folder import RunFolder
 from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
+from morelli.evaluation.plane_map import plane_map
 from morelli.models.network import Network, embed_with
 
 ON_MAP: Final = 2000

@@ -26,7 +26,7 @@ from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
 from morelli.training.feature_dataset import FeatureDataset
-from morelli.training.fit import create_accelerator, fit
+from morelli.training.fit import Tracker, create_accelerator, fit
 from morelli.training.objectives import Objective, OneHotObjective, create_objective
 
 
@@ -34,10 +34,17 @@ class Job:
     """One cell at work. With a frozen backbone, features take the place of images and only the head is trained."""
 
     def __init__(
-        self, cell: Cell, data: Path, paintings: pd.DataFrame, split: Split, run: RunFolder, resume: bool
+        self,
+        cell: Cell,
+        data: Path,
+        paintings: pd.DataFrame,
+        split: Split,
+        run: RunFolder,
+        resume: bool,
+        log: Tracker | None = None,
     ) -> None:
         self.cell, self.split, self.run, self.resume = cell, split, run, resume
-        self.accelerator = create_accelerator(cell.training.precision)
+        self.accelerator = create_accelerator(cell.training.precision, log, run.path)
         self.device = self.accelerator.device
         torch.manual_seed(cell.seed)
         self.backbone = create_backbone(cell.backbone)

@@ -16,6 +16,7 @@ from morelli.bench.concatenated import concatenate, concatenated_config, fold_gr
 from morelli.bench.config import Recipe
 from morelli.bench.environment import environment
 from morelli.bench.job import Job
+from morelli.bench.model_card import write_model_card
 from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder
 from morelli.data.prepared import read_paintings
 from morelli.data.splits import split_paintings
@@ -23,6 +24,7 @@ from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError, did_you_mean
 from morelli.models.feature_cache import cache_folder
 from morelli.training.checkpoint import CHECKPOINT
+from morelli.training.fit import Tracker, check_tracker
 
 
 def prepared_folder(recipe: Recipe) -> Path:
@@ -39,7 +41,12 @@ def prepared_folder(recipe: Recipe) -> Path:
 
 
 def bench(
-    recipe: Recipe, out: Path, *, say: Callable[[str], None] = lambda _: None, resume: bool = True
+    recipe: Recipe,
+    out: Path,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    resume: bool = True,
+    log: Tracker | None = None,
 ) -> list[RunFolder]:
     """Run every cell that is not finished; a cell that fails is recorded and the others go on.
 
@@ -50,11 +57,13 @@ def bench(
         out: run folders are made in ``out/<recipe name>/``.
         say: told what happens, a line each.
         resume: go on with half-trained runs instead of training them again.
+        log: where to log training too, in every run's folder.
 
     Returns:
         The run folders, finished or failed, in the grid's order; then, for a split ``rotation``, those of the folds'
         embeddings end to end.
     """
+    check_tracker(log)
     cells = grid(recipe)
     data = prepared_folder(recipe)
     paintings = read_paintings(data)
@@ -70,7 +79,7 @@ def bench(
         if once(partial(getattr, run, "is_finished")):
             say(f"{title}: finished before")
             continue
-        _record(run, title, say, partial(run_cell, cell, data, paintings, run, resume=resume))
+        _record(run, title, say, partial(run_cell, cell, data, paintings, run, resume=resume, log=log))
     for run, of_folds in fold_groups(cells, runs):
         runs.append(run)
         once(partial(_start_concatenated, run, of_folds))
@@ -103,14 +112,22 @@ def _start_concatenated(run: RunFolder, of_folds: Sequence[RunFolder]) -> None:
 
 
 def train(
-    recipe: Recipe, out: Path, *, objective: str | None = None, backbone: str | None = None, resume: bool = False
+    recipe: Recipe,
+    out: Path,
+    *,
+    objective: str | None = None,
+    backbone: str | None = None,
+    resume: bool = False,
+    log: Tracker | None = None,
 ) -> RunFolder:
     """Train and measure one network of a recipe: by default its first backbone with its first trained objective.
 
     Raises:
-        MorelliError: the recipe has no such objective or backbone, or ``out`` holds another or a finished run.
+        MorelliError: the recipe has no such objective or backbone, ``out`` holds another or a finished run, or what
+            ``log`` needs is not installed.
         KeyboardInterrupt: passed on, after the best network so far was saved.
     """
+    check_tracker(log)
     objectives = {o.name: o for o in recipe.objectives}
     backbones = {b.label: b for b in recipe.backbones} | {b.name: b for b in reversed(recipe.backbones)}
     first_trained = next((o.name for o in recipe.objectives if o.kind != "frozen"), recipe.objectives[0].name)
@@ -127,7 +144,7 @@ def train(
     paintings = read_paintings(data)
     check_fits([cell], paintings)
     once(lambda: run.start(cell.resolved(data_digest(paintings))))
-    run_cell(cell, data, paintings, run, resume=resume)
+    run_cell(cell, data, paintings, run, resume=resume, log=log)
     return run
 
 
@@ -138,7 +155,15 @@ def _check_free(run: RunFolder, resume: bool) -> None:
         raise MorelliError(f"{run.path} holds an interrupted training. Go on with --resume, or choose another --out.")
 
 
-def run_cell(cell: Cell, data: Path, paintings: pd.DataFrame, run: RunFolder, *, resume: bool = True) -> None:
+def run_cell(
+    cell: Cell,
+    data: Path,
+    paintings: pd.DataFrame,
+    run: RunFolder,
+    *,
+    resume: bool = True,
+    log: Tracker | None = None,
+) -> None:
     """Train and measure one network and write its run folder; ``run.start`` must have been called.
 
     An interrupted training leaves the best network so far, once it was looked at on the validation artists. All
@@ -149,7 +174,7 @@ def run_cell(cell: Cell, data: Path, paintings: pd.DataFrame, run: RunFolder, *,
     """
     split = split_paintings(paintings, cell.recipe.split, cell.fold)
     once(lambda: split.save(run.path / "split.json", paintings))
-    job = Job(cell, data, paintings, split, run, resume)
+    job = Job(cell, data, paintings, split, run, resume, log)
     history, seconds = job.train()
     metrics = job.measure()
     if not is_first():
@@ -157,6 +182,7 @@ def run_cell(cell: Cell, data: Path, paintings: pd.DataFrame, run: RunFolder, *,
     with written_whole(run.path / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
     run.write(ENVIRONMENT, environment(seconds, job.network(), job.device))
+    write_model_card(run, job.network().card, metrics)
     run.write(METRICS, metrics)
     (run.path / CHECKPOINT).unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,17 @@ Data = Annotated[Path | None, typer.Option(help="A prepared folder, instead of t
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=10. Repeatable."),
+]
+
+
+class Tracker(StrEnum):
+    """Where training is logged."""
+
+    tensorboard = "tensorboard"
+
+
+Log = Annotated[
+    Tracker | None, typer.Option("--log", help="Log each epoch there too, in the run folder.", show_default=False)
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe's quick variant: minutes instead of hours.")]
 Metrics = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from morelli.cli._options import Config, Data, Metrics, Overrides, Quick, overrides_of
+from morelli.cli._options import Config, Data, Log, Metrics, Overrides, Quick, overrides_of
 
 
 class TableFormat(StrEnum):
@@ -43,6 +43,7 @@ def bench(
     out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
     quick: Quick = False,
     overrides: Overrides = None,
+    log: Log = None,
     style: _Format = TableFormat.rich,
     metrics: Metrics = None,
 ) -> None:
@@ -65,7 +66,7 @@ def bench(
 
     recipe = load_recipe(config, overrides_of(data, overrides), quick=quick)
     try:
-        runs = run_bench(recipe, out, say=lambda line: typer.echo(line, err=True))
+        runs = run_bench(recipe, out, say=lambda line: typer.echo(line, err=True), log=log.value if log else None)
     except KeyboardInterrupt:
         typer.echo("Interrupted. What is finished is kept; the same command goes on.", err=True)
         raise typer.Exit(130) from None

@@ -1,4 +1,4 @@
-"""``morelli compare``, ``index``, ``search``, ``enroll`` and ``identify``: a finished network on one's own pictures."""
+"""The commands that put a finished network to work on one's own pictures, and take it elsewhere."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-Model = Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")]
+Model = Annotated[Path, typer.Argument(help="A run folder, its model/ folder, or OWNER/NAME on the model hub.")]
 Index = Annotated[Path, typer.Argument(help="An index, made with morelli index.")]
 Prior = Annotated[float, typer.Option(help="Share of such pairs that are by one hand, before one looks.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -17,7 +17,7 @@ Moved = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (compare, index, search, enroll, identify):
+    for command in (compare, index, search, enroll, identify, export, push):
         app.command(rich_help_panel="Your own pictures")(command)
 
 
@@ -126,6 +126,44 @@ def identify(
     from morelli.gallery.painters import Painters
 
     _print(Painters.of_index(index, model).identify(index, image, prior=prior), as_json)
+
+
+def export(
+    model: Model,
+    onnx: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+) -> None:
+    """Write a network as ONNX, to be used without Python.
+
+    Pictures in batches of any size go in, embeddings come out. How a picture is prepared, the threshold and the
+    calibration stand beside it, in FILE.json. Needs the extra `export`.
+
+    Example:
+
+        morelli export runs/mine --onnx mine.onnx
+    """
+    from morelli.gallery.painters import Painters
+
+    typer.echo(Painters.load(model).export(onnx).text())
+
+
+def push(
+    model: Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")],
+    name: Annotated[str, typer.Argument(help="OWNER/NAME on the model hub.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="A new one is for all to see, not for its owner only.")
+    ] = False,
+) -> None:
+    """Put a network on the model hub, with a card that says what it was made from and what it is worth.
+
+    Log in first, with `hf auth login`. The artists' names and the paintings' digests that the network keeps go with it.
+
+    Example:
+
+        morelli push runs/mine my-name/my-hands
+    """
+    from morelli.gallery.hub import push as push_model
+
+    typer.echo(push_model(model, name, public=public))
 
 
 def _print(result: Any, as_json: bool) -> None:

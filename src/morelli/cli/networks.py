@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from morelli.cli._options import Config, Data, Overrides, Quick, overrides_of
+from morelli.cli._options import Config, Data, Log, Overrides, Quick, overrides_of
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +26,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     quick: Quick = False,
     overrides: Overrides = None,
+    log: Log = None,
 ) -> None:
     """Train one network and measure it on seen and unseen artists.
 
@@ -43,7 +44,9 @@ def train(
 
     recipe = load_recipe(config, overrides_of(data, overrides), quick=quick)
     try:
-        run = run_train(recipe, out, objective=objective, backbone=backbone, resume=resume)
+        run = run_train(
+            recipe, out, objective=objective, backbone=backbone, resume=resume, log=log.value if log else None
+        )
     except KeyboardInterrupt:
         kept = f"The best network so far is in {out / 'model'}"
         if not (out / "model").is_dir():

@@ -204,7 +204,8 @@ def _summary(out: Path, skipped_files: int, seconds: float, already_done: bool) 
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=console.is_jupyter)  # a notebook would warn of missing widgets
 
 
 def _check_options(size: int, max_per_artist: int | None, limit: int | None, workers: int | None) -> None:

@@ -12,6 +12,8 @@ from morelli.errors import MorelliError
 from morelli.gallery._reader import Reader
 from morelli.gallery.compare import Comparison, compare
 from morelli.gallery.explain import Explanation, explain
+from morelli.gallery.export import Exported, export
+from morelli.gallery.hub import model_folder
 from morelli.gallery.identify import Answer, Enrolment, Identifier, enroll
 from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
 from morelli.gallery.pictures import Opened, Picture, open_picture
@@ -37,12 +39,13 @@ class Painters:
 
     @classmethod
     def load(cls, model: str | Path) -> "Painters":
-        """Load a run folder, or its ``model`` folder.
+        """Load a run folder, or its ``model`` folder; where there is none, the model hub's ``owner/name``.
 
         Raises:
             MorelliError: there is no whole model.
         """
-        return cls(Network.load(model), model)
+        folder = model_folder(model)
+        return cls(Network.load(folder), folder)
 
     @classmethod
     def of_index(cls, index: str | Path, model: str | Path | None = None) -> "Painters":
@@ -205,6 +208,14 @@ class Painters:
         opened = self._open(_listed(pictures))
         answers = identifier.identify([one.facts for one in opened], self._embed(opened), prior)
         return answers[0] if _is_one(pictures) else answers
+
+    def export(self, path: str | Path) -> Exported:
+        """Write the network as ONNX, and beside it, in ``<path>.json``, all that one must know to use it.
+
+        Raises:
+            MorelliError: the extra ``export`` is not installed, or the network cannot be exported truly.
+        """
+        return export(self._reader, Path(path))
 
     def _index(self, path: str | Path) -> PictureIndex:
         found = PictureIndex.load(path)

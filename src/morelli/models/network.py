@@ -22,7 +22,7 @@ from morelli.models.features import features_of
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
 
 FORMAT_VERSION = 2
-_WEIGHTS, _CARD = "model.safetensors", "network.json"
+WEIGHTS, CARD = "model.safetensors", "network.json"
 _SCORERS: dict[str, Callable[[int], Scorer]] = {
     "CosineScorer": lambda _: CosineScorer(),
     "DistanceScorer": lambda _: DistanceScorer(),
@@ -81,9 +81,9 @@ class Network(Embedder):
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``network.json``; the card comes last and marks the folder as whole."""
-        with written_whole(folder / _WEIGHTS) as temporary:
+        with written_whole(folder / WEIGHTS) as temporary:
             save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, temporary)
-        write_text_whole(folder / _CARD, self.card.model_dump_json(indent=1) + "\n")
+        write_text_whole(folder / CARD, self.card.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: str | Path) -> "Network":
@@ -93,18 +93,18 @@ class Network(Embedder):
             MorelliError: there is no whole model of this format.
         """
         folder = Path(folder)
-        if (folder / "model" / _CARD).is_file():
+        if (folder / "model" / CARD).is_file():
             folder = folder / "model"
-        if not (folder / _CARD).is_file():
+        if not (folder / CARD).is_file():
             raise MorelliError(
-                f"{folder} holds no trained model (no {_CARD}, also not in model/). Train one with: morelli train"
+                f"{folder} holds no trained model (no {CARD}, also not in model/). Train one with: morelli train"
             )
         try:
-            content = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+            content = json.loads((folder / CARD).read_text(encoding="utf-8"))
             if content.get("format") != FORMAT_VERSION:
                 raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
             card = NetworkCard.model_validate(content)
-            weights = load_file(folder / _WEIGHTS)
+            weights = load_file(folder / WEIGHTS)
             backbone = create_backbone(card.backbone, load_weights=False)
             head = EmbeddingHead(backbone.width, card.head)
             network = cls(backbone, head, _SCORERS[card.scorer](head.width), card, weights.get("cohort"))

@@ -13,7 +13,12 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    is_tensorboard_available,
+    set_seed,
+)
 from pydantic import Field
 from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
@@ -31,6 +36,9 @@ from morelli.training.checkpoint import CHECKPOINT, Stateful, TrainingState
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.gradients import whole_batch_backward
 from morelli.training.objectives import Objective
+
+Tracker = Literal["tensorboard"]
+"""Where Accelerate can log an epoch's row of the history while training goes on."""
 
 
 class TrainingConfig(Section):
@@ -119,6 +127,8 @@ def fit(
     state = TrainingState(model, objective, others, folder / CHECKPOINT)
     if resume:
         state.load()
+    # What was logged after the checkpoint, and is trained again now, is taken back.
+    accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": state.epoch + 1}})
     chunk = None if is_features else config.chunk
     epoch = _Epoch(
         wrapped, objective, optimiser, schedule, loader, len(sampler), batch_size, chunk, config, accelerator
@@ -137,22 +147,43 @@ def fit(
                     state.look(row["validation_pair_auc"])
                 row["seconds"] = time.perf_counter() - started
                 state.history.append(row)
+                accelerator.log({key: value for key, value in row.items() if key != "epoch"}, step=state.epoch)
                 if is_look or state.is_save_due:
                     state.save()
                 progress.update(task, advance=1, description=f"train (loss {row['loss']:.3f})")
     finally:
+        for tracker in accelerator.trackers:
+            tracker.finish()
         accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
         if state.restore_best() and is_first():
             keep()
     return pd.DataFrame(state.history)
 
 
-def create_accelerator(precision: str) -> Accelerator:
-    """Accelerate's choice of device and processes, with this precision. A batch is split among the processes."""
+def check_tracker(log: Tracker | None) -> None:
+    """Refuse a tracker that is not there, which Accelerate would pass over.
+
+    Raises:
+        MorelliError: it is not installed.
+    """
+    if log and not is_tensorboard_available():
+        raise MorelliError("Logging to TensorBoard needs tensorboard. Install: pip install 'morelli[tensorboard]'")
+
+
+def create_accelerator(precision: str, log: Tracker | None = None, folder: Path | None = None) -> Accelerator:
+    """Accelerate's choice of device and processes, with this precision. A batch is split among the processes.
+
+    Args:
+        precision: ``no``, ``bf16`` or ``fp16``.
+        log: a tracker, if any; see :func:`check_tracker`.
+        folder: where the first process logs, in ``tensorboard/``.
+    """
     processes()
     AcceleratorState._reset_state()  # it holds the process to its first precision; runs of one bench may differ
     return Accelerator(
         mixed_precision=precision,
+        log_with=log,
+        project_dir=folder,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )

@@ -1,0 +1,77 @@
+"""The card of a model: what it was made from, what it was worth, and what it is not good for."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from morelli._files import write_text_whole
+from morelli.bench.run_folder import RunFolder
+from morelli.bench.tables import heading
+from morelli.models.network import NetworkCard
+
+README: Final = "README.md"
+_METRICS: Final = ("pair_auc", "eer", "precision_at_1", "mean_average_precision_at_r", "brier", "ece")
+_TASK: Final = "image-feature-extraction"
+
+
+def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, Any]) -> None:
+    """Write ``README.md`` into a run's model folder, as a model hub shows it.
+
+    Args:
+        run: its config must have been written.
+        network: of the model in it.
+        metrics: as in ``metrics.json``.
+    """
+    config = run.config
+    sides = [side for side in ("unseen", "seen") if side in metrics]
+    name = f"{network.objective} on {config['backbone_label']}"
+    card = ModelCard.from_template(
+        _data(name, config, metrics["unseen"]),
+        template_path=str(Path(__file__).with_name("templates") / "model_card.md"),
+        name=name,
+        objective=network.objective,
+        backbone=config["backbone_label"],
+        recipe=config["recipe"],
+        split=config["split"]["kind"],
+        data=config["data"],
+        frozen=network.head is None,
+        training_artists=len(network.training_artists),
+        training_paintings=len(network.training_paintings),
+        validation_artists=len(network.validation_artists),
+        unseen=metrics["unseen"],
+        sides=sides,
+        rows=[[heading(metric), *(_with_interval(metrics[side], metric) for side in sides)] for metric in _METRICS],
+        rates=_rates(metrics["unseen"]),
+    )
+    write_text_whole(run.path / "model" / README, f"{card}\n")
+
+
+def _data(name: str, config: dict[str, Any], unseen: dict[str, Any]) -> ModelCardData:
+    results = [
+        EvalResult(
+            task_type=_TASK,
+            dataset_type="artist-disjoint-paintings",
+            dataset_name=f"{config['recipe']}, unseen artists",
+            metric_type=metric,
+            metric_value=unseen[metric],
+        )
+        for metric in _METRICS
+        if unseen.get(metric) is not None
+    ]
+    tags = ["morelli", "paintings", "attribution", "verification", "metric-learning"]
+    return ModelCardData(model_name=name, library_name="morelli", pipeline_tag=_TASK, tags=tags, eval_results=results)
+
+
+def _with_interval(measured: dict[str, Any], metric: str) -> str:
+    if measured.get(metric) is None:
+        return "–"
+    interval = measured["interval"].get(metric)
+    return f"{measured[metric]:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def _rates(unseen: dict[str, Any]) -> tuple[str, str] | None:
+    """The shares of pairs wrongly called the same hand, and wrongly called different."""
+    if unseen.get("realised_far_balanced") is None:
+        return None
+    return f"{unseen['realised_far_balanced']:.1%}", f"{1 - unseen['realised_recall_balanced']:.1%}"

@@ -1,0 +1,185 @@
+"""A network as an ONNX file, with all that must be known to use it without Python."""
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import default_collate
+
+from morelli._files import write_text_whole, written_whole
+from morelli.errors import MorelliError
+from morelli.gallery._reader import Reader
+from morelli.models.backbones import Backbone
+from morelli.models.heads import CosineScorer, DistanceScorer
+from morelli.models.network import Network
+
+TOLERANCE: Final = 1e-4
+_MOST_BYTES: Final = 2_000_000_000  # a file of protobuf holds no more
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What :func:`export` wrote.
+
+    Attributes:
+        path: the network; what to know of it stands beside it, in ``<path>.json``.
+        scorer: the pair head, for a network that has one: two times (N, D) → (N,).
+        megabytes: of the network's file.
+        difference: the largest between an embedding by PyTorch and by onnxruntime, against the longest embedding.
+    """
+
+    path: Path
+    scorer: Path | None
+    megabytes: float
+    difference: float
+
+    def text(self) -> str:
+        """What the command prints."""
+        scorer = f" Score two embeddings with {self.scorer}." if self.scorer else ""
+        return (
+            f"{self.path}: {self.megabytes:.1f} MB; onnxruntime gives PyTorch's embeddings within "
+            f"{self.difference:.0e}.{scorer} What to feed it: {_facts_path(self.path)}"
+        )
+
+
+def export(reader: Reader, path: Path) -> Exported:
+    """Write a network as ONNX: pictures in batches of any size → embeddings, in float32.
+
+    Embeddings are of length 1 where the network compares by the cosine, so that a product of two is their score. The
+    file is tried in onnxruntime before it is put in place.
+
+    Args:
+        reader: the network at work.
+        path: the ``.onnx`` file.
+
+    Raises:
+        MorelliError: another suffix, the extra ``export`` is not installed, the network is too large for one file, or
+            it cannot be exported truly.
+    """
+    if path.suffix.lower() != ".onnx":
+        raise MorelliError(f"--onnx writes a .onnx file; it was given {path}.")
+    if missing := [name for name in ("onnxscript", "onnxruntime") if find_spec(name) is None]:
+        raise MorelliError(f"ONNX files need {' and '.join(missing)}. Install: pip install 'morelli[export]'")
+    network = copy.deepcopy(reader.network).cpu()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if size > _MOST_BYTES:
+        raise MorelliError(f"A .onnx file holds at most 2 GB, and this network has {size / 1e9:.1f} GB of weights.")
+    for part in network.backbone.parts:
+        part.config = part.config.model_copy(update={"precision": "no"})
+    embedder = _Embeddings(network).eval()
+    inputs = _noise(reader)
+    scorer = None
+    if not isinstance(network.scorer, CosineScorer | DistanceScorer):
+        scorer = path.with_suffix(".scorer.onnx")
+        pairs = (torch.randn(3, network.head.width), torch.randn(3, network.head.width))
+        _write(network.scorer.eval(), pairs, ["a", "b"], "score", scorer)
+    facts = {**_facts(network, reader.size, scorer), "inputs": _inputs(network, inputs)}
+    difference = _write(embedder, inputs, list(facts["inputs"]), "embedding", path)
+    write_text_whole(_facts_path(path), json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return Exported(path, scorer, path.stat().st_size / 1e6, difference)
+
+
+class _Embeddings(nn.Module):
+    """One tensor for each backbone in, embeddings out."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.is_single = isinstance(network.backbone, Backbone)
+        self.by_cosine = isinstance(network.scorer, CosineScorer)
+
+    def forward(self, *images: Tensor) -> Tensor:
+        embeddings: Tensor = self.network(images[0] if self.is_single else images)
+        return functional.normalize(embeddings, dim=1) if self.by_cosine else embeddings
+
+
+def _noise(reader: Reader) -> tuple[Tensor, ...]:
+    """Three pictures of noise as the network takes them, (3, …) for each backbone."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 96, 80, 3), dtype=np.uint8)
+    batch = default_collate([reader.transform(Image.fromarray(picture)) for picture in pixels])
+    return (batch,) if isinstance(batch, Tensor) else tuple(batch)
+
+
+def _facts(network: Network, size: int, scorer: Path | None) -> dict[str, Any]:
+    card = network.card
+    score = scorer.name if scorer else "dot product"
+    if isinstance(network.scorer, DistanceScorer):
+        score = "minus the Euclidean distance"
+    calibration = card.calibration and {key: value for key, value in card.calibration.items() if key != "artists"}
+    return {
+        "made_by": f"morelli {version('morelli')}",
+        "objective": card.objective,
+        "width": network.head.width,
+        "score": score,
+        "threshold": card.threshold,
+        "calibration": calibration,
+        "measured_on_unseen_artists": card.measured,
+        "before": f"upright as EXIF says, RGB on white, shorter side shrunk to {size} px (Lanczos) if it is longer",
+    }
+
+
+def _inputs(network: Network, batches: Sequence[Tensor]) -> dict[str, Any]:
+    """By the name of each input: its shape for one picture, and how a picture becomes that."""
+    parts = network.backbone.parts
+    names = ["images"] if len(parts) == 1 else [f"images_{number}" for number in range(1, len(parts) + 1)]
+    return {
+        name: {
+            "backbone": part.config.name,
+            "shape": list(batch.shape[1:]),
+            "fit": part.config.fit,
+            "views": part.config.views,
+            "crop": part.crop,
+            "interpolation": part.interpolation.value,
+            "scale": [0, 1],
+            "mean": part.mean,
+            "std": part.std,
+        }
+        for name, part, batch in zip(names, parts, batches, strict=True)
+    }
+
+
+def _write(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str, path: Path) -> float:
+    """Export a module, try it on another number of rows, and put it in place; → the largest difference."""
+    rows: list[dict[int, Any]] = [{0: "rows"}, *({0: torch.export.Dim.DYNAMIC} for _ in inputs[1:])]
+    shapes = (tuple(rows),) if isinstance(module, _Embeddings) else tuple(rows)  # the former takes *images
+    two = tuple(batch[:2] for batch in inputs)
+    try:
+        with torch.no_grad():
+            program = torch.onnx.export(
+                module, two, dynamo=True, verbose=False, input_names=names, output_names=[output], dynamic_shapes=shapes
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise MorelliError(f"PyTorch cannot turn this network into ONNX: {str(error).splitlines()[0]}") from error
+    assert program is not None
+    with written_whole(path) as temporary:
+        program.save(temporary)
+        difference = _difference(module, inputs, names, temporary)
+        if not difference <= TOLERANCE:
+            raise MorelliError(f"The ONNX network is off by {difference:.1e} of an embedding's length; not written.")
+    return difference
+
+
+def _difference(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], path: Path) -> float:
+    from onnxruntime import InferenceSession
+
+    with torch.no_grad():
+        ours = module(*inputs)
+    session = InferenceSession(path, providers=["CPUExecutionProvider"])
+    feed = dict(zip(names, (batch.numpy() for batch in inputs), strict=True))
+    theirs = torch.from_numpy(session.run(None, feed)[0])
+    longest = torch.linalg.vector_norm(ours.view(len(ours), -1), dim=1).max().clamp_min(1)
+    return float((ours - theirs).abs().max() / longest)
+
+
+def _facts_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
