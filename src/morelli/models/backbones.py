@@ -255,4 +255,5 @@ def _covariance(flat: Tensor) -> Tensor:
     covariance = mixed @ mixed.mT / flat.shape[2]
     row, column = torch.triu_indices(_MIXTURES, _MIXTURES, device=flat.device)
     entries = covariance[:, row, column]
-    return entries.sign() * (entries.abs() + 1e-6).sqrt()
+    signed: Tensor = entries.sign() * (entries.abs() + 1e-6).sqrt()
+    return signed

@@ -277,7 +277,7 @@ def _optimiser(model: nn.Module, objective: nn.Module, config: TrainingConfig) -
     slow = _layers(backbone, config) if isinstance(backbone, nn.Module) else []
     slow_ids = {id(parameter) for group in slow for parameter in group["params"]}
     fast = [p for part in (model, objective) for p in part.parameters() if p.requires_grad and id(p) not in slow_ids]
-    optimiser = {"adam": Adam, "adamw": AdamW}[config.optimiser]
+    optimiser: type[Adam | AdamW] = {"adam": Adam, "adamw": AdamW}[config.optimiser]
     groups = [{"params": fast, "lr": config.learning_rate}, *slow]
     return optimiser(groups, weight_decay=config.weight_decay, fused=True)
 
