@@ -102,7 +102,7 @@ def fit(
     accelerator = accelerator or create_accelerator(config.precision)
     sampler, batch_size = create_sampler(labels, config, seed)
     is_features = isinstance(dataset, FeatureDataset)
-    loader = _loader(dataset, sampler, batch_size)
+    loader = _loader(dataset, sampler, batch_size, pinned=accelerator.device.type == "cuda")
     objective.to(accelerator.device)  # not wrapped as the model is: every process computes the whole batch's loss
     optimiser = _optimiser(model, objective, config)
     schedule = LambdaLR(optimiser, _factor(config, steps=config.epochs * len(loader)))
@@ -149,7 +149,7 @@ def create_accelerator(precision: str) -> Accelerator:
     AcceleratorState._reset_state()  # it holds the process to its first precision; runs of one bench may differ
     return Accelerator(
         mixed_precision=precision,
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
 
@@ -176,28 +176,33 @@ class _Epoch:
         self.loader.set_epoch(number)  # Accelerate passes it on to the sampler; it would count from its own start
         self.model.train()
         self.objective.train()
-        sums: dict[str, float] = {}
+        logged: list[dict[str, Tensor]] = []
         for step, (inputs, labels) in enumerate(self.loader):
-            logged = self._step(inputs, labels, min(self.batch_size, self.paintings - step * self.batch_size), number)
-            sums = {key: sums.get(key, 0.0) + value for key, value in logged.items()}
-        means = {key: value / len(self.loader) for key, value in sums.items()}
+            # The step before is read only now, while a GPU still has its backward pass to do.
+            self._check(logged[-1:], number)
+            logged.append(self._step(inputs, labels, min(self.batch_size, self.paintings - step * self.batch_size)))
+        self._check(logged[-1:], number)
+        means = {key: float(torch.stack([one[key] for one in logged]).double().mean()) for key in logged[0]}
         return {"epoch": number + 1, **means, "learning_rate": float(self.schedule.get_last_lr()[0])}
 
-    def _step(self, inputs: Any, labels: Tensor, size: int, number: int) -> dict[str, float]:
+    def _step(self, inputs: Any, labels: Tensor, size: int) -> dict[str, Tensor]:
         self.optimiser.zero_grad()
         loss, figures = whole_batch_backward(
             self.model, self.objective, inputs, labels, self.accelerator, size=size, chunk=self.chunk
         )
-        if not torch.isfinite(loss):
-            raise MorelliError(
-                f"The loss became {loss.item()} in epoch {number + 1}. Lower training.learning_rate (now "
-                f"{self.config.learning_rate:g}), or training.clip_gradient, or use training.precision=no."
-            )
         parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         norm = self.accelerator.clip_grad_norm_(parameters, self.config.clip_gradient)
         self.optimiser.step()
         self.schedule.step()
-        return {"loss": loss.item(), "gradient_norm": float(norm or 0.0)} | figures
+        return {"loss": loss, "gradient_norm": loss.new_zeros(()) if norm is None else norm} | figures
+
+    def _check(self, logged: list[dict[str, Tensor]], number: int) -> None:
+        for one in logged:
+            if not torch.isfinite(one["loss"]):
+                raise MorelliError(
+                    f"The loss became {one['loss'].item()} in epoch {number + 1}. Lower training.learning_rate (now "
+                    f"{self.config.learning_rate:g}), or training.clip_gradient, or use training.precision=no."
+                )
 
 
 def _set_seeds(seed: int, process: int) -> None:
@@ -226,11 +231,11 @@ def create_sampler(
     return RandomTupleSampler(labels, kind=config.sampling, seed=seed), size
 
 
-def _loader(dataset: Dataset[Any], sampler: Any, batch_size: int) -> DataLoader[Any]:
+def _loader(dataset: Dataset[Any], sampler: Any, batch_size: int, *, pinned: bool) -> DataLoader[Any]:
     if isinstance(dataset, FeatureDataset):
         return DataLoader(dataset, batch_size, sampler=sampler, collate_fn=_as_fetched)
     workers = loader_workers(len(sampler))
-    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, persistent_workers=False)
+    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, pin_memory=pinned)
 
 
 def _as_fetched(batch: Any) -> Any:
