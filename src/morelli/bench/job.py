@@ -24,6 +24,7 @@ from morelli.models.backbones import Backbone, create_backbone
 from morelli.models.embedder import Embedder, embed
 from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
+from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import create_accelerator, fit
@@ -82,6 +83,11 @@ class Job:
             model = Embedder(self.backbone, self.head)
             dataset = self.dataset.only(list(self.rows["train"]["id"]))
             dataset.transform, dataset.labels = self.backbone.transform(augment=True), labels
+            training = self.cell.training
+            passes = training.epochs * len(dataset)
+            settle_memory_format(
+                self.backbone, self.device, pictures=passes, precision=training.precision, trained=True
+            )
         history = fit(
             model,
             self.objective,

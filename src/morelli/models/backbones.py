@@ -84,7 +84,7 @@ class Backbone(nn.Module):
             )
         self.config = config
         self.net: Any = with_weights(config) if load_weights else create_net(config, "none")
-        self.net.to(memory_format=torch.channels_last)
+        self.lie_in_memory(channels_last=True)
         data = resolve_model_data_config(self.net)
         self.image_size = config.image_size or int(data["input_size"][-1])
         self.crop = float(data["crop_pct"])
@@ -97,6 +97,11 @@ class Backbone(nn.Module):
     def is_frozen(self) -> bool:
         return self.config.train == "frozen"
 
+    def lie_in_memory(self, *, channels_last: bool) -> None:
+        """Choose the memory format of weights and images; see ``memory_format.py``."""
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.net.to(memory_format=self.memory_format)
+
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim == 5:
             # View by view: small batches stay in the processor's cache.
@@ -108,7 +113,7 @@ class Backbone(nn.Module):
 
     def _features(self, images: Tensor) -> Tensor:
         if self.config.pool == "global":
-            features: Tensor = self.net(images.to(memory_format=torch.channels_last))
+            features: Tensor = self.net(images.to(memory_format=self.memory_format))
             return features.float()
         return torch.cat([_statistics(stage, self.config.statistics) for stage in self._stages(images)], dim=1)
 
@@ -124,7 +129,7 @@ class Backbone(nn.Module):
         """The last feature maps, (B, C, H, W) each, in the order of depth."""
         intermediates = self.net.forward_intermediates
         options = {"extra_blocks": True} if "extra_blocks" in signature(intermediates).parameters else {}
-        final, stages = intermediates(images.to(memory_format=torch.channels_last), output_fmt="NCHW", **options)
+        final, stages = intermediates(images.to(memory_format=self.memory_format), output_fmt="NCHW", **options)
         if final.ndim == 4 and final.shape[1] != stages[-1].shape[1]:
             stages = [*stages, final]  # the expanded map that the pooled output is made of
         return list(stages[-self.config.stages :])
@@ -169,6 +174,8 @@ class Backbone(nn.Module):
         how = self.config.model_dump(exclude={"weights", "train"})
         digest.update(repr((how, self.image_size, self.crop, self.mean, self.std, self.interpolation)).encode())
         digest.update(repr((timm.__version__, torch.__version__)).encode())
+        if self.memory_format is not torch.channels_last:
+            digest.update(repr(self.memory_format).encode())
         for name, tensor in sorted(self.net.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())

@@ -104,7 +104,8 @@ class MetricObjective(Objective):
         different = labels[anchors, None] != labels
         limits = distance[anchors, positives] + float(self.loss.margin)  # type: ignore[arg-type]
         active = different & (distance[anchors] < limits[:, None])
-        return active.sum() / different.sum().clamp_min(1)
+        share: Tensor = active.sum() / different.sum().clamp_min(1)
+        return share
 
 
 class PairObjective(Objective):
