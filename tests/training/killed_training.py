@@ -61,7 +61,7 @@ def pictures(folder: Path) -> tuple[Any, Any, Any, list[int]]:
     model = Embedder(backbone, EmbeddingHead(backbone.width, HeadConfig(hidden=(), width=8, dropout=0.2)))
     objective = create_objective(ObjectiveConfig.model_validate("triplet"), width=8, artists=4, normalised=True)
     dataset = PaintersByNumbers(folder, transform=backbone.transform(augment=True))
-    fit.loader_workers = lambda _: 2  # type: ignore[assignment]
+    fit.loader_workers = lambda *_: 2  # type: ignore[assignment]
     return model, objective, dataset, dataset.labels
 
 

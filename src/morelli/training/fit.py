@@ -102,7 +102,7 @@ def fit(
     accelerator = accelerator or create_accelerator(config.precision)
     sampler, batch_size = create_sampler(labels, config, seed)
     is_features = isinstance(dataset, FeatureDataset)
-    loader = _loader(dataset, sampler, batch_size, pinned=accelerator.device.type == "cuda")
+    loader = _loader(dataset, sampler, batch_size, accelerator.device)
     objective.to(accelerator.device)  # not wrapped as the model is: every process computes the whole batch's loss
     optimiser = _optimiser(model, objective, config)
     schedule = LambdaLR(optimiser, _factor(config, steps=config.epochs * len(loader)))
@@ -231,11 +231,11 @@ def create_sampler(
     return RandomTupleSampler(labels, kind=config.sampling, seed=seed), size
 
 
-def _loader(dataset: Dataset[Any], sampler: Any, batch_size: int, *, pinned: bool) -> DataLoader[Any]:
+def _loader(dataset: Dataset[Any], sampler: Any, batch_size: int, device: torch.device) -> DataLoader[Any]:
     if isinstance(dataset, FeatureDataset):
         return DataLoader(dataset, batch_size, sampler=sampler, collate_fn=_as_fetched)
-    workers = loader_workers(len(sampler))
-    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, pin_memory=pinned)
+    workers = loader_workers(len(sampler), device)
+    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, pin_memory=device.type == "cuda")
 
 
 def _as_fetched(batch: Any) -> Any:
