@@ -1,6 +1,7 @@
 """What prepare, embed, train and search would take at 103 thousand, 10 million and 1 billion paintings.
 
 Run it with:  python benchmarks/scale.py                prints the tables of docs/scale.md
+         or:  python benchmarks/scale.py --write        puts them into docs/scale.md
          or:  python benchmarks/scale.py --measure      measures faiss' IVF-PQ first, for the table of searches
 
 Everything is computed from rates.json, which the other benchmarks wrote with --save, and from the assumptions below.
@@ -10,10 +11,13 @@ Work that falls apart into pictures is taken to grow with their number, and to b
 import argparse
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from _rates import read_rates, save_rates
 
+PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+BEGIN, END = "<!-- python benchmarks/scale.py -->\n", "<!-- end -->"
 SCALES = {"103 thousand": 103_250, "10 million": 10_000_000, "1 billion": 1_000_000_000}
 CORES = 64
 CORE_HOUR, GIGABYTE_MONTH = 0.04, 0.02
@@ -170,9 +174,15 @@ def _time(seconds: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--measure", action="store_true", help="of IVF-PQ, into rates.json")
-    if parser.parse_args().measure:
+    parser.add_argument("--write", action="store_true", help="the tables into docs/scale.md")
+    options = parser.parse_args()
+    if options.measure:
         save_rates(measure())
-    print(tables(read_rates()))
+    text = tables(read_rates())
+    print(text)
+    if options.write:
+        before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ class Job:
         self, cell: Cell, data: Path, paintings: pd.DataFrame, split: Split, run: RunFolder, resume: bool
     ) -> None:
         self.cell, self.split, self.run, self.resume = cell, split, run, resume
-        self.accelerator = create_accelerator(cell.training.precision)
+        is_compiled = cell.training.compile and cell.backbone.train == "all"
+        self.accelerator = create_accelerator(cell.training.precision, compiled=is_compiled)
         self.device = self.accelerator.device
         torch.manual_seed(cell.seed)
         self.backbone = create_backbone(cell.backbone)

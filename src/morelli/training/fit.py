@@ -16,6 +16,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
 from pydantic import Field
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
@@ -58,6 +59,8 @@ class TrainingConfig(Section):
     chunk: int | None = Field(default=None, ge=1)
     """Pictures that pass a trained backbone at a time, in each process; null for all at once. It saves memory and costs
     a second pass; the gradients stay those of the whole batch."""
+    compile: bool = False
+    """Train a backbone through ``torch.compile``, which takes a minute or more before the first step."""
 
 
 def fit(
@@ -99,7 +102,7 @@ def fit(
         MorelliError: the loss is not a number, or the batches do not fit the artists.
         KeyboardInterrupt: passed on, after the best weights so far, if any, were put back into ``model``.
     """
-    accelerator = accelerator or create_accelerator(config.precision)
+    accelerator = accelerator or create_accelerator(config.precision, compiled=config.compile)
     sampler, batch_size = create_sampler(labels, config, seed)
     is_features = isinstance(dataset, FeatureDataset)
     loader = _loader(dataset, sampler, batch_size, accelerator.device)
@@ -136,6 +139,11 @@ def fit(
                 if is_look or state.is_save_due:
                     state.save()
                 progress.update(task, advance=1, description=f"train (loss {row['loss']:.3f})")
+    except TorchDynamoException as error:
+        raise MorelliError(
+            f"torch.compile cannot compile this network here: {str(error).strip().splitlines()[0]} It needs a C++ "
+            "compiler, and Triton for a GPU. Set training.compile=false."
+        ) from error
     finally:
         accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
         if state.restore_best() and is_first():
@@ -143,12 +151,16 @@ def fit(
     return pd.DataFrame(state.history)
 
 
-def create_accelerator(precision: str) -> Accelerator:
-    """Accelerate's choice of device and processes, with this precision. A batch is split among the processes."""
+def create_accelerator(precision: str, *, compiled: bool = False) -> Accelerator:
+    """Accelerate's choice of device and processes, with this precision. A batch is split among the processes.
+
+    With ``compiled``, models that it prepares are trained through ``torch.compile``.
+    """
     processes()
     AcceleratorState._reset_state()  # it holds the process to its first precision; runs of one bench may differ
     return Accelerator(
         mixed_precision=precision,
+        dynamo_backend="inductor" if compiled else "no",
         dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
