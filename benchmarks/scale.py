@@ -44,7 +44,7 @@ USED = {
 GPU_TRAIN = "gpu_train_resnet50_images_per_second"
 
 
-def measure(pictures: int = 100_000, queries: int = 100) -> dict[str, float]:
+def measure(pictures: int = 20_000, queries: int = 100) -> dict[str, float]:
     """Build an IVF-PQ index of embeddings around artists' centres, and time what its search is made of."""
     import faiss
     import numpy as np
