@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-RATES = Path(__file__).with_name("rates.json")
+RATES = Path(os.environ.get("MORELLI_RATES") or Path(__file__).with_name("rates.json"))
 
 
 def machine() -> str:
@@ -57,7 +57,12 @@ def save_rates(rates: dict[str, float], **facts: Any) -> None:
     """Write measured figures into ``rates.json``, with when, where and by which command each was measured."""
     known = read_rates()
     command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-    origin = {"command": command, "date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine(), **facts}
+    where = {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": machine(),
+        "cores": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1),
+    }
+    origin = {"command": command, **where, **facts}
     known |= {name: {"value": float(f"{value:.4g}"), **origin} for name, value in rates.items()}
     RATES.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """What an index costs beyond the bare backbone, and how long a search takes.
 
 Run it with:  python benchmarks/gallery.py index MODEL FOLDER [--rounds 3]
-         or:  python benchmarks/gallery.py search [--pictures 100000] [--widths 512 1536] [--queries 50]
+         or:  python benchmarks/gallery.py search [--pictures 100000] [--widths 512 1536] [--queries 50] [--save]
 
 index: the whole of Painters.index on a fresh index, against the network's bare time on the same batches, which are in
 memory already; in turns, the quickest round of each counts. search: unit embeddings drawn at random, one query at a
@@ -20,6 +20,7 @@ from rich.table import Table
 from torch.nn import functional
 from torch.utils.data import default_collate
 
+from _rates import save_rates
 from morelli import Painters
 from morelli.gallery._nearest import Nearest
 from morelli.gallery.copies import Looks
@@ -49,8 +50,9 @@ def index(model: Path, folder: Path, rounds: int) -> None:
     )
 
 
-def search(pictures: int, widths: list[int], queries: int) -> None:
-    """Time single queries among random unit embeddings."""
+def search(pictures: int, widths: list[int], queries: int) -> dict[str, float]:
+    """Time single queries among random unit embeddings; → milliseconds of a query for each million pictures."""
+    rates = {}
     table = Table(title=f"one query among {pictures:,} pictures, {torch.get_num_threads()} threads")
     for column in ("width", "median ms", "slowest ms", "copies, median ms", "wrong"):
         table.add_column(column, justify="right")
@@ -69,8 +71,10 @@ def search(pictures: int, widths: list[int], queries: int) -> None:
             looks.copies_of(bytes(32))
             copies.append(1e3 * (time.perf_counter() - started))
             wrong += set(found.tolist()) != set((embeddings @ query).topk(12).indices.tolist())
+        rates[f"search_{width}_milliseconds_a_million"] = float(np.median(times)) * 1e6 / pictures
         table.add_row(str(width), *(f"{v:.1f}" for v in (np.median(times), max(times), np.median(copies))), str(wrong))
     Console(width=100).print(table)
+    return rates
 
 
 def main() -> None:
@@ -85,11 +89,14 @@ def main() -> None:
     searching.add_argument("--pictures", type=int, default=100_000)
     searching.add_argument("--widths", type=int, nargs="*", default=[512, 1536])
     searching.add_argument("--queries", type=int, default=50)
+    searching.add_argument("--save", action="store_true", help="write the figures into rates.json")
     arguments = parser.parse_args()
     if arguments.part == "index":
         index(arguments.model, arguments.folder, arguments.rounds)
     else:
-        search(arguments.pictures, arguments.widths, arguments.queries)
+        rates = search(arguments.pictures, arguments.widths, arguments.queries)
+        if arguments.save:
+            save_rates(rates)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast `prepare` is on large JPEGs, and how much memory a worker needs.
 
-Run it with:  python benchmarks/prepare.py [--count-12mp 96] [--rounds 3]
+Run it with:  python benchmarks/prepare.py [--count-12mp 96] [--rounds 3] [--save]
 
 It makes JPEGs of 12 and 107 megapixels with the statistics of a photographed painting (detail that falls with the
 frequency, a sensor's noise, and as many bits a pixel as the competition's large originals have). It times, with the
@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("--count-107mp", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--save", action="store_true", help="write the figures into rates.json")
     options = parser.parse_args()
     counts = {"12 MP": options.count_12mp, "107 MP": options.count_107mp}
     console = Console(width=120)
@@ -167,12 +168,16 @@ def main() -> None:
         root = Path(temporary)
         make_pictures(root, counts)
         for name, count in counts.items():
-            measure(root, name, count, options.rounds, options.workers, table)
+            rates = measure(root, name, count, options.rounds, options.workers, table) if count else {}
+            if options.save and rates:
+                from _rates import save_rates
+
+                save_rates(rates)
     console.print(table)
 
 
-def measure(root: Path, name: str, count: int, rounds: int, workers: int, table: Table) -> None:
-    """Time the three ways in turns and add their rows to the table."""
+def measure(root: Path, name: str, count: int, rounds: int, workers: int, table: Table) -> dict[str, float]:
+    """Time the three ways in turns and add their rows to the table; → what is kept of them."""
     from morelli.data.prepare import prepare
 
     source, out = root / "source", root / "out"
@@ -192,6 +197,8 @@ def measure(root: Path, name: str, count: int, rounds: int, workers: int, table:
                 run()
                 seconds[way] = min(seconds[way], time.perf_counter() - started)
             peaks[way] = max(peaks[way], peak.megabytes)
+            if way == "prepare":
+                kept = sum(file.stat().st_size for file in out.rglob("*.jpg")) / count
             shutil.rmtree(out)
     size = sum(file.stat().st_size for file in source.rglob("*.jpg")) / count / 1e6
     for way in ways:
@@ -199,6 +206,13 @@ def measure(root: Path, name: str, count: int, rounds: int, workers: int, table:
         label = f"{count} of {name}, {size:.1f} MB" if way == "prepare" else ""
         table.add_row(label, way, f"{seconds[way] / count:.3f}", f"{ratio:.2f} x", f"{peaks[way]:.0f}")
     shutil.rmtree(source)
+    key = f"prepare_{name.replace(' ', '').lower()}"
+    return {
+        f"{key}_ratio": seconds["floor: reduced decode + encode"] / seconds["prepare"],
+        f"{key}_core_seconds_a_picture": workers * seconds["prepare"] / count,
+        f"{key}_original_bytes": size * 1e6,
+        f"{key}_kept_bytes": kept,
+    }
 
 
 if __name__ == "__main__":

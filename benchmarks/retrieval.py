@@ -1,6 +1,6 @@
 """Our retrieval calculator against pytorch-metric-learning's own: equal values, time and peak memory.
 
-Run it with:  python benchmarks/retrieval.py [--paintings 23817] [--rounds 3]
+Run it with:  python benchmarks/retrieval.py [--paintings 23817] [--rounds 3] [--save]
 
 Embeddings are drawn around a centre for every artist, 512 wide and of length 1. The numbers of paintings per artist
 are the competition's own when ../shared/painter-by-numbers-metadata.zip is there (its 23,817 test paintings, or all
@@ -25,6 +25,8 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+
+from _rates import save_rates
 
 METADATA = Path(__file__).parents[2] / "shared" / "painter-by-numbers-metadata.zip"
 TEST_PAINTINGS, ALL_PAINTINGS = 23_817, 103_250
@@ -94,8 +96,8 @@ def peak_megabytes() -> float:
     return peak / 2**20 if platform.system() == "Darwin" else peak / 2**10
 
 
-def compare(paintings: int, rounds: int, sides: tuple[str, ...], console: Console) -> None:
-    """Run all sides in turns, print the table and the ratios."""
+def compare(paintings: int, rounds: int, sides: tuple[str, ...], console: Console) -> dict[str, float]:
+    """Run all sides in turns, print the table and the ratios; → what is kept of them."""
     sizes, origin = class_sizes(paintings)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -125,6 +127,10 @@ def compare(paintings: int, rounds: int, sides: tuple[str, ...], console: Consol
             f"largest difference of a value {apart:.1e}"
         )
     console.print("  ".join(f"{metric} {value:.6f}" for metric, value in best[sides[0]]["values"].items()))
+    rates = {f"retrieval_{paintings}_{side}_seconds": one["seconds"] for side, one in best.items()}
+    if len(best) == 2:
+        rates[f"retrieval_{paintings}_ratio"] = theirs["seconds"] / ours["seconds"]
+    return rates
 
 
 def main() -> None:
@@ -133,6 +139,7 @@ def main() -> None:
     parser.add_argument("--paintings", type=int, nargs="*", default=[TEST_PAINTINGS, ALL_PAINTINGS])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=SIDES, help="run one side alone")
+    parser.add_argument("--save", action="store_true", help="write the figures into rates.json")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -142,7 +149,9 @@ def main() -> None:
     console = Console(width=100)
     console.print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
     for paintings in arguments.paintings:
-        compare(paintings, arguments.rounds, (arguments.only,) if arguments.only else SIDES, console)
+        rates = compare(paintings, arguments.rounds, (arguments.only,) if arguments.only else SIDES, console)
+        if arguments.save:
+            save_rates(rates)
 
 
 if __name__ == "__main__":

@@ -293,6 +293,7 @@ def compare(kind: str, folder: Path, data: Path, options: argparse.Namespace, co
         f"seed_{kind}_protocol_ratio": reference_epoch * epochs / protocol,
         f"seed_{kind}_epoch_seconds": epoch,
         f"seed_{kind}_reference_epoch_seconds": reference_epoch,
+        "embed_resnet18_images_per_second": (ARTISTS + VALIDATION) * PER_ARTIST / features,
     }
 
 

@@ -57,9 +57,26 @@ def test_progress_is_not_on_stdout(prepared: Path, embedder: Embedder, capsys: p
     assert not capsys.readouterr().out
 
 
-def test_few_pictures_need_no_processes() -> None:
-    assert loader_workers(100) == 0
-    assert 0 <= loader_workers(100_000) <= 8
+@pytest.mark.parametrize(
+    ("pictures", "device", "cores", "processes", "workers"),
+    [
+        (100, "cuda", 16, 1, 0),
+        (100_000, "cuda", 2, 1, 1),
+        (100_000, "cuda", 6, 1, 5),
+        (100_000, "cuda", 6, 2, 2),
+        (100_000, "cuda", 64, 1, 8),
+        (100_000, "cpu", 2, 1, 0),
+        (100_000, "cpu", 8, 1, 2),
+        (100_000, "cpu", 8, 4, 0),
+    ],
+)
+def test_decoders_get_the_cores_that_the_network_leaves(
+    pictures: int, device: str, cores: int, processes: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+
+    assert loader_workers(pictures, torch.device(device)) == workers
 
 
 def test_a_network_that_was_moved_to_embed_can_still_be_trained(prepared: Path) -> None:

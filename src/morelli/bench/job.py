@@ -24,6 +24,7 @@ from morelli.models.backbones import Backbone, create_backbone
 from morelli.models.embedder import Embedder, embed
 from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
+from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
@@ -44,7 +45,8 @@ class Job:
         log: Tracker | None = None,
     ) -> None:
         self.cell, self.split, self.run, self.resume = cell, split, run, resume
-        self.accelerator = create_accelerator(cell.training.precision, log, run.path)
+        is_compiled = cell.training.compile and cell.backbone.train == "all"
+        self.accelerator = create_accelerator(cell.training.precision, log, run.path, compiled=is_compiled)
         self.device = self.accelerator.device
         torch.manual_seed(cell.seed)
         self.backbone = create_backbone(cell.backbone)
@@ -89,6 +91,11 @@ class Job:
             model = Embedder(self.backbone, self.head)
             dataset = self.dataset.only(list(self.rows["train"]["id"]))
             dataset.transform, dataset.labels = self.backbone.transform(augment=True), labels
+            training = self.cell.training
+            passes = training.epochs * len(dataset)
+            settle_memory_format(
+                self.backbone, self.device, pictures=passes, precision=training.precision, trained=True
+            )
         history = fit(
             model,
             self.objective,

@@ -90,6 +90,7 @@ class Backbone(nn.Module):
             )
         self.config = config
         self.net: Any = with_weights(config) if load_weights else create_net(config, "none")
+        self.lie_in_memory(channels_last=True)
         data = resolve_model_data_config(self.net)
         self.image_size = config.image_size or int(data["input_size"][-1])
         self.crop = float(data["crop_pct"])
@@ -100,12 +101,17 @@ class Backbone(nn.Module):
         if self.is_frozen:
             noise = torch.rand(1, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
             self.net = folded(self.net, noise)
-        self.net.to(memory_format=torch.channels_last)
+            self.lie_in_memory(channels_last=True)
         self.requires_grad_(config.train == "all")
 
     @property
     def is_frozen(self) -> bool:
         return self.config.train == "frozen"
+
+    def lie_in_memory(self, *, channels_last: bool) -> None:
+        """Choose the memory format of weights and images; see ``memory_format.py``."""
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.net.to(memory_format=self.memory_format)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim == 5:
@@ -118,7 +124,7 @@ class Backbone(nn.Module):
 
     def _features(self, images: Tensor) -> Tensor:
         if self.config.pool == "global":
-            features: Tensor = self.net(images.to(memory_format=torch.channels_last))
+            features: Tensor = self.net(images.to(memory_format=self.memory_format))
             return features.float()
         return torch.cat([_statistics(stage, self.config.statistics) for stage in self._stages(images)], dim=1)
 
@@ -134,7 +140,7 @@ class Backbone(nn.Module):
         """The last feature maps, (B, C, H, W) each, in the order of depth."""
         intermediates = self.net.forward_intermediates
         options = {"extra_blocks": True} if "extra_blocks" in signature(intermediates).parameters else {}
-        final, stages = intermediates(images.to(memory_format=torch.channels_last), output_fmt="NCHW", **options)
+        final, stages = intermediates(images.to(memory_format=self.memory_format), output_fmt="NCHW", **options)
         if final.ndim == 4 and final.shape[1] != stages[-1].shape[1]:
             stages = [*stages, final]  # the expanded map that the pooled output is made of
         return list(stages[-self.config.stages :])
@@ -175,12 +181,13 @@ class Backbone(nn.Module):
     def fingerprint(self) -> str:
         """A digest of everything that determines the features of a picture: weights, pooling, transform, versions."""
         digest = hashlib.sha256()
-        how = self.config.model_dump(
-            exclude={"weights", "train", "precision"}, exclude_defaults=True
-        )  # new options change nothing
+        # Defaults are left out, so that a new option changes nothing for those who do not use it.
+        how = self.config.model_dump(exclude={"weights", "train", "precision"}, exclude_defaults=True)
         digest.update(repr((how, self.image_size, self.crop, self.mean, self.std, self.interpolation)).encode())
         is_half = self.config.precision == "bf16" and torch.cuda.is_available()
         digest.update(repr((timm.__version__, torch.__version__, is_half)).encode())
+        if self.memory_format is not torch.channels_last:
+            digest.update(repr(self.memory_format).encode())
         for name, tensor in sorted(self.net.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())

@@ -11,6 +11,7 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.models.backbones import AnyBackbone, Backbone
 from morelli.models.embedder import embed
 from morelli.models.feature_cache import cached_features
+from morelli.models.memory_format import settle_memory_format
 
 
 def features_of(backbone: AnyBackbone, dataset: PaintersByNumbers, device: torch.device) -> Tensor:
@@ -25,6 +26,7 @@ def features_of(backbone: AnyBackbone, dataset: PaintersByNumbers, device: torch
 def _features_of_one(backbone: Backbone, dataset: PaintersByNumbers, device: torch.device) -> Tensor:
     shown = copy(dataset)
     shown.transform = backbone.transform()
+    settle_memory_format(backbone, device, pictures=len(dataset) * backbone.config.views)
 
     def compute(block: pd.DataFrame) -> Tensor:
         return embed(backbone, shown.only(list(block["id"])), device, what=backbone.config.name)

@@ -22,6 +22,7 @@ from accelerate.utils import (
 from pydantic import Field
 from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
@@ -70,6 +71,8 @@ class TrainingConfig(Section):
     chunk: int | None = Field(default=None, ge=1)
     """Pictures that pass a trained backbone at a time, in each process; null for all at once. It saves memory and costs
     a second pass; the gradients stay those of the whole batch."""
+    compile: bool = False
+    """Train a backbone through ``torch.compile``, which takes a minute or more before the first step."""
 
 
 def fit(
@@ -111,10 +114,10 @@ def fit(
         MorelliError: the loss is not a number, or the batches do not fit the artists.
         KeyboardInterrupt: passed on, after the best weights so far, if any, were put back into ``model``.
     """
-    accelerator = accelerator or create_accelerator(config.precision)
+    accelerator = accelerator or create_accelerator(config.precision, compiled=config.compile)
     sampler, batch_size = create_sampler(labels, config, seed)
     is_features = isinstance(dataset, FeatureDataset)
-    loader = _loader(dataset, sampler, batch_size)
+    loader = _loader(dataset, sampler, batch_size, accelerator.device)
     objective.to(accelerator.device)  # not wrapped as the model is: every process computes the whole batch's loss
     optimiser = _optimiser(model, objective, config)
     schedule = LambdaLR(optimiser, _factor(config, steps=config.epochs * len(loader)))
@@ -151,6 +154,11 @@ def fit(
                 if is_look or state.is_save_due:
                     state.save()
                 progress.update(task, advance=1, description=f"train (loss {row['loss']:.3f})")
+    except TorchDynamoException as error:
+        raise MorelliError(
+            f"torch.compile cannot compile this network here: {str(error).strip().splitlines()[0]} It needs a C++ "
+            "compiler, and Triton for a GPU. Set training.compile=false."
+        ) from error
     finally:
         for tracker in accelerator.trackers:
             tracker.finish()
@@ -170,13 +178,16 @@ def check_tracker(log: Tracker | None) -> None:
         raise MorelliError("Logging to TensorBoard needs tensorboard. Install: pip install 'morelli[tensorboard]'")
 
 
-def create_accelerator(precision: str, log: Tracker | None = None, folder: Path | None = None) -> Accelerator:
+def create_accelerator(
+    precision: str, log: Tracker | None = None, folder: Path | None = None, *, compiled: bool = False
+) -> Accelerator:
     """Accelerate's choice of device and processes, with this precision. A batch is split among the processes.
 
     Args:
         precision: ``no``, ``bf16`` or ``fp16``.
         log: a tracker, if any; see :func:`check_tracker`.
         folder: where the first process logs, in ``tensorboard/``.
+        compiled: models that it prepares are trained through ``torch.compile``.
     """
     processes()
     AcceleratorState._reset_state()  # it holds the process to its first precision; runs of one bench may differ
@@ -184,7 +195,8 @@ def create_accelerator(precision: str, log: Tracker | None = None, folder: Path 
         mixed_precision=precision,
         log_with=log,
         project_dir=folder,
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        dynamo_backend="inductor" if compiled else "no",
+        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
 
@@ -211,28 +223,33 @@ class _Epoch:
         self.loader.set_epoch(number)  # Accelerate passes it on to the sampler; it would count from its own start
         self.model.train()
         self.objective.train()
-        sums: dict[str, float] = {}
+        logged: list[dict[str, Tensor]] = []
         for step, (inputs, labels) in enumerate(self.loader):
-            logged = self._step(inputs, labels, min(self.batch_size, self.paintings - step * self.batch_size), number)
-            sums = {key: sums.get(key, 0.0) + value for key, value in logged.items()}
-        means = {key: value / len(self.loader) for key, value in sums.items()}
+            # The step before is read only now, while a GPU still has its backward pass to do.
+            self._check(logged[-1:], number)
+            logged.append(self._step(inputs, labels, min(self.batch_size, self.paintings - step * self.batch_size)))
+        self._check(logged[-1:], number)
+        means = {key: float(torch.stack([one[key] for one in logged]).double().mean()) for key in logged[0]}
         return {"epoch": number + 1, **means, "learning_rate": float(self.schedule.get_last_lr()[0])}
 
-    def _step(self, inputs: Any, labels: Tensor, size: int, number: int) -> dict[str, float]:
+    def _step(self, inputs: Any, labels: Tensor, size: int) -> dict[str, Tensor]:
         self.optimiser.zero_grad()
         loss, figures = whole_batch_backward(
             self.model, self.objective, inputs, labels, self.accelerator, size=size, chunk=self.chunk
         )
-        if not torch.isfinite(loss):
-            raise MorelliError(
-                f"The loss became {loss.item()} in epoch {number + 1}. Lower training.learning_rate (now "
-                f"{self.config.learning_rate:g}), or training.clip_gradient, or use training.precision=no."
-            )
         parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         norm = self.accelerator.clip_grad_norm_(parameters, self.config.clip_gradient)
         self.optimiser.step()
         self.schedule.step()
-        return {"loss": loss.item(), "gradient_norm": float(norm or 0.0)} | figures
+        return {"loss": loss, "gradient_norm": loss.new_zeros(()) if norm is None else norm} | figures
+
+    def _check(self, logged: list[dict[str, Tensor]], number: int) -> None:
+        for one in logged:
+            if not torch.isfinite(one["loss"]):
+                raise MorelliError(
+                    f"The loss became {one['loss'].item()} in epoch {number + 1}. Lower training.learning_rate (now "
+                    f"{self.config.learning_rate:g}), or training.clip_gradient, or use training.precision=no."
+                )
 
 
 def _set_seeds(seed: int, process: int) -> None:
@@ -261,11 +278,11 @@ def create_sampler(
     return RandomTupleSampler(labels, kind=config.sampling, seed=seed), size
 
 
-def _loader(dataset: Dataset[Any], sampler: Any, batch_size: int) -> DataLoader[Any]:
+def _loader(dataset: Dataset[Any], sampler: Any, batch_size: int, device: torch.device) -> DataLoader[Any]:
     if isinstance(dataset, FeatureDataset):
         return DataLoader(dataset, batch_size, sampler=sampler, collate_fn=_as_fetched)
-    workers = loader_workers(len(sampler))
-    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, persistent_workers=False)
+    workers = loader_workers(len(sampler), device)
+    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, pin_memory=device.type == "cuda")
 
 
 def _as_fetched(batch: Any) -> Any:

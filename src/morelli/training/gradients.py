@@ -27,7 +27,7 @@ def whole_batch_backward(
     *,
     size: int | None = None,
     chunk: int | None = None,
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Add the gradients of the whole batch's loss to the parameters of ``model`` and ``objective``.
 
     Args:

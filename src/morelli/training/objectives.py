@@ -68,11 +68,14 @@ class ObjectiveConfig(Section):
 
 
 class Objective(nn.Module):
-    """Embeddings (B, D) and artist numbers (B,) → loss, and figures to log. ``scorer`` scores pairs afterwards."""
+    """Embeddings (B, D) and artist numbers (B,) → loss, and figures to log, which stay on the device.
+
+    ``scorer`` scores pairs afterwards.
+    """
 
     scorer: Scorer
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         raise NotImplementedError
 
 
@@ -84,14 +87,14 @@ class MetricObjective(Objective):
         self.loss, self.miner = loss, miner
         self.scorer = CosineScorer() if normalised else DistanceScorer()
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         mined = self.miner(embeddings, labels) if self.miner is not None else None
         loss = self.loss(embeddings, labels, mined)
         if isinstance(self.loss, losses.TripletMarginLoss):
             return loss, {"active_triplets": self._active_share(embeddings.detach(), labels)}
         return loss, {}
 
-    def _active_share(self, embeddings: Tensor, labels: Tensor) -> float:
+    def _active_share(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Share of all triplets of the batch that violate the loss's margin, in the loss's own distance."""
         distance = self.loss.distance(embeddings)  # type: ignore[operator]
         if self.loss.distance.is_inverted:  # type: ignore[union-attr]
@@ -101,7 +104,8 @@ class MetricObjective(Objective):
         different = labels[anchors, None] != labels
         limits = distance[anchors, positives] + float(self.loss.margin)  # type: ignore[arg-type]
         active = different & (distance[anchors] < limits[:, None])
-        return float(active.sum() / different.sum().clamp_min(1))
+        share: Tensor = active.sum() / different.sum().clamp_min(1)
+        return share
 
 
 class PairObjective(Objective):
@@ -114,14 +118,14 @@ class PairObjective(Objective):
         super().__init__()
         self.scorer, self.packaged = scorer, packaged
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         first, second = self._pairs(labels)
         same = (labels[first] == labels[second]).float()
         score = self.scorer.one_order if isinstance(self.scorer, ConcatHead) else self.scorer
         logits = score(embeddings[first], embeddings[second])
         loss = functional.binary_cross_entropy_with_logits(logits, same)
         accuracy = ((logits.detach() > 0) == same.bool()).float().mean()
-        return loss, {"pair_accuracy": float(accuracy)}
+        return loss, {"pair_accuracy": accuracy}
 
     def _pairs(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         if self.packaged:
@@ -150,11 +154,11 @@ class OneHotObjective(Objective):
         logits: Tensor = self.classifier(embeddings * self.log_scale.exp())
         return logits
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         logits = self.logits(embeddings)
         one_hot = functional.one_hot(labels, logits.shape[1]).float()
         loss = functional.binary_cross_entropy_with_logits(logits, one_hot, reduction="sum") / len(labels)
-        return loss, {"classifier_accuracy": float((logits.detach().argmax(1) == labels).float().mean())}
+        return loss, {"classifier_accuracy": (logits.detach().argmax(1) == labels).float().mean()}
 
 
 def create_objective(

@@ -1,0 +1,93 @@
+"""How a backbone's images and weights lie in memory: channels last, unless the other way was measured to be faster.
+
+Channels last suits most convolutions, but not every network on every processor. Rounding differs between the two, so
+the choice is measured once, kept on disk, and part of a backbone's fingerprint: features of both are never mixed.
+"""
+
+import copy
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from morelli._files import write_text_whole
+from morelli._processes import once
+from morelli.models.backbones import Backbone
+from morelli.models.feature_cache import cache_folder
+
+_PICTURES = 5_000
+"""Fewer are not worth it: measuring takes about as long as 100 pictures."""
+_GAIN = 0.9
+"""Share of the time that the other format must not exceed, so that noise does not choose between equals."""
+_BATCH, _ROUNDS = 16, 3
+
+
+def settle_memory_format(
+    backbone: Backbone, device: torch.device, *, pictures: int, precision: str = "no", trained: bool = False
+) -> None:
+    """Let a backbone use the memory format that is faster on this machine.
+
+    What was once measured for the same model, size, device and torch is read from the cache folder, so that runs on one
+    machine give the same numbers. With several processes the first measures for all.
+
+    Args:
+        device: where it will compute.
+        pictures: how many will pass; too few, and nothing is measured.
+        precision: ``no``, ``bf16`` or ``fp16``: what the passes are autocast to.
+        trained: measure backward passes too.
+    """
+    facts = {
+        "model": backbone.config.name,
+        "pool": backbone.config.pool,
+        "pixels": backbone.image_size,
+        "precision": [backbone.config.precision, precision],
+        "trained": trained,
+        "device": _name(device),
+        "torch": torch.__version__,
+    }
+    backbone.lie_in_memory(channels_last=once(lambda: _is_channels_last(backbone, device, facts, pictures)))
+
+
+def _is_channels_last(backbone: Backbone, device: torch.device, facts: dict[str, Any], pictures: int) -> bool:
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+    path = cache_folder() / "memory_formats" / f"{digest}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is measured again
+        return bool(json.loads(path.read_text(encoding="utf-8"))["channels_last"])
+    if pictures < _PICTURES:
+        return True
+    seconds = _measured(backbone, device, facts["precision"][1], facts["trained"])
+    chosen = seconds[False] > _GAIN * seconds[True]
+    found = {"channels_last": chosen, "seconds": {"channels_last": seconds[True], "contiguous": seconds[False]}}
+    write_text_whole(path, json.dumps(facts | found, indent=1) + "\n")
+    return chosen
+
+
+def _measured(backbone: Backbone, device: torch.device, precision: str, trained: bool) -> dict[bool, float]:
+    """Seconds of a batch with channels last (True) and without (False): the quickest of some turns after the first."""
+    ways = {is_last: copy.deepcopy(backbone).to(device).train(trained) for is_last in (True, False)}
+    images = torch.zeros(_BATCH, 3, backbone.image_size, backbone.image_size, device=device)
+    seconds: dict[bool, list[float]] = {is_last: [] for is_last in ways}
+    devices = [device] if device.type == "cuda" else []
+    kind = torch.float16 if precision == "fp16" else torch.bfloat16
+    with torch.random.fork_rng(devices), torch.set_grad_enabled(trained):
+        for is_last, way in (1 + _ROUNDS) * list(ways.items()):
+            way.lie_in_memory(channels_last=is_last)
+            started = time.perf_counter()
+            with torch.autocast(device.type, kind, enabled=precision != "no"):
+                features = way(images)
+            if trained:
+                features.sum().backward()
+            if devices:
+                torch.cuda.synchronize(device)
+            seconds[is_last].append(time.perf_counter() - started)
+    return {is_last: min(taken[1:]) for is_last, taken in seconds.items()}
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {torch.backends.cpu.get_cpu_capability()} {os.cpu_count()} {torch.get_num_threads()}"
