@@ -10,13 +10,16 @@ import pytest
 from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder, find_runs
 from morelli.bench.tables import Format, render, table
 from morelli.errors import MorelliError
+from morelli.models.backbones import BackboneConfig
 
 COUNTS = {"artists": 3, "paintings": 18}
 
 
-def run(folder: Path, auc: float | None, *, objective: str = "triplet", seed: int = 0, **changes: Any) -> RunFolder:
+def run(
+    folder: Path, auc: float | None, *, objective: str = "triplet", seed: int = 0, backbone: Any = None, **changes: Any
+) -> RunFolder:
     made = RunFolder(folder)
-    backbone = {"name": "test_vit", "pool": "global", "train": "frozen", "stages": 6, "statistics": ["mean"]}
+    backbone = BackboneConfig(name="test_vit", **(backbone or {})).model_dump(mode="json")
     settings = {"recipe": "tiny", "backbone_label": "test_vit", "backbone": backbone, "fold": 0, "seed": seed}
     made.start({**settings, "objective": {"kind": objective, "name": objective}, **changes})
     if auc is None:
@@ -114,6 +117,26 @@ def test_seeds_share_a_row_with_their_mean(tmp_path: Path) -> None:
     text = render(rows, "md")
     assert "0.800" in text
     assert len([line for line in text.splitlines() if "test_vit" in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"fit": "squash"}, "squash"),
+        ({"image_size": 64}, "64 px"),
+        ({"views": 4}, "4 views"),
+        ({"beside": ["b"]}, "+b"),
+    ],
+)
+def test_backbones_that_are_used_otherwise_have_rows_of_their_own(change: Any, shown: str, tmp_path: Path) -> None:
+    run(tmp_path / "a", 0.7)
+    run(tmp_path / "b", 0.9, backbone=change)
+
+    text = render(table(find_runs([tmp_path])), "md")
+
+    assert "0.700" in text
+    assert "0.900" in text
+    assert shown in text
 
 
 def test_a_run_of_which_a_file_is_missing_is_named(tmp_path: Path) -> None:

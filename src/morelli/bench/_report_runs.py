@@ -12,7 +12,7 @@ from morelli.bench.tables import table
 from morelli.data.splits import SIDES, Split
 from morelli.errors import MorelliError
 
-_NAMES: Final = {"backbone": "", "pooling": "", "recipe": "recipe ", "fold": "fold ", "seed": "seed "}
+_NAMES: Final = {"backbone": "", "pooling": "", "pictures": "", "recipe": "recipe ", "fold": "fold ", "seed": "seed "}
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ _SHORT = {
 }
 _WIDE, _UNBOUNDED = 220, 500  # columns of a terminal that holds all first metrics; no limit, for pipes
 LOWER_IS_BETTER = ("eer", "brier", "ece")
-_KEYS = ["recipe", "backbone", "pooling", "objective", "fold", "seed"]
+_KEYS = ["recipe", "backbone", "pooling", "pictures", "objective", "fold", "seed"]
 _ABOUT = ["parameters", "image_size", "embedding_width"]
 _COST = ["training_seconds", "images_per_second"]
 _KINDS = ("frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot", "metric")
@@ -97,8 +97,9 @@ def _row(run: RunFolder) -> dict[str, Any]:
     config = run.config
     row: dict[str, Any] = {
         "recipe": config["recipe"],
-        "backbone": config["backbone"]["name"],
+        "backbone": "+".join([config["backbone"]["name"], *config["backbone"]["beside"]]),
         "pooling": _pooling(config["backbone"]),
+        "pictures": _pictures(config["backbone"]),
         "objective": config["objective"]["name"],
         "fold": config["fold"],
         "seed": config["seed"],
@@ -123,6 +124,12 @@ def _pooling(backbone: dict[str, Any]) -> str:
         "global" if backbone["pool"] == "global" else f"{backbone['stages']} stages, {'+'.join(backbone['statistics'])}"
     )
     return how if backbone["train"] == "frozen" else f"{how}, fine-tuned"
+
+
+def _pictures(backbone: dict[str, Any]) -> str:
+    size = f" to {backbone['image_size']} px" if backbone["image_size"] else ""
+    views = backbone["views"]
+    return f"{backbone['fit']}{size}" + (f", {views} views" if views > 1 else "")
 
 
 def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, width: int | None = None) -> str:

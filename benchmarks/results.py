@@ -1,0 +1,32 @@
+"""Fill the tables of docs/results.md and README.md from run folders.
+
+Run it with:  python benchmarks/results.py docs/results.md [README.md …]
+
+Every comment `<!-- morelli … -->` is run as it stands; what it prints takes the place of the lines up to
+`<!-- end -->`. So no number on those pages is typed in, and the command that made it stands above it.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+_FILLED = re.compile(r"(<!-- (morelli .*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def _fill(found: re.Match[str]) -> str:
+    command = shlex.split(found[2])
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{found[2]}\n{done.stderr}")
+    printed = done.stdout.strip()
+    is_table = any(line.startswith("|") for line in printed.splitlines())
+    shown = printed if is_table else f"```text\n{printed}\n```"
+    return f"{found[1]}\n`{found[2]}`\n\n{shown}\n\n{found[4]}"
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(_FILLED.sub(_fill, path.read_text(encoding="utf-8")), encoding="utf-8")
+        print(f"{path}: filled")
