@@ -33,7 +33,7 @@ def index(model: Path, folder: Path, rounds: int) -> None:
     reader = painters._reader
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".png"))
     inputs = [reader.transform(open_picture(path, reader.size).rgb) for path in files]
-    batches = [default_collate(inputs[start : start + 16]) for start in range(0, len(inputs), 16)]
+    batches = [default_collate(inputs[start : start + 8]) for start in range(0, len(inputs), 8)]
     bare, whole = [], []
     for _ in range(rounds):
         started = time.perf_counter()

@@ -87,6 +87,17 @@ def interrupted_at_the_third_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[N
             yield
 
 
+def test_several_backbones_and_views_go_all_the_way(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    backbone = {**TINY["backbones"][0], "pool": "stages", "beside": ["test_vit"], "views": 3}
+    backbone["image_size"] = 160  # the only one that test_vit takes
+
+    (run,) = bench(recipe(backbones=[backbone], objectives=["frozen"]), tmp_path / "runs")
+
+    assert run.failure is None
+    assert run.environment["images_per_second"] > 0
+    assert Network.load(run.path).card.backbone.beside == ("test_vit",)
+
+
 def test_every_cell_leaves_a_whole_run_folder(recipe: Callable[..., Recipe], prepared: Path, tmp_path: Path) -> None:
     backbones = [*TINY["backbones"], {"name": "test_vit", "weights": "none", "image_size": 32}]
     said: list[str] = []

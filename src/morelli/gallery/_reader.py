@@ -15,13 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from morelli.data._pictures import UnusableError
-from morelli.data._workers import cores
 from morelli.gallery.pictures import Facts, read_file
-from morelli.models.embedder import progress_bar
+from morelli.models.embedder import loader_workers, progress_bar
 from morelli.models.network import Network
 
-_BATCH = 16
-_FEW = 64  # decoded here: starting a process takes longer
+_BATCH = 8
 _DEFAULT_SIZE = 256  # what prepare shrinks to unless told otherwise
 
 
@@ -55,9 +53,9 @@ class Reader:
         return torch.cat([self._forward(default_collate(batch)) for batch in batches])
 
     def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[Read]:
-        """Read and embed files, in their order, decoding in processes of their own where there are many."""
+        """Read and embed files, in their order."""
         dataset = _Files(root, files, self.size, self.transform)
-        workers = 0 if len(files) < _FEW else min(8, max(1, cores() - 1))
+        workers = loader_workers(len(files), self.device)
         loader: DataLoader[Any] = DataLoader(dataset, _BATCH, num_workers=workers, collate_fn=_collate)
         with progress_bar() as progress:
             task = progress.add_task(what, total=len(files))
