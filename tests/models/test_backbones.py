@@ -120,7 +120,13 @@ def test_stages_work_for_other_families(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["vit_base_patch32_clip_224", "vit_base_patch32_siglip_256", "vit_small_patch14_dinov2", "convnext_atto"],
+    [
+        "vit_base_patch32_clip_224",
+        "vit_base_patch32_siglip_256",
+        "vit_small_patch14_dinov2",
+        "vit_small_patch16_dinov3",
+        "convnext_atto",
+    ],
 )
 @pytest.mark.parametrize("pool", ["global", "stages"])
 @torch.no_grad()
