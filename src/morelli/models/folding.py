@@ -25,16 +25,20 @@ def folded(net: nn.Module, images: Tensor) -> nn.Module:
         images: (B, 3, H, W), passed through to see which batch norm follows which convolution, and to check that the
             outputs stay the same.
     """
-    new = copy.deepcopy(net)
-    followers = _followers(new, images)
+    if not any(type(module) in _NORMS for module in net.modules()) or not (followers := _followers(net, images)):
+        return net
+    copies: dict[int, Any] = {}  # by the id of what each is a copy of
+    new = copy.deepcopy(net, copies)
     for convolution, norm in followers:
-        fused = fuse_conv_bn_eval(convolution, norm)
-        convolution.weight, convolution.bias = fused.weight, fused.bias
+        own, own_norm = copies[id(convolution)], copies[id(norm)]
+        fused = fuse_conv_bn_eval(own, own_norm)
+        own.weight, own.bias = fused.weight, fused.bias
         # timm's batch norms hold the activation that follows them.
-        _replace(new, norm, nn.Sequential(*(part for name, part in norm.named_children() if name in ("drop", "act"))))
+        rest = nn.Sequential(*(part for name, part in own_norm.named_children() if name in ("drop", "act")))
+        _replace(new, own_norm, rest)
     before, after = net(images), new(images)
     is_same = torch.allclose(before, after, rtol=1e-3, atol=1e-4 * float(before.abs().max()))
-    return new if followers and is_same else net
+    return new if is_same else net
 
 
 def _followers(net: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
