@@ -74,8 +74,6 @@ def export(reader: Reader, path: Path) -> Exported:
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     if size > _MOST_BYTES:
         raise MorelliError(f"A .onnx file holds at most 2 GB, and this network has {size / 1e9:.1f} GB of weights.")
-    for part in network.backbone.parts:
-        part.config = part.config.model_copy(update={"precision": "no"})
     embedder = _Embeddings(network).eval()
     inputs = _noise(reader)
     scorer = None

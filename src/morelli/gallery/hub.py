@@ -14,7 +14,7 @@ from huggingface_hub.utils import logging as hub_logging
 from morelli.bench.model_card import README, write_model_card
 from morelli.bench.run_folder import RunFolder
 from morelli.errors import MorelliError
-from morelli.models.network import CARD, WEIGHTS, Network
+from morelli.models.network import CARD, WEIGHTS, Network, within_run
 
 _FILES: Final = [WEIGHTS, CARD, README]  # data and text, nothing that could run
 _NAME: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -52,8 +52,7 @@ def push(model: str | Path, name: str, *, public: bool = False) -> str:
     if not _NAME.fullmatch(name):
         raise MorelliError(f'A model on the hub is called OWNER/NAME, in letters, digits and _ . -; not "{name}".')
     network = Network.load(model)
-    folder = Path(model)
-    folder = folder / "model" if (folder / "model" / CARD).is_file() else folder
+    folder = within_run(Path(model))
     run = RunFolder(folder.parent)
     if not (folder / README).is_file():
         if not run.is_finished:

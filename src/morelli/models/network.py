@@ -92,9 +92,7 @@ class Network(Embedder):
         Raises:
             MorelliError: there is no whole model of this format.
         """
-        folder = Path(folder)
-        if (folder / "model" / CARD).is_file():
-            folder = folder / "model"
+        folder = within_run(Path(folder))
         if not (folder / CARD).is_file():
             raise MorelliError(
                 f"{folder} holds no trained model (no {CARD}, also not in model/). Train one with: morelli train"
@@ -112,6 +110,11 @@ class Network(Embedder):
         except (OSError, ValueError, KeyError, ValidationError, SafetensorError, RuntimeError, AttributeError) as error:
             raise MorelliError(f"The model in {folder} is damaged: {error}. Train it again.") from error
         return network.eval()
+
+
+def within_run(folder: Path) -> Path:
+    """The ``model`` folder inside a run folder; any other folder as it is."""
+    return folder / "model" if (folder / "model" / CARD).is_file() else folder
 
 
 def embed_with(network: Network, dataset: PaintersByNumbers, device: torch.device) -> Tensor:
