@@ -15,10 +15,12 @@ from email.utils import formatdate
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from local_server import LocalServer
 
 TOKEN = "KGAT_a-secret-token"
 SIGNATURE = "a-secret-signature"
@@ -34,7 +36,7 @@ class Request:
     range: str | None = None
 
 
-class KaggleServer:
+class KaggleServer(LocalServer):
     """Serves the files of one competition on 127.0.0.1, and misbehaves when told to.
 
     Attributes:
@@ -65,20 +67,8 @@ class KaggleServer:
         self.token = TOKEN
         self._down = False
 
-    def __enter__(self) -> "KaggleServer":
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+    def _listening(self) -> ThreadingHTTPServer:
+        return _Server(("127.0.0.1", 0), _handler(self))
 
     def up(self) -> None:
         """The network is there again."""

@@ -7,9 +7,9 @@ off.
 import base64
 import hashlib
 import json
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,11 +17,14 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import _http
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from local_server import LocalServer
+
 TOKEN = "hf_averysecrettoken"
 SIGNATURE = "a-secret-signature"
 
 
-class HubServer:
+class HubServer(LocalServer):
     """Models on 127.0.0.1, readable by all, to be written with :data:`TOKEN`.
 
     Attributes:
@@ -38,21 +41,8 @@ class HubServer:
         self.refuse_uploads = False
         self.uploads: dict[str, bytes] = {}
 
-    def __enter__(self) -> "HubServer":
-        handler = type("Handler", (_Handler,), {"hub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+    def _listening(self) -> ThreadingHTTPServer:
+        return ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
 
     def use(self, monkeypatch: pytest.MonkeyPatch, home: Path, token: str | None = TOKEN) -> None:
         """Send the client here, with a cache and credentials of its own."""
