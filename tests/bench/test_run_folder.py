@@ -9,6 +9,7 @@ import yaml
 
 from morelli.bench.run_folder import CONFIG, ENVIRONMENT, FAILURE, METRICS, RunFolder, find_runs
 from morelli.errors import MorelliError
+from morelli.training.fit import TrainingConfig
 
 SETTINGS: dict[str, Any] = {"recipe": "Tableaux de Café", "seed": 0, "training": {"rate": 1e-3, "hidden": (16, 8)}}
 
@@ -50,6 +51,17 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
     with pytest.raises(MorelliError, match=r"made with another extra, seed\. Choose another --out"):
         run.start(SETTINGS | {"seed": 1, "extra": True})
     assert run.config["seed"] == 0
+
+
+def test_a_run_from_before_an_option_came_goes_on_if_the_option_is_not_used(tmp_path: Path) -> None:
+    settings = {"training": TrainingConfig(epochs=3).model_dump(mode="json"), "head": None}
+    earlier = {key: value for key, value in settings["training"].items() if key not in ("alike", "layer_decay")}
+    RunFolder(tmp_path).start(settings | {"training": earlier})
+
+    RunFolder(tmp_path).start(settings)
+
+    with pytest.raises(MorelliError, match="made with another training"):
+        RunFolder(tmp_path).start(settings | {"training": settings["training"] | {"alike": "style"}})
 
 
 def test_a_failure_stands_until_the_run_starts_again(tmp_path: Path) -> None:

@@ -71,6 +71,28 @@ def test_the_draw_depends_on_seed_and_epoch_alone() -> None:
     assert list(second) == epoch_0
 
 
+def test_batches_are_filled_group_by_group() -> None:
+    labels = [label for label in range(12) for _ in range(5)]
+    groups = [0] * 6 + [1] * 3 + [2] * 3
+    sampler = ArtistBalancedSampler(labels, m=2, batch_size=6, batches=200, groups=groups, seed=1)
+
+    drawn = np.array(list(sampler)).reshape(200, 6)
+
+    artists = np.array(labels)[drawn]
+    assert all(len(set(np.array(groups)[batch])) == 1 for batch in artists)  # every group fills a batch of 3 artists
+    assert all(sorted(Counter(batch).values()) == [2, 2, 2] for batch in artists.tolist())
+    assert all(len(set(batch)) == 6 for batch in drawn.tolist())
+    first = Counter(np.array(groups)[artists[:, 0]].tolist())
+    assert chisquare([first[0], first[1], first[2]], [100, 50, 50]).pvalue > 0.01  # drawn as often as it has artists
+    assert list(ArtistBalancedSampler(labels, m=2, batch_size=6, batches=200, groups=groups, seed=1)) == list(sampler)
+
+
+def test_a_group_too_small_for_a_batch_is_filled_up_with_the_next() -> None:
+    sampler = ArtistBalancedSampler([0, 0, 1, 1, 2, 2], m=2, batch_size=6, batches=9, groups=[0, 1, 1])
+
+    assert all(sorted(batch) == list(range(6)) for batch in np.array(list(sampler)).reshape(9, 6).tolist())
+
+
 def test_every_artist_has_its_turn() -> None:
     labels = labels_of([4] * 9)
     sampler = ArtistBalancedSampler(labels, m=2, batch_size=4, batches=40)

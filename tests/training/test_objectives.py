@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
 from torch import Tensor
 from torch.nn import functional
 
@@ -92,6 +93,26 @@ def test_every_objective_gives_a_finite_loss_with_gradients(config: Any) -> None
     assert torch.isfinite(loss)
     assert points.grad is not None
     assert points.grad.abs().sum() > 0
+
+
+def test_auxiliary_losses_are_added_with_their_weights() -> None:
+    style_of = [label % 3 for label in range(ARTISTS)]
+    config = {"loss": {"name": "SupConLoss"}, "auxiliary": {"style": 0.25}}
+    both = made(config, groups={"style": style_of})
+    styles = NormalizedSoftmaxLoss(num_classes=3, embedding_size=WIDTH)
+    styles.load_state_dict({"W": both.state_dict()["losses.style.W"]})
+    points = embeddings()
+
+    loss, figures = both(points, LABELS)
+
+    alone, _ = made({"loss": {"name": "SupConLoss"}})(points, LABELS)
+    of_style = styles(points, torch.tensor([style_of[label] for label in LABELS.tolist()]))
+    assert loss.item() == pytest.approx(alone.item() + 0.25 * of_style.item(), rel=1e-6)
+    assert figures["style_loss"].item() == pytest.approx(of_style.item(), rel=1e-6)
+    assert isinstance(both.scorer, CosineScorer)
+    assert "losses.style.W" in dict(both.named_parameters())  # and so it is trained
+    with pytest.raises(ValueError, match="stand beside a PML loss"):
+        ObjectiveConfig.model_validate({"kind": "bce-pair", "auxiliary": {"style": 1.0}})
 
 
 def test_frozen_has_no_objective() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import timm
 
 from morelli.bench.config import Recipe, section
-from morelli.data.artists import artist_key
+from morelli.data.artists import Kind, artist_key, usual
 from morelli.data.splits import Split, split_paintings
 from morelli.errors import MorelliError, did_you_mean
 from morelli.models.backbones import BackboneConfig
@@ -39,6 +39,11 @@ class Cell:
     def training(self) -> TrainingConfig:
         values = {**self.recipe.training.model_dump(), **self.objective.training}
         return section(TrainingConfig, values, f"training of objective {self.objective.name}")  # type: ignore[no-any-return]
+
+    @property
+    def kinds(self) -> set[Kind]:
+        """What of the artists, beside who they are, its training asks for."""
+        return {*self.objective.auxiliary, *([self.training.alike] if self.training.alike else [])}
 
     @property
     def folder_name(self) -> str:
@@ -89,15 +94,19 @@ def check_fits(cells: Iterable[Cell], paintings: pd.DataFrame) -> None:
     """Check, before anything is computed, that every cell's split and batches fit the paintings.
 
     Raises:
-        MorelliError: a split cannot be had, or ``m``, the batch size and the training artists do not fit.
+        MorelliError: a split cannot be had, ``m``, the batch size and the training artists do not fit, or the paintings
+            have no style or genre, which the training asks for.
     """
     splits: dict[int, Split] = {}
     for cell in cells:
         if cell.fold not in splits:
             splits[cell.fold] = split_paintings(paintings, cell.recipe.split, cell.fold)
         if cell.objective.kind != "frozen":
-            keys = splits[cell.fold].rows(paintings, "train")["artist"].map(artist_key)
-            create_sampler(pd.factorize(keys)[0].tolist(), cell.training, cell.seed)
+            rows = splits[cell.fold].rows(paintings, "train")
+            labels = pd.factorize(rows["artist"].map(artist_key))[0].tolist()
+            create_sampler(labels, cell.training, cell.seed)
+            for kind in cell.kinds:
+                usual(kind, rows, labels)
 
 
 def _check_backbone(config: BackboneConfig) -> None:

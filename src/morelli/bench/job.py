@@ -12,7 +12,7 @@ from morelli._processes import is_first, once
 from morelli.bench.cell import Cell
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import write_side
-from morelli.data.artists import artist_key
+from morelli.data.artists import artist_key, usual
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
 from morelli.evaluation.calibration import calibrate
@@ -60,6 +60,7 @@ class Job:
             artists=len(self.artists),
             normalised=self.head.normalise,
             sampling=cell.training.sampling,
+            groups={kind: usual(kind, self.rows["train"], self.labels.tolist()) for kind in cell.objective.auxiliary},
         )
         # Features come after everything that is drawn at random: computing them, but not reading them, draws too.
         self.dataset = PaintersByNumbers(data, transform=self.backbone.transform())
@@ -84,7 +85,7 @@ class Job:
         """Returns one row an epoch, and the seconds that training took, those before an interruption included."""
         if self.objective is None:
             return pd.DataFrame(columns=["epoch", "loss"]), 0.0
-        labels = self.labels.tolist()
+        labels, alike = self.labels.tolist(), self.cell.training.alike
         model: torch.nn.Module = self.head
         dataset: Any = FeatureDataset(self.features["train"], labels)
         if isinstance(self.backbone, Backbone) and not self.backbone.is_frozen:
@@ -108,6 +109,7 @@ class Job:
             resume=self.resume,
             accelerator=self.accelerator,
             keep=lambda: self.network().save(self.run.path / "model"),
+            groups=usual(alike, self.rows["train"], labels) if alike else None,
         )
         self.head.cpu()
         self.objective.cpu()

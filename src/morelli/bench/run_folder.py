@@ -12,12 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_core import to_jsonable_python
 
+from morelli._config import Section
 from morelli._files import write_text_whole
+from morelli.bench.config import EvaluationConfig
+from morelli.data.splits import SplitConfig
 from morelli.errors import MorelliError
+from morelli.models.backbones import BackboneConfig
+from morelli.models.heads import HeadConfig
+from morelli.training.fit import TrainingConfig
+from morelli.training.objectives import ObjectiveConfig
 
 FORMAT_VERSION = 1
 CONFIG, METRICS, ENVIRONMENT, FAILURE = "config.yaml", "metrics.json", "environment.json", "failure.txt"
+_SECTIONS: dict[str, type[Section]] = {
+    "split": SplitConfig,
+    "backbone": BackboneConfig,
+    "objective": ObjectiveConfig,
+    "head": HeadConfig,
+    "training": TrainingConfig,
+    "evaluation": EvaluationConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -56,8 +72,8 @@ class RunFolder:
         """
         config = json.loads(json.dumps({"format": FORMAT_VERSION, **config}))
         if (self.path / CONFIG).is_file():
-            here = self.config
-            if different := sorted(key for key in {*here, *config} if here.get(key) != config.get(key)):
+            here, now = _completed(self.config), _completed(config)
+            if different := sorted(key for key in {*here, *now} if here.get(key) != now.get(key)):
                 raise MorelliError(
                     f"{self.path} holds a run made with another {', '.join(different)}. "
                     "Choose another --out, or delete that folder to run it again."
@@ -84,6 +100,17 @@ class RunFolder:
                 f"{path} has run format {content.get('format')}; this morelli reads {FORMAT_VERSION}. Run it again."
             )
         return dict(content)
+
+
+def _completed(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with every option that its sections lack, because it came later, at the option's default."""
+    completed = dict(config)
+    for name, section in _SECTIONS.items():
+        if completed.get(name):
+            options = section.model_fields.items()
+            defaults = {key: field.get_default(call_default_factory=True) for key, field in options}
+            completed[name] = to_jsonable_python(defaults, fallback=str) | completed[name]
+    return completed
 
 
 def find_runs(places: Sequence[Path]) -> list[RunFolder]:

@@ -23,6 +23,8 @@ class ArtistBalancedSampler(MPerClassSampler):  # type: ignore[misc]
         m: paintings of each artist in a batch, at least 2.
         batch_size: a multiple of ``m``.
         batches: batches in an epoch; by default as many as the usable paintings fill, at least one.
+        groups: the group of each artist, by label. A batch is then filled group by group, that of an artist drawn at
+            random first, so that its artists are alike and hard to tell apart.
         seed: with ``epoch``, determines every draw.
 
     Raises:
@@ -32,7 +34,14 @@ class ArtistBalancedSampler(MPerClassSampler):  # type: ignore[misc]
     labels_to_indices: dict[int, np.ndarray]
 
     def __init__(
-        self, labels: Sequence[int], *, m: int, batch_size: int, batches: int | None = None, seed: int = 0
+        self,
+        labels: Sequence[int],
+        *,
+        m: int,
+        batch_size: int,
+        batches: int | None = None,
+        groups: Sequence[int] | None = None,
+        seed: int = 0,
     ) -> None:
         values, counts = np.unique(np.asarray(labels), return_counts=True)
         usable = values[counts >= m]
@@ -50,7 +59,7 @@ class ArtistBalancedSampler(MPerClassSampler):  # type: ignore[misc]
                 f"are {len(usable)} of {len(values)}. {_what_fits(counts, m)}"
             )
         self.left_out_artists = [int(value) for value in values[counts < m]]
-        self.seed, self.epoch = seed, 0
+        self.groups, self.seed, self.epoch = groups, seed, 0
         rows = np.flatnonzero(np.isin(labels, usable))
         length = batch_size * (max(1, len(rows) // batch_size) if batches is None else batches)
         super().__init__(np.asarray(labels)[rows], m, batch_size, length)
@@ -62,14 +71,26 @@ class ArtistBalancedSampler(MPerClassSampler):  # type: ignore[misc]
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
+        random = np.random.RandomState([self.seed, self.epoch])
+        if self.groups is not None:
+            return self._group_by_group(np.asarray(self.groups), random)
         self.labels = sorted(self.labels_to_indices)
         generator_before = common_functions.NUMPY_RANDOM
-        common_functions.NUMPY_RANDOM = np.random.RandomState([self.seed, self.epoch])
+        common_functions.NUMPY_RANDOM = random
         try:
             drawn = [int(index) for index in super().__iter__()]
         finally:
             common_functions.NUMPY_RANDOM = generator_before
         return iter(drawn)
+
+    def _group_by_group(self, groups: np.ndarray, random: np.random.RandomState) -> Iterator[int]:
+        artists = np.array(sorted(self.labels_to_indices))
+        for _ in range(len(self) // self.batch_size):
+            random.shuffle(artists)
+            _, first, own = np.unique(groups[artists], return_index=True, return_inverse=True)
+            together = artists[np.argsort(first[own], kind="stable")]
+            for artist in together[: self.batch_size // self.m_per_class]:
+                yield from random.choice(self.labels_to_indices[artist], self.m_per_class, replace=False).tolist()
 
 
 def _what_fits(counts: np.ndarray, m: int) -> str:

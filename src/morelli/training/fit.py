@@ -19,7 +19,7 @@ from accelerate.utils import (
     is_tensorboard_available,
     set_seed,
 )
-from pydantic import Field
+from pydantic import Field, model_validator
 from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from morelli._config import Section
 from morelli._processes import is_first, once, processes
+from morelli.data.artists import Kind
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
 from morelli.errors import MorelliError
 from morelli.models.embedder import loader_workers, progress_bar
@@ -51,6 +52,9 @@ class TrainingConfig(Section):
     batch_size: int = Field(default=256, ge=2)
     """Paintings in a balanced batch, a multiple of ``m``; or tuples in a batch of tuples."""
     m: int = 4
+    alike: Kind | None = None
+    """Fill balanced batches with artists of one style or genre, then of another: negatives are harder then. An artist's
+    style is that of most of their paintings."""
     optimiser: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     backbone_learning_rate: float = Field(default=1e-4, gt=0)
@@ -74,6 +78,12 @@ class TrainingConfig(Section):
     compile: bool = False
     """Train a backbone through ``torch.compile``, which takes a minute or more before the first step."""
 
+    @model_validator(mode="after")
+    def _fits(self) -> "TrainingConfig":
+        if self.alike and self.sampling != "balanced":
+            raise ValueError(f"alike: {self.alike} fills balanced batches, so it goes with sampling: balanced")
+        return self
+
 
 def fit(
     model: nn.Module,
@@ -88,6 +98,7 @@ def fit(
     resume: bool = False,
     accelerator: Accelerator | None = None,
     keep: Callable[[], None] = lambda: None,
+    groups: Sequence[int] | None = None,
 ) -> pd.DataFrame:
     """Train ``model`` and leave it with the weights that were best on the validation artists.
 
@@ -106,6 +117,7 @@ def fit(
         accelerator: from :func:`create_accelerator`; made by it if None.
         keep: called in the first process at the end, also after an interruption, when the best weights are back in
             ``model``; not if training ended before the first look at the validation artists, when no weights are best.
+        groups: with ``config.alike``, the group of each artist.
 
     Returns:
         One row an epoch: loss, learning rate, gradient norm, seconds, validation_pair_auc, and what the objective logs.
@@ -115,7 +127,7 @@ def fit(
         KeyboardInterrupt: passed on, after the best weights so far, if any, were put back into ``model``.
     """
     accelerator = accelerator or create_accelerator(config.precision, compiled=config.compile)
-    sampler, batch_size = create_sampler(labels, config, seed)
+    sampler, batch_size = create_sampler(labels, config, seed, groups)
     is_features = isinstance(dataset, FeatureDataset)
     loader = _loader(dataset, sampler, batch_size, accelerator.device)
     objective.to(accelerator.device)  # not wrapped as the model is: every process computes the whole batch's loss
@@ -260,7 +272,7 @@ def _set_seeds(seed: int, process: int) -> None:
 
 
 def create_sampler(
-    labels: Sequence[int], config: TrainingConfig, seed: int
+    labels: Sequence[int], config: TrainingConfig, seed: int, groups: Sequence[int] | None = None
 ) -> tuple[ArtistBalancedSampler | RandomTupleSampler, int]:
     """The sampler that a training config asks for, and the number of paintings in a batch.
 
@@ -274,7 +286,8 @@ def create_sampler(
             f"Set training.batch_size to a multiple of {count}, or start another number of processes."
         )
     if config.sampling == "balanced":
-        return ArtistBalancedSampler(labels, m=config.m, batch_size=config.batch_size, seed=seed), config.batch_size
+        size = config.batch_size
+        return ArtistBalancedSampler(labels, m=config.m, batch_size=size, groups=groups, seed=seed), size
     return RandomTupleSampler(labels, kind=config.sampling, seed=seed), size
 
 

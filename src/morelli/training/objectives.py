@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from morelli._config import Section
+from morelli.data.artists import Kind
 from morelli.errors import MorelliError, did_you_mean
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, PairHead, Scorer
 
@@ -41,6 +42,8 @@ class ObjectiveConfig(Section):
     """A PML loss: its class ``name`` and its own arguments, for example ``{name: SupConLoss, temperature: 0.1}``."""
     miner: dict[str, Any] = Field(default_factory=dict)
     """A PML miner, likewise; empty for none."""
+    auxiliary: dict[Kind, float] = Field(default_factory=dict)
+    """Weights of softmax losses on the artists' usual style or genre, beside a PML loss: ``{style: 0.1}``."""
     head: dict[str, Any] = Field(default_factory=dict)
     """What differs from the recipe's ``head`` for this objective."""
     training: dict[str, Any] = Field(default_factory=dict)
@@ -64,6 +67,10 @@ class ObjectiveConfig(Section):
     def _has_loss(self) -> "ObjectiveConfig":
         if self.kind == "metric" and not self.loss:
             raise ValueError("an objective of kind metric needs a loss, for example loss: {name: SupConLoss}")
+        if self.auxiliary and self.kind not in ("triplet", "metric"):
+            raise ValueError(
+                f"auxiliary losses stand beside a PML loss, which an objective of kind {self.kind} has not"
+            )
         return self
 
 
@@ -106,6 +113,34 @@ class MetricObjective(Objective):
         active = different & (distance[anchors] < limits[:, None])
         share: Tensor = active.sum() / different.sum().clamp_min(1)
         return share
+
+
+class AuxiliaryObjective(Objective):
+    """Another objective, and softmax losses on what the artists have in common, such as their style.
+
+    Args:
+        main: the objective, whose scorer is kept.
+        width: numbers in an embedding.
+        groups: for each kind, the group of each artist.
+        weights: for each kind, what its loss is multiplied by.
+    """
+
+    def __init__(
+        self, main: Objective, width: int, groups: Mapping[Kind, Sequence[int]], weights: Mapping[Kind, float]
+    ) -> None:
+        super().__init__()
+        self.main, self.scorer, self.weights = main, main.scorer, dict(weights)
+        self.losses = nn.ModuleDict()
+        for kind in weights:
+            self.register_buffer(f"{kind}_of_artist", torch.tensor(groups[kind]))
+            self.losses[kind] = losses.NormalizedSoftmaxLoss(max(groups[kind]) + 1, width)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, figures = self.main(embeddings, labels)
+        for kind, weight in self.weights.items():
+            own = self.losses[kind](embeddings, self.get_buffer(f"{kind}_of_artist")[labels])
+            loss, figures = loss + weight * own, {**figures, f"{kind}_loss": own.detach()}
+        return loss, figures
 
 
 class PairObjective(Objective):
@@ -162,7 +197,13 @@ class OneHotObjective(Objective):
 
 
 def create_objective(
-    config: ObjectiveConfig, *, width: int, artists: int, normalised: bool, sampling: str = "balanced"
+    config: ObjectiveConfig,
+    *,
+    width: int,
+    artists: int,
+    normalised: bool,
+    sampling: str = "balanced",
+    groups: Mapping[Kind, Sequence[int]] | None = None,
 ) -> Objective | None:
     """Make the objective that a recipe asks for; None for ``frozen``.
 
@@ -172,6 +213,7 @@ def create_objective(
         artists: number of training artists; labels are 0 to artists − 1.
         normalised: embeddings have length 1, so pairs are scored by cosine, else by distance.
         sampling: ``triplets`` or ``pairs`` when batches are consecutive tuples (the seed project's sampling).
+        groups: for each kind of ``config.auxiliary``, the group of each artist.
 
     Raises:
         MorelliError: PML has no such loss or miner, it does not take these arguments, or it cannot be trained on
@@ -200,7 +242,7 @@ def create_objective(
         miner = _build(miners, config.miner, "miner", known)
     objective = MetricObjective(loss, miner, normalised=normalised)
     _try(objective, width, config, torch.tensor([0, 0, 1] * 4 if packaged else [0, 0, 1, 1] * 3))
-    return objective
+    return AuxiliaryObjective(objective, width, groups, config.auxiliary) if groups else objective
 
 
 def _try(objective: MetricObjective, width: int, config: ObjectiveConfig, labels: Tensor) -> None:
