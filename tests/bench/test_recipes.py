@@ -32,7 +32,6 @@ def test_the_quick_recipe_beats_frozen_features_on_hands_it_never_saw(tmp_path: 
             f"data={tmp_path / 'prepared'}",
             "split={kind: fraction, unseen_fraction: 0.3, validation_fraction: 0.15}",
             "backbones.0.image_size=64",
-            "backbones.0.views=2",
             "training.batch_size=128",
             "evaluation.resamples=200",
             # A loss from which nothing is learned, beside the recipe's own.

@@ -55,7 +55,8 @@ class Reader:
     def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[Read]:
         """Read and embed files, in their order."""
         dataset = _Files(root, files, self.size, self.transform)
-        workers = loader_workers(len(files), self.device)
+        # An original takes up to a hundred times as long to decode as a prepared picture, so processes pay earlier.
+        workers = loader_workers(len(files), self.device, few=32)
         loader: DataLoader[Any] = DataLoader(dataset, _BATCH, num_workers=workers, collate_fn=_collate)
         with progress_bar() as progress:
             task = progress.add_task(what, total=len(files))
