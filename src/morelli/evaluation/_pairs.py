@@ -16,7 +16,7 @@ from morelli.models.heads import Scorer
 
 EXACT_PAIRS: Final = 10_000_000
 """Up to so many pairs all scores are kept and measures are exact; beyond, negatives go into a histogram."""
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 256
 
 Array = np.ndarray
 

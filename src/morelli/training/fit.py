@@ -135,9 +135,10 @@ def fit(
     schedule = LambdaLR(optimiser, _factor(config, steps=config.epochs * len(loader)))
     if accelerator.ddp_handler is not None:
         accelerator.ddp_handler.find_unused_parameters = not is_features  # pooled stages leave the last layers unused
-    wrapped, optimiser, loader = accelerator.prepare(model, optimiser, loader)
+    wrapped, loader = accelerator.prepare(model, loader)
     others: dict[str, Stateful] = {"optimiser": optimiser, "schedule": schedule}
-    if accelerator.scaler is not None:
+    if accelerator.scaler is not None:  # only then does Accelerate's optimiser do more than the plain one
+        optimiser = others["optimiser"] = accelerator.prepare(optimiser)
         others["scaler"] = accelerator.scaler
     state = TrainingState(model, objective, others, folder / CHECKPOINT)
     if resume:

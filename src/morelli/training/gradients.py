@@ -52,21 +52,24 @@ def whole_batch_backward(
             with accelerator.autocast():
                 parts.append(model(part).float())
     own = torch.cat([part.detach() for part in parts])
-    whole = accelerator.gather(own)[:size].requires_grad_()
+    learns = any(parameter.requires_grad for parameter in model.parameters())  # a head without weights does not
+    whole = accelerator.gather(own)[:size].requires_grad_(learns)
     with _same_draws(accelerator):
         loss, figures = objective(whole, accelerator.gather(labels)[:size])
     accelerator.backward(loss)
     _average(objective, accelerator)
+    if not learns:
+        return loss.detach(), figures
     gradient = _own_part(whole, rows, accelerator)
     if len(chunks) == 1:
-        _pass_back(parts[0], gradient)
+        torch.autograd.backward(parts[0], gradient)
         return loss.detach(), figures
     with torch.random.fork_rng(_cuda_devices(accelerator)):
         for number, part in enumerate(chunks, 1):
             is_last = number == len(chunks)
             with nullcontext() if is_last else accelerator.no_sync(model), accelerator.autocast():
                 _set_generators(generators[number - 1], accelerator)
-                _pass_back(model(part).float(), gradient[(number - 1) * step : number * step])
+                torch.autograd.backward(model(part).float(), gradient[(number - 1) * step : number * step])
     return loss.detach(), figures
 
 
@@ -76,11 +79,6 @@ def _own_part(whole: Tensor, rows: int, accelerator: Accelerator) -> Tensor:
     gradient = torch.zeros_like(whole) if whole.grad is None else whole.grad * count
     gradient = functional.pad(gradient, (0, 0, 0, rows * count - len(whole)))
     return gradient[rows * accelerator.process_index : rows * (accelerator.process_index + 1)]
-
-
-def _pass_back(embeddings: Tensor, gradient: Tensor) -> None:
-    if embeddings.requires_grad:  # a head without weights has nothing to learn
-        torch.autograd.backward(embeddings, gradient)
 
 
 def _average(objective: nn.Module, accelerator: Accelerator) -> None:
