@@ -54,6 +54,18 @@ def test_a_joint_backbone_takes_what_its_transform_gives(dataset: PaintersByNumb
     torch.testing.assert_close(joint(batch), features_of(joint, dataset, CPU), atol=1e-4, rtol=1e-4)
 
 
+def test_backbones_that_see_a_picture_alike_get_it_made_once(dataset: PaintersByNumbers) -> None:
+    joint = create_backbone(config(beside=["test_vit", "test_convnext"], image_size=160))
+    assert isinstance(joint, JointBackbone)
+    picture, _ = dataset[0]
+
+    inputs = joint.transform()(picture)
+
+    for part, own in zip(joint.parts, inputs, strict=True):
+        assert torch.equal(own, part.transform()(picture))
+    assert len({part.input_settings for part in joint.parts}) == len({id(own) for own in inputs}) == 2
+
+
 def test_backbones_beside_each_other_share_what_each_has_on_disk(
     dataset: PaintersByNumbers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """Backbones: any timm model as a function from images to pooled features, with its own transform and true width."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -178,12 +178,17 @@ class Backbone(nn.Module):
             augment=augment,
         )
 
+    @property
+    def input_settings(self) -> tuple[Any, ...]:
+        """What of the model its transform depends on, beside the config."""
+        return self.image_size, self.crop, self.mean, self.std, self.interpolation
+
     def fingerprint(self) -> str:
         """A digest of everything that determines the features of a picture: weights, pooling, transform, versions."""
         digest = hashlib.sha256()
         # Defaults are left out, so that a new option changes nothing for those who do not use it.
         how = self.config.model_dump(exclude={"weights", "train", "precision"}, exclude_defaults=True)
-        digest.update(repr((how, self.image_size, self.crop, self.mean, self.std, self.interpolation)).encode())
+        digest.update(repr((how, *self.input_settings)).encode())
         is_half = self.config.precision == "bf16" and torch.cuda.is_available()
         digest.update(repr((timm.__version__, torch.__version__, is_half)).encode())
         if self.memory_format is not torch.channels_last:
@@ -224,8 +229,9 @@ class JointBackbone(nn.Module):
         return torch.cat([part(own) for part, own in zip(self.parts, images, strict=True)], dim=-1)
 
     def transform(self) -> Callable[[Image.Image], tuple[Tensor, ...]]:
-        """Return the function from an RGB picture to the input of each part."""
-        return partial(_apply_each, [part.transform() for part in self.parts])
+        """Return the function from an RGB picture to the input of each part; parts with the same settings share it."""
+        functions = {part.input_settings: part.transform() for part in self.parts}
+        return partial(_apply_each, functions, [part.input_settings for part in self.parts])
 
     def parameter_count(self) -> int:
         return sum(part.parameter_count() for part in self.parts)
@@ -239,8 +245,11 @@ def create_backbone(config: BackboneConfig, *, load_weights: bool = True) -> Any
     return (JointBackbone if config.beside else Backbone)(config, load_weights=load_weights)
 
 
-def _apply_each(functions: Sequence[Callable[[Image.Image], Tensor]], picture: Image.Image) -> tuple[Tensor, ...]:
-    return tuple(function(picture) for function in functions)
+def _apply_each(
+    functions: Mapping[Any, Callable[[Image.Image], Tensor]], wanted: Sequence[Any], picture: Image.Image
+) -> tuple[Tensor, ...]:
+    shown = {settings: function(picture) for settings, function in functions.items()}
+    return tuple(shown[settings] for settings in wanted)
 
 
 def _statistics(stage: Tensor, statistics: tuple[str, ...]) -> Tensor:
