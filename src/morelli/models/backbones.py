@@ -181,14 +181,15 @@ class Backbone(nn.Module):
     @property
     def input_settings(self) -> tuple[Any, ...]:
         """What of the model its transform depends on, beside the config."""
-        return self.image_size, self.crop, self.mean, self.std, self.interpolation
+        crop = self.crop if self.config.fit == "crop" else None
+        return self.image_size, crop, self.mean, self.std, self.interpolation
 
     def fingerprint(self) -> str:
         """A digest of everything that determines the features of a picture: weights, pooling, transform, versions."""
         digest = hashlib.sha256()
         # Defaults are left out, so that a new option changes nothing for those who do not use it.
         how = self.config.model_dump(exclude={"weights", "train", "precision"}, exclude_defaults=True)
-        digest.update(repr((how, *self.input_settings)).encode())
+        digest.update(repr((how, self.image_size, self.crop, self.mean, self.std, self.interpolation)).encode())
         is_half = self.config.precision == "bf16" and torch.cuda.is_available()
         digest.update(repr((timm.__version__, torch.__version__, is_half)).encode())
         if self.memory_format is not torch.channels_last:

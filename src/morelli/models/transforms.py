@@ -54,7 +54,7 @@ def create_transform(
         views: how many views of each picture.
         augment: one random crop, mirrored or not, in place of all that.
     """
-    normalise = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
+    normalise = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std), inplace=True)]
     if augment:
         crop = v2.RandomResizedCrop([size, size], scale=(0.3, 1.0), interpolation=interpolation, antialias=True)
         return _chain([crop, v2.RandomHorizontalFlip(), *normalise])
