@@ -46,6 +46,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def start(source: Path, out: Path, workers: int = 2) -> subprocess.Popen[bytes]:
     command = (
+        # A shell that starts the tests in the background has its children ignore Ctrl-C.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         f"from morelli.data.prepare import prepare; prepare({str(source)!r}, {str(out)!r}, size=200, workers={workers})"
     )
     return subprocess.Popen([sys.executable, "-c", command], stderr=subprocess.DEVNULL, start_new_session=True)
