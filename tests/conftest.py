@@ -1,11 +1,18 @@
 """What several test packages share: a tiny prepared folder, and a cache that is never the user's own."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from morelli.data.synthetic import SyntheticPainters
+
+# Each worker of `-n` gets its share of the cores: torch's threads would spin on those of the others. OpenMP reads this
+# when it starts, which importing what is above does not do yet.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _WORKERS > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
 
 # The same examples on every run: a suite that fails by luck tells nobody what broke it.
 settings.register_profile("deterministic", derandomize=True, deadline=None)
