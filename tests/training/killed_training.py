@@ -46,6 +46,7 @@ KILLS: dict[str, tuple[str, str, int]] = {
     "with a checkpoint every epoch": ("features, often", "step", 15),
     "with the best weights far back": ("features, worse and worse", "step", 19),
     "a queue of embeddings": ("queue", "step", 14),
+    "where the loss takes over from a classifier": ("classified first", "step", 14),
     "a random miner and dropout": ("random pairs", "step", 10),
     "pictures, augmented by workers": ("pictures", "step", 5),
 }
@@ -72,6 +73,7 @@ def train(what: str, folder: Path, paintings: Path, *, resume: bool = False) -> 
     makers: dict[str, Callable[[], tuple[Any, Any, Any, list[int]]]] = {
         "queue": lambda: features(XBM),
         "random pairs": lambda: features("bce-concat"),
+        "classified first": lambda: features({"kind": "triplet", "classify_first": 3}),
         "pictures": lambda: pictures(paintings),
     }
     model, objective, dataset, labels = makers.get(what, features)()

@@ -145,6 +145,12 @@ def test_layers_learn_the_slower_the_earlier_they_are(tmp_path: Path) -> None:
     assert moved["blocks.3.0.conv_pw.weight"] > 5 * moved["blocks.1.0.conv_pwl.weight"]
 
 
+def test_the_objective_is_told_the_epoch(tmp_path: Path) -> None:
+    history = trained(tmp_path, *made({"kind": "triplet", "classify_first": 2}), epochs=4, validate_every=1)
+    # Only the triplet loss logs the triplets that it still has to learn from.
+    assert history["active_triplets"].isna().tolist() == [True, True, False, False]
+
+
 def test_a_loss_that_is_not_a_number_stops_training_and_says_why(tmp_path: Path) -> None:
     head, objective = made("bce-onehot")
     with torch.no_grad():

@@ -115,6 +115,25 @@ def test_auxiliary_losses_are_added_with_their_weights() -> None:
         ObjectiveConfig.model_validate({"kind": "bce-pair", "auxiliary": {"style": 1.0}})
 
 
+def test_classification_comes_first_and_then_the_loss_itself() -> None:
+    both = made({"loss": {"name": "SupConLoss"}, "classify_first": 2})
+    classifier = NormalizedSoftmaxLoss(num_classes=ARTISTS, embedding_size=WIDTH)
+    classifier.load_state_dict({"W": both.state_dict()["classifier.W"]})
+    points = embeddings()
+
+    of_epoch = []
+    for both.epoch in range(4):
+        of_epoch.append(both(points, LABELS)[0].item())
+
+    alone, _ = made({"loss": {"name": "SupConLoss"}})(points, LABELS)
+    classified = classifier(points, LABELS).item()
+    assert of_epoch == pytest.approx([classified, classified, alone.item(), alone.item()], rel=1e-6)
+    assert isinstance(both.scorer, CosineScorer)
+    assert "classifier.W" in dict(both.named_parameters())  # and so it is trained
+    with pytest.raises(ValueError, match="before one"):
+        ObjectiveConfig.model_validate({"kind": "bce-onehot", "classify_first": 2})
+
+
 def test_frozen_has_no_objective() -> None:
     config = ObjectiveConfig.model_validate("frozen")
     assert create_objective(config, width=WIDTH, artists=ARTISTS, normalised=True) is None

@@ -26,7 +26,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are POSIX")
 def test_killed_at_any_moment_it_goes_on_to_the_same_weights(outcome: dict[str, Any]) -> None:
-    assert len(outcome) == 12
+    assert len(outcome) == 13
     for name, what in outcome.items():
         assert what["statuses"] == [-signal.SIGKILL, 0], name
         whole, resumed = what["digests"]

@@ -123,5 +123,10 @@ def _check_objective(cell: Cell) -> None:
             f"Objective {cell.objective.name} learns to score its own embeddings, so untrained features cannot be set "
             "behind them. Set head.keep to 0 for it."
         )
+    if cell.training.epochs <= cell.objective.classify_first:
+        raise MorelliError(
+            f"Objective {cell.objective.name} classifies in its first {cell.objective.classify_first} epochs, but all "
+            f"its training has {cell.training.epochs}. Set classify_first lower, or training.epochs higher."
+        )
     width = cell.head.width if cell.head else 2
     create_objective(cell.objective, width=width or 2, artists=2, normalised=True, sampling=cell.training.sampling)

@@ -219,7 +219,7 @@ class _Epoch:
     """One pass over the loader's batches, with a step of the optimiser for each."""
 
     model: nn.Module
-    objective: nn.Module
+    objective: Objective
     optimiser: Optimizer
     schedule: LambdaLR
     loader: Any
@@ -236,6 +236,7 @@ class _Epoch:
         self.loader.set_epoch(number)  # Accelerate passes it on to the sampler; it would count from its own start
         self.model.train()
         self.objective.train()
+        self.objective.epoch = number
         logged: list[dict[str, Tensor]] = []
         for step, (inputs, labels) in enumerate(self.loader):
             # The step before is read only now, while a GPU still has its backward pass to do.

@@ -44,6 +44,8 @@ class ObjectiveConfig(Section):
     """A PML miner, likewise; empty for none."""
     auxiliary: dict[Kind, float] = Field(default_factory=dict)
     """Weights of softmax losses on the artists' usual style or genre, beside a PML loss: ``{style: 0.1}``."""
+    classify_first: int = Field(default=0, ge=0)
+    """Epochs that begin the training with a softmax loss on the artists, before a PML loss takes over."""
     head: dict[str, Any] = Field(default_factory=dict)
     """What differs from the recipe's ``head`` for this objective."""
     training: dict[str, Any] = Field(default_factory=dict)
@@ -67,9 +69,10 @@ class ObjectiveConfig(Section):
     def _has_loss(self) -> "ObjectiveConfig":
         if self.kind == "metric" and not self.loss:
             raise ValueError("an objective of kind metric needs a loss, for example loss: {name: SupConLoss}")
-        if self.auxiliary and self.kind not in ("triplet", "metric"):
+        if (self.auxiliary or self.classify_first) and self.kind not in ("triplet", "metric"):
             raise ValueError(
-                f"auxiliary losses stand beside a PML loss, which an objective of kind {self.kind} has not"
+                "auxiliary losses stand beside a PML loss, and classify_first before one, which an objective of kind "
+                f"{self.kind} has not"
             )
         return self
 
@@ -77,10 +80,11 @@ class ObjectiveConfig(Section):
 class Objective(nn.Module):
     """Embeddings (B, D) and artist numbers (B,) → loss, and figures to log, which stay on the device.
 
-    ``scorer`` scores pairs afterwards.
+    ``scorer`` scores pairs afterwards. ``epoch`` is that of the training, counted from 0; training sets it.
     """
 
     scorer: Scorer
+    epoch: int = 0
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         raise NotImplementedError
@@ -141,6 +145,21 @@ class AuxiliaryObjective(Objective):
             own = self.losses[kind](embeddings, self.get_buffer(f"{kind}_of_artist")[labels])
             loss, figures = loss + weight * own, {**figures, f"{kind}_loss": own.detach()}
         return loss, figures
+
+
+class ClassifyFirstObjective(Objective):
+    """A softmax loss on the training artists in the first ``epochs`` epochs, then another objective."""
+
+    def __init__(self, main: Objective, width: int, artists: int, epochs: int) -> None:
+        super().__init__()
+        self.main, self.scorer, self.epochs = main, main.scorer, epochs
+        self.classifier = losses.NormalizedSoftmaxLoss(artists, width)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.epoch < self.epochs:
+            return self.classifier(embeddings, labels), {}
+        figures: tuple[Tensor, dict[str, Tensor]] = self.main(embeddings, labels)
+        return figures
 
 
 class PairObjective(Objective):
@@ -240,12 +259,16 @@ def create_objective(
         miner = miners.EmbeddingsAlreadyPackagedAsTriplets()
     elif config.miner:
         miner = _build(miners, config.miner, "miner", known)
-    objective = MetricObjective(loss, miner, normalised=normalised)
+    objective: Objective = MetricObjective(loss, miner, normalised=normalised)
     _try(objective, width, config, torch.tensor([0, 0, 1] * 4 if packaged else [0, 0, 1, 1] * 3))
-    return AuxiliaryObjective(objective, width, groups, config.auxiliary) if groups else objective
+    if groups:
+        objective = AuxiliaryObjective(objective, width, groups, config.auxiliary)
+    if config.classify_first:
+        objective = ClassifyFirstObjective(objective, width, artists, config.classify_first)
+    return objective
 
 
-def _try(objective: MetricObjective, width: int, config: ObjectiveConfig, labels: Tensor) -> None:
+def _try(objective: Objective, width: int, config: ObjectiveConfig, labels: Tensor) -> None:
     """Pass random embeddings through a copy, so that a loss that cannot work is refused before any training."""
     with torch.random.fork_rng(devices=[]):
         embeddings = functional.normalize(torch.randn(len(labels), width), dim=1)
