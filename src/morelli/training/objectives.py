@@ -158,8 +158,8 @@ class ClassifyFirstObjective(Objective):
     def forward(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         if self.epoch < self.epochs:
             return self.classifier(embeddings, labels), {}
-        figures: tuple[Tensor, dict[str, Tensor]] = self.main(embeddings, labels)
-        return figures
+        loss, figures = self.main(embeddings, labels)
+        return loss, figures
 
 
 class PairObjective(Objective):
