@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-Model = Annotated[Path, typer.Argument(help="A run folder, its model/ folder, or OWNER/NAME on the model hub.")]
+from morelli.cli._options import DEFAULT, Model, ModelFirst, ModelLastCommand, model_first
+
 Index = Annotated[Path, typer.Argument(help="An index, made with morelli index.")]
 Prior = Annotated[float, typer.Option(help="Share of such pairs that are by one hand, before one looks.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -18,13 +19,14 @@ Moved = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (compare, index, search, enroll, identify, export, push):
-        app.command(rich_help_panel="Your own pictures")(command)
+        app.command(cls=ModelLastCommand, rich_help_panel="Your own pictures")(command)
 
 
 def compare(
-    model: Model,
     a: Annotated[Path, typer.Argument(help="A picture.")],
     b: Annotated[Path, typer.Argument(help="Another.")],
+    third: ModelFirst = None,
+    model: Model = DEFAULT,
     prior: Prior = 0.5,
     explain: Annotated[
         Path | None, typer.Option(help="Draw the regions that speak for the match; .png or .jpg.", show_default=False)
@@ -33,13 +35,17 @@ def compare(
 ) -> None:
     """Are two pictures by the same hand, and how sure is that?
 
-    Example:
+    Examples:
 
-        morelli compare runs/mine one.jpg another.jpg --explain why.png
+        morelli compare one.jpg another.jpg
+
+        morelli compare one.jpg another.jpg --model runs/mine --explain why.png
     """
     from morelli.gallery.explain import check_suffix
     from morelli.gallery.painters import Painters
 
+    if third:
+        model, a, b = model_first("compare", a, b, third)
     if explain:
         check_suffix(explain)
     painters = Painters.load(model)
@@ -50,20 +56,25 @@ def compare(
 
 
 def index(
-    model: Model,
     folder: Annotated[Path, typer.Argument(help="Pictures, at any depth.")],
+    second: ModelFirst = None,
+    model: Model = DEFAULT,
     out: Annotated[
         Path | None, typer.Option(help="The index; by default beside FOLDER, as FOLDER.index.", show_default=False)
     ] = None,
 ) -> None:
     """Make a folder of pictures searchable; run again, it reads only what is new or has changed.
 
-    Example:
+    Examples:
 
-        morelli index runs/mine my-pictures
+        morelli index my-pictures
+
+        morelli index my-pictures --model runs/mine --out mine.index
     """
     from morelli.gallery.painters import Painters
 
+    if second:
+        model, folder = model_first("index", folder, second)
     typer.echo(Painters.load(model).index(folder, out).text())
 
 
@@ -129,20 +140,25 @@ def identify(
 
 
 def export(
-    model: Model,
     onnx: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    first: ModelFirst = None,
+    model: Model = DEFAULT,
 ) -> None:
     """Write a network as ONNX, to be used without Python.
 
     Pictures in batches of any size go in, embeddings come out. How a picture is prepared, the threshold and the
     calibration stand beside it, in FILE.json. Needs the extra `export`.
 
-    Example:
+    Examples:
 
-        morelli export runs/mine --onnx mine.onnx
+        morelli export --onnx painters.onnx
+
+        morelli export --model runs/mine --onnx mine.onnx
     """
     from morelli.gallery.painters import Painters
 
+    if first:
+        (model,) = model_first("export", first)
     typer.echo(Painters.load(model).export(onnx).text())
 
 

@@ -6,13 +6,25 @@ from typing import Annotated
 
 import typer
 
-from morelli.cli._options import Config, Data, Log, Overrides, Quick, overrides_of
+from morelli.cli._options import (
+    DEFAULT,
+    Config,
+    Data,
+    Log,
+    Model,
+    ModelFirst,
+    ModelLastCommand,
+    Overrides,
+    Quick,
+    model_first,
+    overrides_of,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (train, evaluate, backbones):
-        app.command(rich_help_panel="One network")(command)
+    for command in (train, evaluate, models, backbones):
+        app.command(cls=ModelLastCommand, rich_help_panel="One network")(command)
 
 
 def train(
@@ -62,8 +74,9 @@ def train(
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")],
     data: Annotated[Path, typer.Option(help="The prepared folder to measure on.")],
+    first: ModelFirst = None,
+    model: Model = DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="Print every metric as JSON.")] = False,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap draws of artists behind the intervals.")] = 1000,
     out: Annotated[
@@ -74,16 +87,35 @@ def evaluate(
 
     Artists whose name is in the network's training list are reported as seen, all others as unseen.
 
-    Example:
+    Examples:
 
-        morelli evaluate runs/mine --data prepared/other --json
+        morelli evaluate --data prepared/mine
 
-        morelli evaluate runs/mine --data prepared/other --out measured/mine
+        morelli evaluate --data prepared/other --model runs/mine --out measured/mine --json
     """
     from morelli.bench.measure import evaluate_network, render_evaluation
 
+    if first:
+        (model,) = model_first("evaluate", first)
     measured = evaluate_network(model, data, resamples=resamples, out=out)
     typer.echo(json.dumps(measured, indent=1, allow_nan=False) if as_json else render_evaluation(measured))
+
+
+def models() -> None:
+    """List the networks that come with the package, with their figures on artists never seen in training.
+
+    Example:
+
+        morelli models
+    """
+    from morelli.gallery.catalogue import packaged_networks
+
+    for network in packaged_networks():
+        typer.echo(network.text())
+    typer.echo(
+        "Each is named with --model, as in: morelli compare a.jpg b.jpg --model painters\n"
+        "A network on the model hub is named by its owner too: --model OWNER/NAME"
+    )
 
 
 def backbones(

@@ -10,6 +10,8 @@ from morelli.errors import MorelliError
 
 Kind = Literal["style", "genre"]
 """A column that says of a painting what others have in common with it."""
+Grouping = Literal["source", "style", "genre"]
+"""A column by which artists are put together in batches."""
 
 
 def artist_key(name: str) -> str:
@@ -23,8 +25,20 @@ def artist_key(name: str) -> str:
     return " ".join(unaccented.split())
 
 
-def usual(kind: Kind, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int]:
-    """The number of the style or genre that most paintings of each artist have, for artists 0 to A − 1.
+def groups_of(kind: Grouping | None, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int] | None:
+    """The groups that batches are filled from: :func:`usual`, or None where all artists are of one source, or of none.
+
+    Raises:
+        MorelliError: no painting has the style or genre that is asked for.
+    """
+    if kind is None or (kind == "source" and paintings["source"].isna().all()):
+        return None
+    groups = usual(kind, paintings, labels)
+    return groups if len(set(groups)) > 1 or kind != "source" else None
+
+
+def usual(kind: Grouping, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int]:
+    """The number of the source, style or genre that most paintings of each artist have, for artists 0 to A − 1.
 
     Paintings without one count as of one kind of their own.
 

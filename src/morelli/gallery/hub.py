@@ -14,6 +14,7 @@ from huggingface_hub.utils import logging as hub_logging
 from morelli.bench.model_card import README, write_model_card
 from morelli.bench.run_folder import RunFolder
 from morelli.errors import MorelliError
+from morelli.models.packaged import packaged_folder
 from morelli.models.network import CARD, WEIGHTS, Network, within_run
 
 _FILES: Final = [WEIGHTS, CARD, README]  # data and text, nothing that could run
@@ -23,11 +24,16 @@ _TROUBLE: Final[tuple[type[Exception], ...]] = (OSError, ValueError, RuntimeErro
 
 
 def model_folder(model: str | Path) -> Path:
-    """The folder of a model: the one of that name here, else the hub's model of that name, downloaded once.
+    """The folder of a model: the packaged one, the one of that path here, else the hub's, downloaded once.
+
+    A folder that is called as a packaged network is written ``./painters``.
 
     Raises:
-        MorelliError: it looks like a name on the hub, and there is no such folder and no such model.
+        MorelliError: a packaged network was changed, or it looks like a name on the hub, and there is no such folder
+            and no such model.
     """
+    if packaged := packaged_folder(model):
+        return packaged
     name = Path(model).as_posix()
     if Path(model).exists() or not _NAME.fullmatch(name):
         return Path(model)

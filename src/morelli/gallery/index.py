@@ -16,6 +16,7 @@ from morelli.errors import MorelliError
 from morelli.gallery._reader import Read, Reader
 from morelli.gallery._store import SCHEMA, Store, joined
 from morelli.gallery.copies import copy_groups
+from morelli.models.packaged import packaged_version
 
 PICTURES, ARTISTS = "pictures", "artists"
 _KEPT_EVERY: Final = 4096
@@ -27,7 +28,7 @@ class PictureIndex:
 
     Attributes:
         path: its folder.
-        model: the model folder it was made with.
+        model: the model folder it was made with, or the name of the packaged network.
         fingerprint: of that model's network.
         folder: the pictures' folder.
         pictures: their table and embeddings.
@@ -35,7 +36,7 @@ class PictureIndex:
     """
 
     path: Path
-    model: Path
+    model: str
     fingerprint: str
     folder: Path
     pictures: Store
@@ -50,13 +51,13 @@ class PictureIndex:
         """
         path = Path(path)
         if not (path / f"{PICTURES}.parquet").is_file():
-            raise MorelliError(f"{path} is no index. Make one with: morelli index MODEL FOLDER --out {path}")
+            raise MorelliError(f"{path} is no index. Make one with: morelli index FOLDER --out {path}")
         pictures = Store.read(path, PICTURES)
         facts = pictures.facts
         has_artists = (path / f"{ARTISTS}.parquet").is_file()
         artists = Store.read(path, ARTISTS) if has_artists else Store.empty(facts)
         try:
-            index = cls(path, Path(facts["model"]), facts["fingerprint"], Path(facts["folder"]), pictures, artists)
+            index = cls(path, facts["model"], facts["fingerprint"], Path(facts["folder"]), pictures, artists)
         except KeyError as error:
             raise MorelliError(f"{path} is damaged: it does not tell its {error}. Make it again.") from error
         index.check(artists.facts["fingerprint"], f"the enrolled artists in {path}")
@@ -69,9 +70,16 @@ class PictureIndex:
             MorelliError: the fingerprints differ.
         """
         if fingerprint != self.fingerprint:
+            version = self.pictures.facts.get("version")
+            if version != packaged_version(self.model):
+                raise MorelliError(
+                    f"{self.path} was made with version {version} of the packaged network {self.model}, and this "
+                    f"morelli has version {packaged_version(self.model)}; their embeddings cannot be compared. "
+                    f"Make the index anew: morelli index {self.folder} --out OTHER"
+                )
             raise MorelliError(
-                f"{self.path} was made by another model than {whose}, and their embeddings cannot be compared. "
-                f"Use the model in {self.model}, or make another index: morelli index MODEL {self.folder} --out OTHER"
+                f"{self.path} was made by another model than {whose}, and their embeddings cannot be compared. Use the "
+                f"one in {self.model}, or make another index: morelli index {self.folder} --model MODEL --out OTHER"
             )
 
 
@@ -114,7 +122,7 @@ class IndexSummary:
         return "\n".join(lines)
 
 
-def index_folder(reader: Reader, model: Path, folder: Path, out: Path | None = None) -> IndexSummary:
+def index_folder(reader: Reader, model: str | Path, folder: Path, out: Path | None = None) -> IndexSummary:
     """Embed the pictures below a folder, at any depth; on later calls only those that are new or have changed.
 
     A file counts as changed when its size or its time of change has. What is finished is kept when the work is
@@ -122,7 +130,7 @@ def index_folder(reader: Reader, model: Path, folder: Path, out: Path | None = N
 
     Args:
         reader: the network at work.
-        model: where the network lies, noted for later.
+        model: the network's folder, or its name among the packaged ones, noted for later.
         folder: the pictures.
         out: the index; by default beside the folder, named after it.
 
@@ -133,7 +141,9 @@ def index_folder(reader: Reader, model: Path, folder: Path, out: Path | None = N
     folder = folder.resolve()
     out = (out or folder.with_name(f"{folder.name}.index")).resolve()
     files, summary = listed(folder, out)
-    facts = {"model": str(model.resolve()), "fingerprint": reader.fingerprint, "folder": str(folder)}
+    version = packaged_version(model)
+    noted = str(model) if version else str(Path(model).resolve())
+    facts = {"model": noted, "version": version, "fingerprint": reader.fingerprint, "folder": str(folder)}
     before = _before(out, facts)
     kept = before.take(_unchanged(before.pictures, folder, files))
     summary.unchanged = len(kept.pictures)

@@ -19,6 +19,7 @@ from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
 from morelli.gallery.pictures import Opened, Picture, open_picture
 from morelli.gallery.search import Searcher, SearchResult
 from morelli.models.network import Network
+from morelli.models.packaged import DEFAULT, packaged_version
 
 
 class Painters:
@@ -29,23 +30,23 @@ class Painters:
 
     Args:
         network: the network.
-        model: the folder it was loaded from; an index notes it.
+        model: the folder it was loaded from, or its name among the packaged ones; an index notes it.
     """
 
     def __init__(self, network: Network, model: str | Path) -> None:
-        self.model = Path(model)
+        self.model: str | Path = model if packaged_version(model) else Path(model)
         self._reader = Reader(network)
         self._searchers: dict[Path, Searcher] = {}
 
     @classmethod
-    def load(cls, model: str | Path) -> "Painters":
-        """Load a run folder, or its ``model`` folder; where there is none, the model hub's ``owner/name``.
+    def load(cls, model: str | Path = DEFAULT) -> "Painters":
+        """Load a network: a packaged one by its name, a run folder, its ``model`` folder, or the hub's ``owner/name``.
 
         Raises:
             MorelliError: there is no whole model.
         """
         folder = model_folder(model)
-        return cls(Network.load(folder), folder)
+        return cls(Network.load(folder), model if packaged_version(model) else folder)
 
     @classmethod
     def of_index(cls, index: str | Path, model: str | Path | None = None) -> "Painters":
@@ -59,8 +60,8 @@ class Painters:
             MorelliError: no index, no model, or the model is another one.
         """
         found = PictureIndex.load(index)
-        place = Path(model) if model else found.model
-        if not place.is_dir():
+        place = model or found.model
+        if not model and not packaged_version(place) and not Path(place).is_dir():
             raise MorelliError(
                 f"The model of {index} is gone from {place}. If it was moved, give its new place with --model."
             )

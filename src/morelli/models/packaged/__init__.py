@@ -1,0 +1,49 @@
+"""Networks that come with the package: found by name, and checked against their digests before they are used."""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from morelli.errors import MorelliError
+
+DEFAULT: Final = "painters"
+DIGESTS: Final = "digests.json"
+
+
+@cache
+def _packaged() -> dict[str, dict[str, Any]]:
+    """Name → ``version``, and ``files``: the SHA-256 of each."""
+    content: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / DIGESTS).read_text(encoding="utf-8"))
+    return content
+
+
+def packaged_names() -> list[str]:
+    """The names of the packaged networks."""
+    return sorted(_packaged())
+
+
+def packaged_version(name: str | Path) -> str | None:
+    """The version of a packaged network; None for any other name, and for every path."""
+    return _packaged()[name]["version"] if isinstance(name, str) and name in _packaged() else None
+
+
+def packaged_folder(name: str | Path) -> Path | None:
+    """The model folder of a packaged network; None for any other name, and for every path.
+
+    Raises:
+        MorelliError: a file of it is missing or was changed.
+    """
+    if not isinstance(name, str) or name not in _packaged():
+        return None
+    folder = Path(__file__).parent / name
+    for file, expected in _packaged()[name]["files"].items():
+        path = folder / file
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            raise MorelliError(
+                f'The packaged network "{name}" is not as it was published: {path} '
+                f"{'was changed' if path.is_file() else 'is missing'}. "
+                "Install morelli anew: pip install --force-reinstall --no-deps morelli"
+            )
+    return folder
