@@ -11,7 +11,7 @@ import pandas as pd
 
 from morelli._files import written_whole
 from morelli.data._journal import claim
-from morelli.data.artists import artist_key
+from morelli.data.artists import one_spelling
 from morelli.data.prepared import FORMAT_VERSION, TABLE, read_paintings, write_paintings
 from morelli.errors import MorelliError
 
@@ -37,7 +37,7 @@ class MergeSummary:
 def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
     """Join prepared folders into the prepared folder ``out``.
 
-    Artists are the same person by :func:`~morelli.data.artists.artist_key`, and go by the first folder's spelling.
+    Artists are the same person by :func:`~morelli.data.artists.artist_key`, and go by one spelling.
     Paintings that name no source get their folder's name as one, so that training can tell the collections apart. The
     competition's groups are kept; where some folder has them, the paintings of the others are for training.
 
@@ -54,20 +54,20 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
         raise MorelliError("It takes two different prepared folders to join: morelli data merge ONE OTHER --out BOTH")
     tables = [_table(place) for place in places]
     joined = pd.concat(tables, ignore_index=True)
+    joined["artist"] = one_spelling(joined["artist"])
     first_of_file = ~joined.duplicated("sha256")
-    kept = _with_unique_ids(_with_one_spelling(_with_groups(joined[first_of_file].reset_index(drop=True))))
+    kept = _with_unique_ids(_with_groups(joined[first_of_file].reset_index(drop=True)))
     digest = hashlib.sha256(pd.util.hash_pandas_object(joined.astype(str)).to_numpy().tobytes()).hexdigest()
     claim(out, {"format": FORMAT_VERSION, "kind": "merge", "fingerprint": digest})
     if not (out / TABLE).is_file():
         for origin, file in zip(kept["origin"], kept["file"], strict=True):
             _place(Path(origin), out / file)
         write_paintings(out, kept.drop(columns=["folder", "origin"]))
-    keys = joined.assign(key=joined["artist"].map(artist_key)).groupby("key")["folder"].nunique()
-    name_of = dict(zip(kept["artist"].map(artist_key), kept["artist"], strict=True))
+    folders_of = joined.groupby("artist")["folder"].nunique()
     return MergeSummary(
         paintings=len(kept),
-        artists=len(name_of),
-        shared_artists=tuple(name_of[key] for key in keys.index[keys > 1]),
+        artists=len(folders_of),
+        shared_artists=tuple(folders_of.index[folders_of > 1]),
         same_files=int((~first_of_file).sum()),
         sources={str(name): int(count) for name, count in kept["source"].value_counts().items()},
     )
@@ -89,11 +89,6 @@ def _with_groups(joined: pd.DataFrame) -> pd.DataFrame:
         artist_group=joined["artist_group"].fillna("train_only"),
         in_train=joined["in_train"].astype(object).mask(is_outside, True),
     )
-
-
-def _with_one_spelling(joined: pd.DataFrame) -> pd.DataFrame:
-    keys = joined["artist"].map(artist_key)
-    return joined.assign(artist=joined.groupby(keys)["artist"].transform("first"))
 
 
 def _with_unique_ids(joined: pd.DataFrame) -> pd.DataFrame:
