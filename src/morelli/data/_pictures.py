@@ -14,6 +14,28 @@ SHORTEST_SIDE = 16
 QUALITY = 92
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2"})
 
+HEAD_BYTES = 128
+"""So many of a file's first bytes tell its kind."""
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "BigTIFF"),
+    (b"MM\0+", "BigTIFF"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+)
+_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)  # a text may well begin with "BM"
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIC"
+)
+
 # No format that Pillow hands to another program (EPS to Ghostscript).
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000")
 _ANIMATED = ("GIF", "PNG", "WEBP")  # other files of several pictures are scans or photographs with previews
@@ -32,6 +54,25 @@ class Small:
     jpeg: bytes
     width: int
     height: int
+
+
+def picture_kind(head: bytes) -> str | None:
+    """Tell a picture's kind by the first :data:`HEAD_BYTES` of its file, whatever its name; None if it is none.
+
+    The kinds: JPEG, PNG, GIF, TIFF, BigTIFF, WEBP, BMP, JPEG2000, AVIF, HEIC, JPEG XL.
+    """
+    for signature, kind in _SIGNATURES:
+        if head.startswith(signature):
+            return kind
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
+        return "BMP"
+    if head[4:8] == b"ftyp":  # ISO base media: the brand, a version, then the brands it is compatible with
+        box = head[: int.from_bytes(head[:4], "big")]
+        brands = [box[8:12], *(box[start : start + 4] for start in range(16, len(box), 4))]
+        return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
+    return None
 
 
 def shrink(original: IO[bytes], size: int, one_at_a_time: AbstractContextManager[object] | None = None) -> Small:

@@ -1,0 +1,69 @@
+"""A picture is told by its first bytes, whatever its name."""
+
+import io
+import struct
+
+import pytest
+from PIL import Image, features
+
+from morelli.data._pictures import HEAD_BYTES, picture_kind
+
+WRITTEN_BY_PILLOW = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "TIFF",
+    "WEBP",
+    "BMP",
+    "JPEG2000",
+    *(["AVIF"] if features.check("avif") else []),
+)
+
+
+def head_of(format_: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (20, 20), "teal").save(stream, format_, **options)
+    return stream.getvalue()[:HEAD_BYTES]
+
+
+def brands(*names: bytes) -> bytes:
+    box = names[0] + bytes(4) + b"".join(names[1:])
+    return struct.pack(">I", 8 + len(box)) + b"ftyp" + box + b"\0\0\0\x20meta" + bytes(80)
+
+
+@pytest.mark.parametrize("format_", WRITTEN_BY_PILLOW)
+def test_what_pillow_writes_is_told(format_: str) -> None:
+    assert picture_kind(head_of(format_)) == format_
+
+
+def test_other_forms_are_told() -> None:
+    assert picture_kind(head_of("TIFF", big_tiff=True)) == "BigTIFF"
+    assert picture_kind(b"MM\0*\0\0\0\x08") == "TIFF"
+    assert picture_kind(head_of("JPEG2000", no_jp2=True)) == "JPEG2000"
+    assert picture_kind(b"\xff\x0a\xfa\x1f") == "JPEG XL"
+    assert picture_kind(b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl ") == "JPEG XL"
+
+
+def test_a_brand_or_the_first_compatible_one_that_is_known_tells_avif_from_heic() -> None:
+    assert picture_kind(brands(b"heic", b"mif1", b"heic")) == "HEIC"
+    assert picture_kind(brands(b"mif1", b"mif1", b"heix", b"miaf")) == "HEIC"
+    assert picture_kind(brands(b"mif1", b"mif1", b"avif", b"miaf")) == "AVIF"
+    assert picture_kind(brands(b"avis", b"msf1")) == "AVIF"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"\xff",
+        b"BM is how this letter begins, and it is no bitmap",
+        b"RIFF\x24\x08\0\0WAVEfmt ",
+        brands(b"isom", b"iso2", b"mp41"),
+        b"version https://git-lfs.github.com/spec/v1\n",
+        b"%PDF-1.7",
+        b"\0\x05\x16\x07\0\x02\0\0Mac OS X",
+        b"<html>",
+    ],
+)
+def test_what_is_no_picture_has_no_kind(head: bytes) -> None:
+    assert picture_kind(head) is None
