@@ -251,14 +251,13 @@ def test_without_a_connection_it_is_said_within_seconds_and_asked_once(
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "reason"),
+    ("name", "size", "reason", "weights"),
     [
-        ("test_vit", 50, "divisible by patch size"),
-        ("xcit_nano_12_p16_224", 200, "patch_size"),
-        ("twins_pcpvt_small", 200, "should be divided"),
+        ("test_vit", 50, "divisible by patch size", "none"),
+        ("test_vit", 50, "divisible by patch size", "timm"),
+        ("xcit_nano_12_p16_224", 200, "patch_size", "none"),
     ],
 )
-@pytest.mark.parametrize("weights", ["none", "timm"])
 def test_a_size_that_an_architecture_refuses_is_said_with_sizes_that_do(
     monkeypatch: pytest.MonkeyPatch, name: str, size: int, reason: str, weights: str
 ) -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import timm
 
 from morelli.bench.config import Recipe, section
 from morelli.data.artists import Kind, artist_key, usual
 from morelli.data.splits import Split, split_paintings
-from morelli.errors import MorelliError, did_you_mean
+from morelli.errors import MorelliError
 from morelli.models.backbones import BackboneConfig
 from morelli.models.heads import HeadConfig
+from morelli.models.weights import check_name
 from morelli.training.fit import TrainingConfig, create_sampler
 from morelli.training.objectives import ObjectiveConfig, create_objective
 
@@ -84,7 +84,8 @@ def grid(recipe: Recipe) -> list[Cell]:
             "the same kind different names."
         )
     for backbone in recipe.backbones:
-        _check_backbone(backbone)
+        for name in (backbone.name, *backbone.beside):
+            check_name(name)
     for objective in recipe.objectives:
         _check_objective(Cell(recipe, recipe.backbones[0], objective, 0, recipe.seeds[0]))
     return cells
@@ -107,14 +108,6 @@ def check_fits(cells: Iterable[Cell], paintings: pd.DataFrame) -> None:
             create_sampler(labels, cell.training, cell.seed)
             for kind in cell.kinds:
                 usual(kind, rows, labels)
-
-
-def _check_backbone(config: BackboneConfig) -> None:
-    if not timm.is_model(config.name):
-        hint = did_you_mean(config.name, timm.list_models())
-        raise MorelliError(
-            f"timm has no backbone \"{config.name}\".{hint} List the names with: morelli backbones '*lite*'"
-        )
 
 
 def _check_objective(cell: Cell) -> None:
