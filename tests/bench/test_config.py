@@ -6,6 +6,7 @@ import pytest
 
 from morelli.bench.cell import check_fits, grid
 from morelli.bench.config import built_in_recipes, load_recipe
+from morelli.cli._options import overrides_of
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
 
@@ -44,6 +45,24 @@ def test_short_forms_and_defaults(recipe: Path) -> None:
     assert [backbone.name for backbone in loaded.backbones] == ["test_vit", "test_resnet"]
     assert [objective.name for objective in loaded.objectives] == ["frozen", "triplet", "SupConLoss"]
     assert loaded.training.m == 4
+
+
+def test_a_number_is_a_number_however_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.yaml"
+    path.write_text(RECIPE.replace("0.2", "2e-1").replace("epochs: 7", "epochs: 7, learning_rate: 1E-3"))
+
+    loaded = load_recipe(path, ["objectives.0=triplet", "objectives.2.loss.base_temperature=5e-2", "split.seed=1e1"])
+
+    assert loaded.objectives[2].loss == {"name": "SupConLoss", "temperature": 0.2, "base_temperature": 0.05}
+    assert loaded.training.learning_rate == 1e-3
+    assert loaded.split.seed == 10
+
+
+@pytest.mark.parametrize(
+    "folder", ["2024", "1e-1", "2024-05-01", "no", "a: b", "null", "[x]", "Émile 🎨", "x" * 90 + " y"]
+)
+def test_a_folder_is_a_folder_whatever_its_name(folder: str, recipe: Path) -> None:
+    assert load_recipe(recipe, overrides_of(Path(folder), ["training.epochs=9"])).data == Path(folder)
 
 
 def test_the_grid_is_backbones_by_objectives_by_folds_by_seeds(recipe: Path) -> None:

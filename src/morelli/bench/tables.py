@@ -1,14 +1,15 @@
 """Tables: one row a network, made from run folders alone."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from morelli._text import for_spreadsheets, latex, markdown, one_line
 from morelli.bench.run_folder import RunFolder
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation.resampling import mean_over_runs
@@ -145,7 +146,7 @@ def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, wi
         MorelliError: no run has such a metric.
     """
     if style == "csv":
-        return rows.to_csv(index=False)
+        return for_spreadsheets(rows)
     rows = over_folds_and_seeds(rows)
     fitting = FIRST_METRICS if style != "rich" or width is None or width >= _WIDE else FIRST_METRICS[:2]
     shown = _shown(rows, metrics or fitting, check=bool(metrics))
@@ -156,10 +157,14 @@ def as_text(shown: pd.DataFrame, title: str, style: Format, width: int | None) -
     """Write a table whose cells are what is to be read: ``md`` and ``rich`` with a title above, or ``latex``."""
     if style == "md":
         heading = f"{title}\n\n" if title else ""
-        return f"{heading}{shown.to_markdown(index=False, disable_numparse=True)}\n"
+        return f"{heading}{_as(markdown, shown).to_markdown(index=False, disable_numparse=True)}\n"
     if style == "latex":
-        return shown.to_latex(index=False, escape=True)
+        return latex(_as(one_line, shown))
     return _rich(shown, title, width)
+
+
+def _as(written: Callable[[str], str], table: pd.DataFrame) -> pd.DataFrame:
+    return table.map(lambda cell: written(cell) if isinstance(cell, str) else cell)
 
 
 def _shown(rows: pd.DataFrame, metrics: Sequence[str], *, check: bool) -> pd.DataFrame:
@@ -218,10 +223,9 @@ def _rich(shown: pd.DataFrame, counts: str, width: int | None) -> str:
     for name in map(str, shown):
         is_text = name in (*_KEYS, "artist", "run", "failed")
         grid.add_column(name, justify="left" if is_text else "right", no_wrap=name in _KEYS)
-        values = [escape(str(value)) for value in shown[name]]
-        if name.startswith(_SIDES) and (best := _best_row(values, name)) is not None:
-            values[best] = f"[bold]{values[best]}[/]"
-        columns[name] = values
+        values = [one_line(str(value)) for value in shown[name]]
+        best = _best_row(values, name) if name.startswith(_SIDES) else None
+        columns[name] = [Text.assemble((value, "bold" if row == best else "")) for row, value in enumerate(values)]
     for row in zip(*columns.values(), strict=True):
         grid.add_row(*row)
     text = io.StringIO()
