@@ -151,7 +151,7 @@ class Backbone(nn.Module):
         intermediates = self.net.forward_intermediates
         options = {"extra_blocks": True} if "extra_blocks" in signature(intermediates).parameters else {}
         final, stages = intermediates(images.to(memory_format=self.memory_format), output_fmt="NCHW", **options)
-        if final.ndim == 4:
+        if isinstance(final, Tensor) and final.ndim == 4:  # CoaT gives lists of tokens
             final = final.permute(0, 3, 1, 2) if self.is_nhwc else final
             if final.shape[1] != stages[-1].shape[1]:
                 stages = [*stages, final]  # the expanded map that the pooled output is made of
