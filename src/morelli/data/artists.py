@@ -74,11 +74,12 @@ def artist_key(name: Any) -> str:
 def artist_keys(names: pd.Series) -> pd.Series:
     """Give every name in a column a key, the same for all names of one artist.
 
-    The key is the first, by the alphabet, of the artist's names folded by :func:`folded`, so that sorted keys are in
-    the order in which people look names up.
+    The key is the artist's :func:`one_spelling`, :func:`folded`, so that sorted keys are in the order in which people
+    look names up.
     """
-    names = names.astype(object)  # a categorical column has no first one
-    keys: pd.Series = names.map(str).map(folded).groupby(names.map(artist_key)).transform("min")
+    text = names.astype(object).map(str)
+    numbered = not names.map(lambda name: isinstance(name, str)).any()
+    keys: pd.Series = text if numbered else one_spelling(text).map(folded)
     return keys
 
 
