@@ -179,6 +179,15 @@ def test_a_large_set_among_itself_has_the_same_neighbours(monkeypatch, with_fais
     torch.testing.assert_close(again, distances, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("points", [1, 3])
+def test_a_large_set_of_few_points_is_searched(monkeypatch, points):
+    monkeypatch.setattr(_self_search, "FEWEST", 100)
+    embeddings = torch.eye(points)[torch.arange(2600) % points]
+    distances, rows = knn(embeddings, 5, embeddings, True)
+    assert not distances.any()
+    assert not (rows == torch.arange(2600)[:, None]).any()
+
+
 def test_pmls_own_search_can_be_plugged_in_and_ours_into_pml():
     embeddings, labels = clusters(300, 20)
     wanted = pml().get_accuracy(embeddings, labels)
