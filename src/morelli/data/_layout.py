@@ -169,7 +169,7 @@ def _in_folders(folders: list[str], files: list[str], lead: list[str]) -> Layout
     here = "/".join([*lead, "{artist}", "**"])
     pattern, artists = _name_pattern(files)
     there = "/".join([*lead, _kept(folders, lead), pattern])
-    of_another_kind = share(folders, is_of_another_kind) >= _MOST
+    of_another_kind = share(folders, is_of_another_kind) > 0.5
     if of_another_kind and len(artists) > FEW:
         return Layout(there)
     if of_another_kind:

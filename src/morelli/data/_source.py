@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from morelli.data._archives import Place
-from morelli.data.artists import artist_key
+from morelli.data.artists import artist_key, artist_keys, folded
 
 # What a table may say of a painting besides its artist; the same names as in the prepared folder.
 DETAILS = ("artist_group", "in_train", "title", "style", "genre", "date", "source")
@@ -53,7 +53,7 @@ class Source:
         if wanted:
             paintings = paintings[paintings["artist"].map(artist_key).isin(wanted)]
             left_out = left_out[left_out["artist"].map(artist_key).isin(wanted)]
-        order = pd.DataFrame({"key": paintings["artist"].map(artist_key), "rank": paintings["id"].map(_hash)})
+        order = pd.DataFrame({"key": artist_keys(paintings["artist"]), "rank": paintings["id"].map(_hash)})
         order = order.sort_values(["key", "rank"])
         if max_per_artist is not None:
             order = order.groupby("key").head(max_per_artist)
@@ -71,7 +71,7 @@ def left_out(rows: pd.DataFrame, reason: str) -> pd.DataFrame:
 def id_from_path(path: str) -> str:
     """Derive an id from a relative path: readable, unique, safe on every file system, the same everywhere."""
     stem = path.rpartition("/")[2].rpartition(".")[0] or path
-    readable = re.sub(r"[^a-z0-9]+", "-", artist_key(stem)).strip("-")[:40]
+    readable = re.sub(r"[^a-z0-9]+", "-", folded(stem)).strip("-")[:40]
     return f"{readable}-{_hash(path)[:12]}".lstrip("-")
 
 

@@ -17,7 +17,7 @@ from morelli.data._listing import File, list_folder, list_source
 from morelli.data._pictures import SUFFIXES as PICTURES
 from morelli.data._rows import read_rows
 from morelli.data._source import DETAILS, Source, id_from_path, left_out
-from morelli.data.artists import artist_key
+from morelli.data.artists import artist_keys
 from morelli.errors import MorelliError
 
 SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt"})
@@ -110,7 +110,7 @@ def _troubles(rows: pd.DataFrame, is_missing: pd.Series) -> list[_Trouble]:
         )
     )
     there = rows[told & ~is_web & ~is_missing]
-    keys = there["artist"].map(artist_key)
+    keys = artist_keys(there["artist"])
     by_two = (keys.groupby(there["file"]).transform("nunique") > 1).reindex(rows.index, fill_value=False)
     troubles.append(
         _Trouble(by_two, "give one picture to two artists", "Keep one of the rows", "one picture by two artists")
