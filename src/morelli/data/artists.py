@@ -70,10 +70,10 @@ def artist_key(name: str) -> str:
 def artist_keys(names: pd.Series) -> pd.Series:
     """Give every name in a column a key, the same for all names of one artist.
 
-    The key is the first, by the alphabet, of the artist's names folded by :func:`folded`, so that sorted keys are in
-    the order in which people look names up.
+    The key is the artist's :func:`one_spelling`, :func:`folded`, so that sorted keys are in the order in which people
+    look names up.
     """
-    keys: pd.Series = names.map(folded).groupby(names.map(artist_key)).transform("min")
+    keys: pd.Series = one_spelling(names).map(folded)
     return keys
 
 

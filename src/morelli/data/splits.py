@@ -20,6 +20,12 @@ from morelli.errors import MorelliError
 
 FORMAT_VERSION = 1
 SIDES = ("train", "validation", "seen", "unseen")
+_NUMBERS_OF = {
+    "train": "split.unseen_fraction, split.validation_fraction or split.folds",
+    "validation": "split.validation_fraction (0: nobody validates)",
+    "unseen": "split.unseen_fraction or split.folds",
+}
+"""What decides how many artists are on a side that must have two."""
 
 
 class SplitConfig(Section):
@@ -34,8 +40,9 @@ class SplitConfig(Section):
 
     kind: Literal["competition", "seed", "fraction", "folds", "rotation"] = "competition"
     seed: int = 0
-    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the training artists set aside to choose models and thresholds on."""
+    validation_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the training artists set aside to choose models and thresholds on: at least two of them, or none at 0.
+    Without any, the last weights are kept and no threshold is chosen."""
     unseen_fraction: float = Field(default=0.2, gt=0, lt=1)
     """``fraction``, and ``rotation`` without the competition's artists: share of all artists that is unseen."""
     seen_fraction: float = Field(default=0.2, gt=0, lt=1)
@@ -46,9 +53,21 @@ class SplitConfig(Section):
     look at them."""
     train_artists: int = Field(default=800, ge=1)
     """``seed`` only, as are the next three."""
-    validation_artists: int = Field(default=100, ge=1)
+    validation_artists: int = Field(default=100, ge=0)
     unseen_artists: int = Field(default=100, ge=1)
     per_artist: int = Field(default=20, ge=2)
+
+    @property
+    def fold_numbers(self) -> range:
+        """The numbers of the split's folds; a split of one piece is fold 0."""
+        return range(self.folds if self.kind in ("folds", "rotation") else 1)
+
+    @property
+    def validates(self) -> bool:
+        """Whether some artists are set aside to validate."""
+        if self.kind == "seed":
+            return self.validation_artists > 0
+        return self.kind == "rotation" or self.validation_fraction > 0
 
 
 @dataclass(frozen=True)
@@ -112,12 +131,17 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
     }[config.kind]
     sides = _on_one_side(table, divide(table, config, fold))
     split = Split(**{side: tuple(table["id"][sides == side]) for side in SIDES})
-    check_disjoint(split, paintings)
+    check_disjoint(split, paintings, validates=config.validates)
     return split
 
 
-def check_disjoint(split: Split, paintings: pd.DataFrame) -> None:
+def check_disjoint(split: Split, paintings: pd.DataFrame, *, validates: bool = True) -> None:
     """Check that a split can be believed.
+
+    Args:
+        split: as it was divided.
+        paintings: the table that it is of.
+        validates: False where nobody is to validate, so that the side may be empty.
 
     Raises:
         MorelliError: an artist stands on two sides, a painting is used twice, or a side cannot be measured.
@@ -130,13 +154,15 @@ def check_disjoint(split: Split, paintings: pd.DataFrame) -> None:
         raise MorelliError(f"The split calls artists seen that are not in training: {_some(stray)}.")
     if twice := sorted(set(split.train) & set(split.seen)):
         raise MorelliError(f"The split has paintings both in train and in seen: {_some(twice)}.")
-    for side in ("train", "validation", "unseen"):
+    for side, numbers in _NUMBERS_OF.items():
+        if side == "validation" and not validates:
+            continue
         counts = keys[side].value_counts()
         if len(counts) < 2 or counts.iloc[0] < 2:
             raise MorelliError(
                 f"The split's side {side!r} has {len(counts)} artists, of whom {int((counts > 1).sum())} have two or "
                 "more paintings; it needs two artists, and one with two paintings. Use more artists, more paintings "
-                "of each, or other fractions of the split."
+                f"of each, or set {numbers} to what leaves enough there."
             )
 
 
@@ -230,6 +256,8 @@ def _unseen_and_rest(
 
 
 def _validation_keys(keys: pd.Series, config: SplitConfig) -> list[str]:
+    if not config.validates:
+        return []
     counts = keys.value_counts()
     usable = _shuffled_keys(keys[keys.map(counts) > 1], config.seed + 1)
     return usable[: max(2, round(config.validation_fraction * len(counts)))]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from morelli._file_names import printable
 from morelli.data.artists import artist_key
+from morelli.data.attributions import unattributed
 from morelli.errors import MorelliError
 from morelli.evaluation.identification import Identification, Rates, artist_embedding
 from morelli.gallery._reader import Reader
@@ -123,7 +124,7 @@ def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, re
     Args:
         reader: the network that made the index.
         index: where the artist is kept.
-        artist: the name; spellings that differ in case, accents or spaces are the same artist.
+        artist: the name; which spellings are the same artist's says :func:`morelli.data.artists.artist_key`.
         folder: some paintings, at any depth.
         replace: enrol an artist anew who is enrolled already.
 
@@ -175,12 +176,15 @@ def _refuse_shared(others: pd.DataFrame, found: pd.DataFrame, artist: str) -> No
             there = others.iloc[places[0]]
             raise MorelliError(
                 f"{file} is enrolled already, as a painting by {there['artist']} ({there['file']}). It cannot be by "
-                f"{artist} too: take it out of one of the two folders."
+                f"{artist} too: take it out of one of the two folders, or mend the name of who is enrolled: "
+                f'morelli enroll INDEX --rename "{there["artist"]}" "{artist}"'
             )
 
 
 def _enrolment_notes(network: Network, artist: str, paintings: int) -> list[str]:
     notes = []
+    if why := unattributed(artist):
+        notes.append(f'"{artist}" stands for no one artist ({why}); its paintings speak as if they were by one hand.')
     if paintings == 1:
         notes.append("One painting says little of a hand; the answer's error rates will say how little.")
     if artist_key(artist) in {artist_key(name) for name in network.card.training_artists}:
