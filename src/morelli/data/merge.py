@@ -33,6 +33,17 @@ class MergeSummary:
     same_files: int
     sources: dict[str, int]
 
+    def text(self, out: Path) -> str:
+        """What the command prints."""
+        lines = [f"{out}: {self.paintings:,} paintings by {self.artists:,} artists."]
+        lines += [f"source {name}: {count:,} paintings" for name, count in self.sources.items()]
+        if self.shared_artists:
+            lines.append(f"Artists in several of the folders, {len(self.shared_artists):,}:")
+            lines += [f"  {name}" for name in self.shared_artists]
+        if self.same_files:
+            lines.append(f"The same file in several of the folders, taken once: {self.same_files:,}")
+        return "\n".join(lines)
+
 
 def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
     """Join prepared folders into the prepared folder ``out``.
@@ -58,7 +69,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
     first_of_file = ~joined.duplicated("sha256")
     kept = _with_unique_ids(_with_groups(joined[first_of_file].reset_index(drop=True)))
     digest = hashlib.sha256(pd.util.hash_pandas_object(joined.astype(str)).to_numpy().tobytes()).hexdigest()
-    claim(out, {"format": FORMAT_VERSION, "kind": "merge", "fingerprint": digest})
+    claim(out, {"format": FORMAT_VERSION, "kind": "merge", "fingerprint": digest}, {})
     if not (out / TABLE).is_file():
         for origin, file in zip(kept["origin"], kept["file"], strict=True):
             _place(Path(origin), out / file)
