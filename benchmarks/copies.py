@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from morelli import read_paintings
-from morelli.gallery.copies import CLOSE, look_of
+from morelli.data.hashes import CLOSE, look_of
 
 Change = Callable[[Image.Image], Image.Image]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
-from morelli.gallery.copies import Looks
+from morelli.data.hashes import Looks
 from morelli.gallery.pictures import Facts
 from morelli.models.network import Network, NetworkCard
 

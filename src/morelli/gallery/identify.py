@@ -17,7 +17,7 @@ from morelli.evaluation.identification import Identification, Rates, artist_embe
 from morelli.gallery._reader import Reader
 from morelli.gallery._store import Store, joined
 from morelli.gallery.compare import CAVEAT, percent, was_trained_on
-from morelli.gallery.copies import Looks, copy_groups
+from morelli.data.hashes import Looks, copy_groups
 from morelli.gallery.index import ARTISTS, PictureIndex, listed, stored
 from morelli.gallery.pictures import Facts
 from morelli.models.network import Network

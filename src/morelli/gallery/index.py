@@ -15,7 +15,7 @@ from morelli.data._source import walk
 from morelli.errors import MorelliError
 from morelli.gallery._reader import Read, Reader
 from morelli.gallery._store import SCHEMA, Store, joined
-from morelli.gallery.copies import copy_groups
+from morelli.data.hashes import copy_groups
 
 PICTURES, ARTISTS = "pictures", "artists"
 _KEPT_EVERY: Final = 4096
