@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from morelli.data.prepare import prepare as prepare
     from morelli.data.prepared import read_paintings as read_paintings
     from morelli.data.sampling import ArtistBalancedSampler as ArtistBalancedSampler
+    from morelli.data.sampling import RandomTupleSampler as RandomTupleSampler
     from morelli.data.splits import Split as Split
     from morelli.data.splits import SplitConfig as SplitConfig
     from morelli.data.splits import split_paintings as split_paintings
@@ -39,7 +40,7 @@ _HOMES = {
     "data.dataset": ("PaintersByNumbers",),
     "data.prepare": ("prepare",),
     "data.prepared": ("read_paintings",),
-    "data.sampling": ("ArtistBalancedSampler",),
+    "data.sampling": ("ArtistBalancedSampler", "RandomTupleSampler"),
     "data.splits": ("Split", "SplitConfig", "split_paintings"),
     "data.synthetic": ("SyntheticPainters",),
     "errors": ("MorelliError",),

@@ -2,13 +2,20 @@
 
 import re
 from collections import Counter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from accelerate import Accelerator, skip_first_batches
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pytorch_metric_learning.losses import TripletMarginLoss
+from pytorch_metric_learning.samplers import MPerClassSampler
+from pytorch_metric_learning.trainers import MetricLossOnly
 from scipy.stats import chisquare
+from torch.utils.data import DataLoader, TensorDataset
 
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
 from morelli.errors import MorelliError
@@ -71,6 +78,134 @@ def test_the_draw_depends_on_seed_and_epoch_alone() -> None:
     assert list(second) == epoch_0
 
 
+@pytest.mark.parametrize("kind", ["balanced", "groups", "triplets", "pairs"])
+def test_each_pass_is_another_draw_where_nobody_sets_an_epoch(kind: str) -> None:
+    def made() -> Any:
+        labels = labels_of([6] * 8) if kind != "groups" else [row % 8 for row in range(48)]
+        if kind == "balanced":
+            return ArtistBalancedSampler(labels, m=2, batch_size=8, seed=3)
+        if kind == "groups":
+            return ArtistBalancedSampler(labels, m=2, batch_size=8, seed=3, groups=[artist % 2 for artist in range(8)])
+        return RandomTupleSampler(labels, kind="pairs" if kind == "pairs" else "triplets", seed=3)
+
+    sampler, set_each_time, gone_on, broken_off = made(), made(), made(), made()
+    passes = [list(sampler) for _ in range(4)]
+
+    assert len({tuple(drawn) for drawn in passes}) == 4
+    assert [list(sampler) for sampler in [made()] for _ in range(4)] == passes  # and all follow from the seed
+    for epoch in (2, 0, 3):
+        set_each_time.set_epoch(epoch)
+        assert list(set_each_time) == passes[epoch]
+    gone_on.set_epoch(2)  # once, as a plain loop that resumes does
+    assert [list(gone_on), list(gone_on)] == passes[2:]
+    next(iter(broken_off))
+    assert list(broken_off) == passes[1]
+
+
+def test_accelerate_sees_every_epoch_and_goes_on_in_the_middle_of_one() -> None:
+    labels = labels_of([6] * 8)
+    rows = torch.arange(len(labels))
+
+    def loader() -> Any:
+        sampler = ArtistBalancedSampler(labels, m=2, batch_size=8, seed=3)
+        return Accelerator(cpu=True).prepare(DataLoader(TensorDataset(rows), 8, sampler=sampler))
+
+    sampler = ArtistBalancedSampler(labels, m=2, batch_size=8, seed=3)
+    expected = [np.array(list(sampler)).reshape(-1, 8).tolist() for _ in range(3)]
+    prepared, again = loader(), loader()
+
+    assert [[batch.tolist() for (batch,) in prepared] for _ in range(3)] == expected
+    rest = skip_first_batches(again, 2)
+    rest.set_epoch(1)
+    assert [batch.tolist() for (batch,) in rest] == expected[1][2:]
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad:UserWarning")  # PML's progress bar
+def test_pmls_trainer_sees_new_batches_in_every_epoch() -> None:
+    labels = labels_of([20] * 10)
+    asked: list[int] = []
+
+    class Noted(TensorDataset):
+        def __getitem__(self, index: int) -> Any:
+            asked.append(index)
+            return super().__getitem__(index)
+
+    trunk = torch.nn.Linear(4, 3)
+    MetricLossOnly(
+        models={"trunk": trunk},
+        optimizers={"trunk_optimizer": torch.optim.SGD(trunk.parameters(), 1e-3)},
+        batch_size=40,
+        loss_funcs={"metric_loss": TripletMarginLoss()},
+        dataset=Noted(torch.randn(200, 4), torch.tensor(labels)),
+        sampler=ArtistBalancedSampler(labels, 4, 40),
+        dataloader_num_workers=0,
+        data_device=torch.device("cpu"),
+        dtype=torch.float32,
+    ).train(num_epochs=4)
+
+    assert len({tuple(asked[start : start + 200]) for start in range(0, 800, 200)}) == 4
+    assert len(set(asked)) > 190  # of 200; one draw alone has about 130
+
+
+def test_the_arguments_of_pmls_sampler_are_taken_as_it_takes_them() -> None:
+    labels = labels_of([6] * 8)
+    for arguments in [(2, 8, 30), (2, None, 40), (3,), (2, 8)]:
+        ours, pmls = ArtistBalancedSampler(labels, *arguments), MPerClassSampler(labels, *arguments)
+        assert isinstance(ours, MPerClassSampler)
+        assert (ours.m_per_class, sorted(ours.labels)) == (pmls.m_per_class, sorted(pmls.labels))
+        if len(arguments) == 3:
+            assert len(ours) == len(pmls) == len(list(ours))
+    assert len(ArtistBalancedSampler(labels, m=2, batch_size=8, length_before_new_iter=30)) == 24
+    whole = list(ArtistBalancedSampler(labels, 2))  # without a batch size, all artists make a batch
+    assert len(whole) == 48
+    assert all(len({labels[row] for row in whole[start : start + 16]}) == 8 for start in (0, 16, 32))
+    with pytest.raises(MorelliError, match="length_before_new_iter is 7, less than a batch of 8"):
+        ArtistBalancedSampler(labels, 2, 8, 7)
+    with pytest.raises(MorelliError, match="not both"):
+        ArtistBalancedSampler(labels, 2, 8, 80, batches=3)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda numbers: torch.tensor(numbers),
+        lambda numbers: [torch.tensor(number) for number in numbers],
+        lambda numbers: np.array(numbers, dtype=np.int16),
+        lambda numbers: pd.Series(numbers, index=range(5, 5 + len(numbers))),
+        lambda numbers: tuple(numbers),
+        lambda numbers: (number for number in numbers),
+        lambda numbers: [f"painter {number:03d}" for number in numbers],
+        lambda numbers: np.array([f"painter {number:03d}" for number in numbers]),
+        lambda numbers: pd.Series([f"painter {number:03d}" for number in numbers], dtype="category"),
+        lambda numbers: [("school", number) for number in numbers],
+        lambda numbers: [float(number) for number in numbers],
+    ],
+)
+def test_labels_of_any_type_are_drawn_alike(of: Any) -> None:
+    numbers = labels_of([5, 5, 5, 1, 5])
+
+    sampler = ArtistBalancedSampler(of(numbers), 2, 6, seed=1)
+
+    assert list(sampler) == list(ArtistBalancedSampler(numbers, 2, 6, seed=1))
+    assert len(sampler.left_out_artists) == 1
+    tuples = [list(RandomTupleSampler(labels, kind="pairs", seed=1)) for labels in (of(numbers), numbers)]
+    assert tuples[0] == tuples[1]
+
+
+def test_labels_of_several_types_are_told_apart() -> None:
+    sampler = ArtistBalancedSampler([1, "1", 1, "1", (2, 3), (2, 3)], 2, 4)
+
+    assert set(sampler.labels) == {1, "1", (2, 3)}
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_labels_that_say_no_artist_are_refused(missing: Any) -> None:
+    with pytest.raises(MorelliError, match="label of painting 4 is missing"):
+        ArtistBalancedSampler(["a", "a", "b", "b", missing], 2, 4)
+    with pytest.raises(MorelliError, match=r"shape \(4, 2\)"):
+        ArtistBalancedSampler(torch.zeros(4, 2), 2, 4)
+
+
 def test_batches_are_filled_group_by_group() -> None:
     labels = [label for label in range(12) for _ in range(5)]
     groups = [0] * 6 + [1] * 3 + [2] * 3
@@ -84,6 +219,7 @@ def test_batches_are_filled_group_by_group() -> None:
     assert all(len(set(batch)) == 6 for batch in drawn.tolist())
     first = Counter(np.array(groups)[artists[:, 0]].tolist())
     assert chisquare([first[0], first[1], first[2]], [100, 50, 50]).pvalue > 0.01  # drawn as often as it has artists
+    sampler.set_epoch(0)
     assert list(ArtistBalancedSampler(labels, m=2, batch_size=6, batches=200, groups=groups, seed=1)) == list(sampler)
 
 
@@ -113,6 +249,7 @@ def test_global_random_state_is_left_alone(kind: str) -> None:
     first = list(sampler)
     after = np.random.random()
     np.random.seed(2)
+    sampler.set_epoch(0)
 
     assert list(sampler) == first  # the global state decides nothing
     np.random.seed(1)

@@ -1,96 +1,148 @@
 """What goes into a batch: m paintings of each artist, or the seed project's random tuples; never a painting twice."""
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from pytorch_metric_learning.samplers import MPerClassSampler
-from pytorch_metric_learning.utils import common_functions
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from morelli.errors import MorelliError
 
+Labels = Iterable[Any] | Tensor | np.ndarray
+"""The artist of each painting, as numbers, names, or anything else that can be told apart."""
 
-class ArtistBalancedSampler(MPerClassSampler):  # type: ignore[misc]
-    """PML's ``MPerClassSampler`` behind a guard.
 
-    PML pads an artist with fewer than ``m`` paintings with duplicates, so that a painting becomes its own positive;
-    here such artists are left out (``left_out_artists``). PML draws from a global generator; here each epoch's draw
-    depends on ``seed`` and ``epoch`` alone. The length is exactly ``batches * batch_size``.
+class _DrawnAnew(Sampler[int]):
+    """A sampler whose every pass is another draw, decided by ``seed`` and ``epoch`` alone.
 
-    Args:
-        labels: the artist of each painting.
-        m: paintings of each artist in a batch, at least 2.
-        batch_size: a multiple of ``m``.
-        batches: batches in an epoch; by default as many as the usable paintings fill, at least one.
-        groups: the group of each artist, by label. A batch is then filled group by group, that of an artist drawn at
-            random first, so that its artists are alike and hard to tell apart.
-        seed: with ``epoch``, determines every draw.
-
-    Raises:
-        MorelliError: ``m``, ``batch_size`` and the artists do not fit; the message names numbers that would.
+    Each pass leaves the next one another epoch, so a plain loop, or one of PML's trainers, sees new batches without a
+    word; :meth:`set_epoch` goes back to any pass, as Accelerate and Lightning do before each of theirs.
     """
 
-    labels_to_indices: dict[int, np.ndarray]
+    seed: int
+    epoch: int = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose which epoch's draw the next pass gives; those after it go on from there."""
+        self.epoch = epoch
+
+    def _seeds_of_pass(self) -> list[int]:
+        seeds = [self.seed, self.epoch]
+        self.epoch += 1
+        return seeds
+
+
+class ArtistBalancedSampler(MPerClassSampler, _DrawnAnew):  # type: ignore[misc]
+    """PML's ``MPerClassSampler`` behind a guard, with the same arguments in the same places.
+
+    PML pads an artist with fewer than ``m`` paintings with duplicates, so that a painting becomes its own positive;
+    here such artists are left out (``left_out_artists``). PML draws from a global generator; here each pass is another
+    draw that depends on ``seed`` and the pass's number alone (:meth:`set_epoch`). The length is exactly what is drawn.
+
+    Args:
+        labels: the artist of each painting: numbers, names, a tensor, an array or a column of a table.
+        m: paintings of each artist in a batch, at least 2.
+        batch_size: a multiple of ``m``; by default all artists fill a batch.
+        length_before_new_iter: paintings in an epoch at most, a whole number of batches; by default as many as the
+            usable paintings fill, at least one batch.
+        batches: batches in an epoch, in place of ``length_before_new_iter``.
+        groups: the group of each artist, by label. A batch is then filled group by group, that of an artist drawn at
+            random first, so that its artists are alike and hard to tell apart.
+        seed: with the epoch, determines every draw.
+
+    Raises:
+        MorelliError: ``m``, ``batch_size`` and the artists do not fit; the message names numbers that would. Or a label
+            is missing.
+    """
+
+    labels: list[Any]
+    labels_to_indices: dict[Any, np.ndarray]
 
     def __init__(
         self,
-        labels: Sequence[int],
-        *,
+        labels: Labels,
         m: int,
-        batch_size: int,
+        batch_size: int | None = None,
+        length_before_new_iter: int | None = None,
+        *,
         batches: int | None = None,
         groups: Sequence[int] | None = None,
         seed: int = 0,
     ) -> None:
-        values, counts = np.unique(np.asarray(labels), return_counts=True)
-        usable = values[counts >= m]
+        own, values, counts = _by_artist(labels)
+        usable = int((counts >= m).sum())
         if m < 2:
             raise MorelliError(f"m is {m}: a batch needs at least 2 paintings of an artist to hold a positive pair.")
-        if batch_size % m or batch_size < 2 * m:
-            fitting = max(2, round(batch_size / m)) * m
+        size = max(2, usable) * m if batch_size is None else batch_size
+        if size % m or size < 2 * m:
+            fitting = max(2, round(size / m)) * m
             raise MorelliError(
-                f"Batch size {batch_size} does not hold whole artists of m={m} paintings, two or more of them. "
+                f"Batch size {size} does not hold whole artists of m={m} paintings, two or more of them. "
                 f"A batch size of {fitting} would."
             )
-        if len(usable) * m < batch_size:
+        if usable * m < size:
             raise MorelliError(
-                f"A batch of {batch_size} with m={m} needs {batch_size // m} artists with {m} or more paintings; there "
-                f"are {len(usable)} of {len(values)}. {_what_fits(counts, m)}"
+                f"A batch of {size} with m={m} needs {size // m} artists with {m} or more paintings; there "
+                f"are {usable} of {len(values)}. {_what_fits(counts, m)}"
             )
-        self.left_out_artists = [int(value) for value in values[counts < m]]
-        self.groups, self.seed, self.epoch = groups, seed, 0
-        rows = np.flatnonzero(np.isin(labels, usable))
-        length = batch_size * (max(1, len(rows) // batch_size) if batches is None else batches)
-        super().__init__(np.asarray(labels)[rows], m, batch_size, length)
-        for label, places in self.labels_to_indices.items():
-            self.labels_to_indices[label] = rows[places]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose which epoch's draw the next iteration gives."""
-        self.epoch = epoch
+        rows = np.flatnonzero(counts[own] >= m)
+        length = size * (max(1, len(rows) // size) if batches is None else batches)
+        if length_before_new_iter is not None:
+            length = _length(length_before_new_iter, batches, size)
+        super().__init__(own[rows], m, size, length)
+        self.left_out_artists = [value for value, count in zip(values, counts, strict=True) if count < m]
+        self.labels_to_indices = {values[own]: rows[self.labels_to_indices[own]] for own in sorted(self.labels)}
+        self.labels = list(self.labels_to_indices)
+        self.groups, self.seed = groups, seed
 
     def __iter__(self) -> Iterator[int]:
-        random = np.random.RandomState([self.seed, self.epoch])
-        if self.groups is not None:
-            return self._group_by_group(np.asarray(self.groups), random)
-        self.labels = sorted(self.labels_to_indices)
-        generator_before = common_functions.NUMPY_RANDOM
-        common_functions.NUMPY_RANDOM = random
-        try:
-            drawn = [int(index) for index in super().__iter__()]
-        finally:
-            common_functions.NUMPY_RANDOM = generator_before
-        return iter(drawn)
+        return self._draw(np.random.RandomState(self._seeds_of_pass()))
 
-    def _group_by_group(self, groups: np.ndarray, random: np.random.RandomState) -> Iterator[int]:
-        artists = np.array(sorted(self.labels_to_indices))
+    def _draw(self, random: np.random.RandomState) -> Iterator[int]:
+        artists = np.arange(len(self.labels))
+        groups = None if self.groups is None else np.array([self.groups[label] for label in self.labels])
         for _ in range(len(self) // self.batch_size):
             random.shuffle(artists)
-            _, first, own = np.unique(groups[artists], return_index=True, return_inverse=True)
-            together = artists[np.argsort(first[own], kind="stable")]
-            for artist in together[: self.batch_size // self.m_per_class]:
-                yield from random.choice(self.labels_to_indices[artist], self.m_per_class, replace=False).tolist()
+            drawn = artists
+            if groups is not None:
+                _, first, own = np.unique(groups[artists], return_index=True, return_inverse=True)
+                drawn = artists[np.argsort(first[own], kind="stable")]
+            for artist in drawn[: self.batch_size // self.m_per_class]:
+                rows = self.labels_to_indices[self.labels[artist]]
+                yield from random.choice(rows, self.m_per_class, replace=False).tolist()
+
+
+def _length(paintings: int, batches: int | None, batch_size: int) -> int:
+    if batches is not None:
+        raise MorelliError("Give batches or length_before_new_iter, not both: each is the length of an epoch.")
+    if paintings < batch_size:
+        raise MorelliError(
+            f"length_before_new_iter is {paintings}, less than a batch of {batch_size}. Set it to {batch_size} or more."
+        )
+    return paintings - paintings % batch_size
+
+
+def _by_artist(labels: Labels) -> tuple[np.ndarray, list[Any], np.ndarray]:
+    """The number of each painting's artist; the artists in the order of their labels; how many paintings each has."""
+    if isinstance(labels, Tensor):
+        labels = labels.cpu().numpy()
+    elif not isinstance(labels, np.ndarray):
+        items = [label.item() if isinstance(label, Tensor) else label for label in labels]
+        labels = pd.Series(items, dtype=object).to_numpy()  # numpy itself would make 1 and "1" one artist
+    if labels.ndim != 1:
+        raise MorelliError(f"Labels have the shape {tuple(labels.shape)}, but a sampler needs one label a painting.")
+    own, values = pd.factorize(labels)
+    if (own < 0).any():
+        raise MorelliError(f"The label of painting {int(np.argmin(own))} is missing. Leave that painting out.")
+    try:
+        order = np.argsort(values, kind="stable")
+    except TypeError:  # labels of several types have no order but that in which they come
+        order = np.arange(len(values))
+    own = np.argsort(order)[own]
+    return own, values[order].tolist(), np.bincount(own, minlength=len(values))
 
 
 def _what_fits(counts: np.ndarray, m: int) -> str:
@@ -101,35 +153,30 @@ def _what_fits(counts: np.ndarray, m: int) -> str:
     return "No m fits: fewer than two artists have two paintings."
 
 
-class RandomTupleSampler(Sampler[int]):
+class RandomTupleSampler(_DrawnAnew):
     """The seed project's draw: every painting once an epoch as an anchor, with random partners, laid end to end.
 
     ``triplets``: anchor, positive, negative. ``pairs``: anchor and partner, of the same artist for every second pair.
     Every other painting of the anchor's artist is as likely to be the positive, and every painting of another artist to
-    be the negative. Artists with one painting are left out, since they have no positive.
+    be the negative. Artists with one painting are left out, since they have no positive. Each pass is another draw.
     """
 
-    def __init__(self, labels: Sequence[int], *, kind: Literal["triplets", "pairs"], seed: int = 0) -> None:
-        values, counts = np.unique(np.asarray(labels), return_counts=True)
-        self.left_out_artists = [int(value) for value in values[counts < 2]]
-        self.anchors = np.flatnonzero(~np.isin(labels, self.left_out_artists))
-        if len(values) - len(self.left_out_artists) < 2:
+    def __init__(self, labels: Labels, *, kind: Literal["triplets", "pairs"], seed: int = 0) -> None:
+        own, values, counts = _by_artist(labels)
+        if (counts > 1).sum() < 2:
             raise MorelliError("Random tuples need at least two artists with two or more paintings each.")
-        own = np.asarray(labels)[self.anchors]
-        self._sorted = self.anchors[np.argsort(own, kind="stable")]
+        self.left_out_artists = [value for value, count in zip(values, counts, strict=True) if count < 2]
+        self.anchors = np.flatnonzero(counts[own] > 1)
+        self._sorted = self.anchors[np.argsort(own[self.anchors], kind="stable")]
         sizes = counts[counts > 1]
         self._start, self._count = np.repeat(np.cumsum(sizes) - sizes, sizes), np.repeat(sizes, sizes)
-        self.kind, self.seed, self.epoch = kind, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose which epoch's draw the next iteration gives."""
-        self.epoch = epoch
+        self.kind, self.seed = kind, seed
 
     def __len__(self) -> int:
         return len(self.anchors) * (3 if self.kind == "triplets" else 2)
 
     def __iter__(self) -> Iterator[int]:
-        random = np.random.default_rng([self.seed, self.epoch])
+        random = np.random.default_rng(self._seeds_of_pass())
         place = random.permutation(len(self._sorted))  # of each anchor among the paintings in the artists' order
         start, count = self._start[place], self._count[place]
         positive = start + (place - start + 1 + random.integers(count - 1)) % count
