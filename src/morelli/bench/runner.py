@@ -18,7 +18,7 @@ from morelli.bench.environment import environment
 from morelli.bench.job import Job
 from morelli.bench.model_card import write_model_card
 from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder
-from morelli.data.prepared import read_paintings
+from morelli.data.copies import paintings_and_copies
 from morelli.data.splits import split_paintings
 from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError, did_you_mean
@@ -66,7 +66,8 @@ def bench(
     check_tracker(log)
     cells = grid(recipe)
     data = prepared_folder(recipe)
-    paintings = read_paintings(data)
+    with first_goes_first():
+        paintings = paintings_and_copies(data)
     check_fits(cells, paintings)
     runs = []
     if not is_first():
@@ -141,7 +142,8 @@ def train(
     run = RunFolder(out)
     once(lambda: _check_free(run, resume))
     data = prepared_folder(recipe)
-    paintings = read_paintings(data)
+    with first_goes_first():
+        paintings = paintings_and_copies(data)
     check_fits([cell], paintings)
     once(lambda: run.start(cell.resolved(data_digest(paintings))))
     run_cell(cell, data, paintings, run, resume=resume, log=log)

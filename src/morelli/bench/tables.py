@@ -48,7 +48,7 @@ def table(runs: Sequence[RunFolder]) -> pd.DataFrame:
     """
     rows = pd.DataFrame([_row(run) for run in sorted(runs, key=_place)])
     measured = [column for column in map(str, rows) if column.startswith(_SIDES)]
-    order = [*_KEYS, *_ABOUT, *measured, *_COST, "failure", "folder"]
+    order = [*_KEYS, *_ABOUT, "copies", *measured, *_COST, "failure", "folder"]
     return rows.reindex(columns=order).dropna(axis=1, how="all")
 
 
@@ -109,6 +109,8 @@ def _row(run: RunFolder) -> dict[str, Any]:
         return {**row, "failure": (run.failure or "not finished").splitlines()[0]}
     metrics, environment = run.metrics, run.environment
     row |= {key: metrics[key] for key in _ABOUT} | {key: environment[key] for key in _COST}
+    if any(metrics.get(side, {}).get("copies") for side in _SIDES):
+        row["copies"] = "counted" if config["split"].get("keep_copies") else "left out"
     for side in _SIDES:
         values = dict(metrics.get(side, {}))
         intervals = values.pop("interval", {})
@@ -149,7 +151,7 @@ def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, wi
     rows = over_folds_and_seeds(rows)
     fitting = FIRST_METRICS if style != "rich" or width is None or width >= _WIDE else FIRST_METRICS[:2]
     shown = _shown(rows, metrics or fitting, check=bool(metrics))
-    return as_text(shown, _counts(rows), style, width)
+    return as_text(shown, " ".join(filter(None, [_counts(rows), _copies(rows)])), style, width)
 
 
 def as_text(shown: pd.DataFrame, title: str, style: Format, width: int | None) -> str:
@@ -158,7 +160,8 @@ def as_text(shown: pd.DataFrame, title: str, style: Format, width: int | None) -
         heading = f"{title}\n\n" if title else ""
         return f"{heading}{shown.to_markdown(index=False, disable_numparse=True)}\n"
     if style == "latex":
-        return shown.to_latex(index=False, escape=True)
+        about = f"% {title}\n" if title else ""
+        return about + shown.to_latex(index=False, escape=True)
     return _rich(shown, title, width)
 
 
@@ -210,6 +213,18 @@ def _counts(rows: pd.DataFrame) -> str:
             )
             parts.append(f"{side}: {numbers}")
     return ". ".join(part[0].upper() + part[1:] for part in parts) + ("." if parts else "")
+
+
+def _copies(rows: pd.DataFrame) -> str:
+    """How many copies the measured paintings had, and what was made of them; empty where there were none."""
+    if "copies" not in rows:
+        return ""
+    found = []
+    for side in _SIDES:
+        if f"{side}_copies" in rows:
+            counted = rows[[f"{side}_copies", f"{side}_copy_pairs"]].dropna().astype(int).drop_duplicates()
+            found += [f"{copies} {side} ({pairs} pairs)" for copies, pairs in counted.to_numpy() if copies]
+    return f"Copies {' or '.join(rows['copies'].dropna().unique())}: {', '.join(found)}."
 
 
 def _rich(shown: pd.DataFrame, counts: str, width: int | None) -> str:

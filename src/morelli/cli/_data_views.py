@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from morelli.data.copies import COPIES
+
 if TYPE_CHECKING:
     from morelli.data.prepare import PrepareSummary
 
@@ -18,12 +20,16 @@ def show_summary(summary: "PrepareSummary", out: Path) -> None:
     rows += [
         ("duplicates within an artist", summary.duplicates_within_artists),
         ("duplicates across artists", summary.duplicates_across_artists),
+        ("copies within an artist", summary.copies),
+        ("pictures under several artists", summary.shared_pictures),
         ("files that are no pictures", summary.skipped_files),
     ]
     done = "was already finished; nothing to do" if summary.already_done else f"is ready after {summary.seconds:,.1f} s"
     console = Console()
     console.print(_grid([(name, f"{count:,}") for name, count in rows]))
     console.print(f"{escape(str(out))} {done}.", soft_wrap=True, highlight=False)
+    if summary.copies or summary.shared_pictures:
+        console.print(f"What is a copy of what: {escape(str(out / COPIES))}", soft_wrap=True, highlight=False)
     if summary.left_out:
         console.print(f"Why each was left out: {escape(str(out / 'left_out.csv'))}", soft_wrap=True, highlight=False)
 
@@ -42,6 +48,11 @@ def show_description(description: dict[str, Any], folder: Path) -> None:
         (f"group {name}", f"{group['paintings']:,} by {group['artists']:,} artists")
         for name, group in description["groups"].items()
     ]
+    if any(description["copies"].values()):
+        rows += [
+            ("copies within an artist", f"{description['copies']['of_one_artist']:,}"),
+            ("pictures under several artists", f"{description['copies']['under_several_artists']:,}"),
+        ]
     for key, label in (("sources", "from"), ("status", "status"), ("left_out", "left out")):
         rows += [(f"{label}: {name}", f"{count:,}") for name, count in description[key].items()]
     for key, label in (("largest_artists", "most"), ("smallest_artists", "fewest")):

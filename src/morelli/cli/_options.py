@@ -25,12 +25,17 @@ class Tracker(StrEnum):
 Log = Annotated[
     Tracker | None, typer.Option("--log", help="Log each epoch there too, in the run folder.", show_default=False)
 ]
+KeepCopies = Annotated[
+    bool,
+    typer.Option("--keep-copies", help="Count copies of a painting (resized, saved again, mirrored) as paintings."),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe's quick variant: minutes instead of hours.")]
 Metrics = Annotated[
     list[str] | None, typer.Option("--metric", help="Show this metric; repeatable. CSV always has all.")
 ]
 
 
-def overrides_of(data: Path | None, overrides: list[str] | None) -> list[str]:
-    """The recipe overrides that the options --data and --set stand for."""
-    return [*([f"data={data}"] if data else []), *(overrides or [])]
+def overrides_of(data: Path | None, overrides: list[str] | None, *, keep_copies: bool = False) -> list[str]:
+    """The recipe overrides that the options --data, --keep-copies and --set stand for."""
+    kept = ["split.keep_copies=true"] if keep_copies else []
+    return [*([f"data={data}"] if data else []), *(overrides or []), *kept]

@@ -7,7 +7,7 @@ painting's hash (:mod:`morelli.data.hashes`) is kept in the table, close hashes 
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -30,8 +30,8 @@ Array = np.ndarray
 
 COPIES: Final = "copies.csv"
 CANDIDATE: Final = 56
-"""Hashes that differ in at most so many bits are looked at. Of copies cropped by 2 % at each side or saved at a third of
-their size, more than 99 % are; of different paintings one pair in 70,000."""
+"""Pictures whose hashes differ in at most so many bits are compared: over 99 % of copies that were cropped by 2 % at
+each side or saved at a third of their size, and one in 70,000 pairs of different paintings."""
 _ALIKE: Final = 0.6  # correlation of 16 × 16 thumbnails from which a closer look is taken: most candidates have less
 _COARSE: Final = 16
 _NOISE: Final = 14.0  # length of a coarse thumbnail, centred: half a level in every pixel
@@ -53,6 +53,10 @@ class CopyCounts:
     copies: int
     pairs: int
     shared: int
+
+    def of_side(self) -> dict[str, int]:
+        """What stands beside the measures of one side's paintings."""
+        return {"copies": self.copies, "copy_pairs": self.pairs}
 
 
 def paintings_and_copies(folder: str | Path) -> pd.DataFrame:
@@ -82,7 +86,7 @@ def with_copies(folder: Path, paintings: pd.DataFrame) -> pd.DataFrame:
         MorelliError: a picture cannot be read.
     """
     known = paintings["hash"] if "hash" in paintings else pd.Series(None, paintings.index, dtype=object)
-    missing = {place: folder / paintings["file"].iloc[place] for place in np.flatnonzero(known.isna())}
+    missing = {int(place): folder / paintings["file"].iloc[place] for place in np.flatnonzero(known.isna())}
     found = {place: both_looks_of(_opened(path)) for place, path in _shown(missing, "Hashing")}
     hashes = [found.get(place, one) for place, one in enumerate(known)]
     table = paintings.assign(hash=pd.Series(hashes, paintings.index, dtype=object))
@@ -99,7 +103,7 @@ def write_copies(folder: Path, paintings: pd.DataFrame) -> None:
 
 
 def pictures_of(paintings: pd.DataFrame) -> pd.Series:
-    """What each painting shows: the same value for copies of one another, and for files that are byte for byte alike."""
+    """What each painting shows: the same value for copies of one another, and for files with the same bytes."""
     shown = paintings["id"].copy()
     for column in ("sha256", "copy_of"):
         if column in paintings:
@@ -108,9 +112,10 @@ def pictures_of(paintings: pd.DataFrame) -> pd.Series:
 
 
 def without_copies(paintings: pd.DataFrame) -> pd.DataFrame:
-    """One painting of each picture and artist, with the table's order and index: the largest, of equals the plainest id.
+    """One painting of each picture and artist, in the table's order and with its index.
 
-    Of the competition's paintings a test picture stays before a training picture.
+    The largest stays, of equals the one with the shortest id; of the competition's, a test picture before a training
+    picture.
     """
     rows = _preferred(paintings)
     seen = pd.DataFrame({"picture": pictures_of(rows), "artist": rows["artist"].map(artist_key)})
@@ -132,12 +137,6 @@ def count_copies(paintings: pd.DataFrame, used: pd.Series | None = None) -> Copy
         groups = groups.merge(groups[paintings["id"].isin(used)].drop_duplicates())
     sizes = groups.value_counts()
     return CopyCounts(int((sizes - 1).sum()), int((sizes * (sizes - 1) // 2).sum()), shared)
-
-
-def counts_of_side(paintings: pd.DataFrame, used: pd.Series) -> dict[str, int]:
-    """``copies`` and ``copy_pairs`` of one side's paintings, for ``metrics.json``."""
-    counts = count_copies(paintings, used)
-    return {"copies": counts.copies, "copy_pairs": counts.pairs}
 
 
 def _preferred(paintings: pd.DataFrame) -> pd.DataFrame:
@@ -182,7 +181,7 @@ def _alike(signs: Array, paths: list[Path]) -> list[tuple[int, int, bool]]:
             columns = slice(other, other + _ROWS_AT_ONCE)
             for side, is_mirrored in ((upright, False), (mirrored, True)):
                 agreement = side[rows] @ upright[columns].T  # bits that agree less those that differ
-                pairs = np.argwhere(agreement >= BITS - 2 * CANDIDATE) + [start, other]
+                pairs = np.argwhere(agreement >= BITS - 2 * CANDIDATE) + np.array([start, other])
                 pairs = pairs[pairs[:, 0] < pairs[:, 1]]
                 for first in range(0, len(pairs), _PAIRS_AT_ONCE):
                     block = pairs[first : first + _PAIRS_AT_ONCE]
@@ -216,7 +215,8 @@ def _coarse(image: Image.Image) -> Array:
     pixels = np.asarray(image.convert("RGB").resize((_COARSE, _COARSE), Image.Resampling.BOX), np.float32)
     pixels = pixels - pixels.mean((0, 1))
     length = float(np.sqrt(np.square(pixels).sum()))
-    return pixels / length if length > _NOISE else pixels * 0
+    coarse: Array = pixels / length if length > _NOISE else np.zeros_like(pixels)
+    return coarse
 
 
 def _opened(path: Path) -> Image.Image:
@@ -233,9 +233,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _shown(paths: dict[int, Path], what: str) -> Iterator[tuple[int, Path]]:
-    yield from track(
-        list(paths.items()), what, console=_console(), transient=True, disable=len(paths) < _ROWS_AT_ONCE
-    )
+    yield from track(list(paths.items()), what, console=_console(), transient=True, disable=len(paths) < _ROWS_AT_ONCE)
 
 
 def _console() -> Console:

@@ -20,8 +20,9 @@ from morelli.data._recognise import read_source
 from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source
 from morelli.data._workers import cores
 from morelli.data.artists import artist_key
+from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
 from morelli.data.describe import count_reasons
-from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, TABLE, read_paintings, write_paintings
+from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, TABLE, write_paintings
 from morelli.errors import MorelliError, did_you_mean
 
 DUPLICATES = "duplicates.csv"
@@ -34,6 +35,10 @@ class PrepareSummary:
     ``left_out`` maps each reason to a number of paintings. A duplicate is a picture whose file, byte for byte, stands
     for several paintings: by one artist, or by several; each picture counts once. They are kept, and listed in
     ``duplicates.csv``, for a split to keep them on one side.
+
+    ``copies`` counts the paintings that show what another one by their artist shows, byte for byte or saved again,
+    resized, mirrored, cropped a little; ``shared_pictures`` the pictures that stand under several artists. They are
+    kept too, and listed in ``copies.csv``; see :mod:`morelli.data.copies` for what is made of them.
     """
 
     usable: int
@@ -42,6 +47,8 @@ class PrepareSummary:
     left_out: dict[str, int]
     duplicates_within_artists: int
     duplicates_across_artists: int
+    copies: int
+    shared_pictures: int
     skipped_files: int
     seconds: float
     already_done: bool
@@ -179,6 +186,8 @@ def _write_tables(chosen: Source, out: Path, records: dict[str, Record]) -> None
     paintings["file"] = paintings["id"].map(_file)
     same = _duplicates(paintings)
     write_text_whole(out / DUPLICATES, same[["sha256", "id", "artist"]].to_csv(index=False, lineterminator="\n"))
+    paintings = with_copies(out, paintings)
+    write_copies(out, paintings)
     write_paintings(out, paintings)
 
 
@@ -187,7 +196,8 @@ def _duplicates(paintings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(out: Path, skipped_files: int, seconds: float, already_done: bool) -> PrepareSummary:
-    paintings = read_paintings(out)
+    paintings = paintings_and_copies(out)
+    copies = count_copies(paintings)
     same = _duplicates(paintings).assign(key=lambda rows: rows["artist"].map(artist_key))
     return PrepareSummary(
         usable=len(paintings),
@@ -196,6 +206,8 @@ def _summary(out: Path, skipped_files: int, seconds: float, already_done: bool) 
         left_out=count_reasons(out),
         duplicates_within_artists=same["sha256"][same.duplicated(["sha256", "key"])].nunique(),
         duplicates_across_artists=int((same.groupby("sha256")["key"].nunique() > 1).sum()),
+        copies=copies.copies,
+        shared_pictures=copies.shared,
         skipped_files=skipped_files,
         seconds=seconds,
         already_done=already_done,

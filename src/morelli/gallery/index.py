@@ -12,10 +12,10 @@ import pandas as pd
 
 from morelli.data._pictures import SUFFIXES
 from morelli.data._source import walk
+from morelli.data.hashes import copy_groups
 from morelli.errors import MorelliError
 from morelli.gallery._reader import Read, Reader
 from morelli.gallery._store import SCHEMA, Store, joined
-from morelli.data.hashes import copy_groups
 
 PICTURES, ARTISTS = "pictures", "artists"
 _KEPT_EVERY: Final = 4096

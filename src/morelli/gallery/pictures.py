@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from morelli.data._pictures import UnusableError, read_rgb, shrunk_rgb
-from morelli.errors import MorelliError
 from morelli.data.hashes import look_of
+from morelli.errors import MorelliError
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
 """A file, an open Pillow image, or an array of uint8, (height, width, 3) in RGB."""
