@@ -15,7 +15,7 @@ from pydantic import Field
 
 from morelli._config import Section
 from morelli._files import write_text_whole
-from morelli.data.artists import artist_key
+from morelli.data.artists import artist_key, artist_keys
 from morelli.data.copies import is_shared, pictures_of, without_copies
 from morelli.errors import MorelliError
 
@@ -101,11 +101,11 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
 
     Raises:
         MorelliError: there are too few artists, no unseen artist, no artist with two paintings on a side, or an
-            artist (names compared case- and accent-folded) on two sides.
+            artist (under any of the spellings that :func:`morelli.data.artists.artist_key` folds) on two sides.
     """
     # Only files that are the same byte for byte stay together where copies are kept.
     used = paintings.drop(columns="copy_of", errors="ignore") if config.keep_copies else without_copies(paintings)
-    table = used.assign(key=used["artist"].map(artist_key))
+    table = used.assign(key=artist_keys(used["artist"]))
     if config.without_test_only and config.kind in ("fraction", "folds"):
         test_only = set(table["key"][table["artist_group"] == "test_only"])
         table = table[~table["key"].isin(test_only)]

@@ -67,10 +67,10 @@ def _resample(neighbours: Array, retrieval: Retrieval, paintings: Paintings, wei
         gain = gains[metric] - gains[metric].mean()
         spread = np.square(gain).sum()
         sure = np.sqrt(max(0.0, 1 - _NOISE_TAKEN_OFF * noise[metric] / spread)) if spread else 0.0
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):  # one artist alone may have something to find
             without = (own.sum() - own + gains[metric].mean() + sure * gain) / (searched.sum() - searched)
-        influence = (artists - 1) / artists * (without.mean() - without)
-        resampled[metric] = own.sum() / searched.sum() + (weights - 1) @ influence
+            influence = (artists - 1) / artists * (without.mean() - without)
+            resampled[metric] = own.sum() / searched.sum() + (weights - 1) @ influence
     return resampled
 
 
@@ -101,7 +101,8 @@ def _in_the_way(found: Array, codes: Array, to_find: Array) -> list[tuple[int, A
     pairs = np.unique(found[query, place].astype(np.int64) * len(found) + query)
     artist, query = np.divmod(pairs, len(found))
     artists, starts = np.unique(artist, return_index=True)
-    return list(zip(artists.tolist(), np.split(query, starts[1:]), strict=True))
+    parts = np.split(query, starts)[1:]  # nothing lies before the first start; where all is found, there is none
+    return list(zip(artists.tolist(), parts, strict=True))
 
 
 def _measure(hits: Array, kept: Array, to_find: Array) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from morelli.evaluation._pairs import Pairs
 from morelli.evaluation._questions import Question
 from morelli.evaluation._resampled import ResampledMasses
 from morelli.evaluation.calibration import FALSE_ACCEPT_RATES
+from morelli.evaluation.resampling import undefined_of_few
 
 Array = np.ndarray
 Measured = dict[str, tuple[float, Array]]
@@ -76,7 +77,8 @@ class Curve:
         if not masses[0].sum() or not masses[1].sum():
             return {}
         name = f"pair_auc_{self._question.name}".rstrip("_")
-        measured = {name: _both(verification.pair_auc(*masses), verification.pair_auc(*resampled))}
+        value, drawn = _both(verification.pair_auc(*masses), verification.pair_auc(*resampled))
+        measured = {name: (value, undefined_of_few(drawn, self._positives.artist))}
         if self._question.name:
             return measured
         measured["eer"] = _both(verification.eer(*masses), verification.eer(*resampled))

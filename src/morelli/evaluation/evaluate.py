@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from morelli.data.artists import artist_key
 from morelli.errors import MorelliError
 from morelli.evaluation import verification
 from morelli.evaluation._blocks import Positives
@@ -20,7 +21,7 @@ from morelli.evaluation._pairs import NormalisedPairs, Paintings, Pairs
 from morelli.evaluation._questions import Question, questions
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.normalisation import CohortScorer
-from morelli.evaluation.resampling import Resamples, artist_weights, interval
+from morelli.evaluation.resampling import Resamples, artist_weights, interval, undefined_of_few
 from morelli.models.heads import Scorer
 
 
@@ -101,6 +102,10 @@ def evaluate(
         beside = _measure_curve(NormalisedPairs(base, cohort_scorer), weights)
         measured |= {f"{metric}_{name}": values for metric, values in beside.items()}
 
+    measured = {
+        name: (value, undefined_of_few(resampled, positives.artist)) for name, (value, resampled) in measured.items()
+    }
+
     per_artist = retrieval.per_artist()
     per_artist["artist"] = order.names
     per_artist.insert(2, "pair_auc", triplets.artist_auc)
@@ -119,6 +124,17 @@ def evaluate(
         _kept_resamples(measured, ordered, artists, seed) if resamples else None,
         probabilities.reliability() if probabilities else None,
         histogram.table(),
+    )
+
+
+def too_few(side: str, paintings: pd.DataFrame) -> str | None:
+    """Why the artists of one side (``seen``, ``unseen``) cannot be measured, in a sentence; None where they can."""
+    counts = paintings["artist"].map(artist_key).value_counts()
+    if len(counts) > 1 and counts.iloc[0] > 1:
+        return None
+    return (
+        f"{side.capitalize()} artists: {len(counts)} with {len(paintings)} paintings, too few to measure; it takes two "
+        "artists, and one with two paintings."
     )
 
 

@@ -24,7 +24,8 @@ from morelli.errors import MorelliError, did_you_mean
 Array = np.ndarray
 
 FEWEST_ARTISTS: Final = 5
-"""With fewer artists there is nothing to resample, and no interval is given."""
+"""With fewer artists there is nothing to resample, and no interval is given. An artist counts for a measure who has
+two paintings that it asks about: one of fifty artists cannot say how much it would vary with other fifty."""
 _ABOUT = b"morelli_resamples"
 
 
@@ -32,6 +33,16 @@ def artist_weights(artists: int, resamples: int, seed: int) -> Array:
     """(resamples + 1, artists) how often each artist is drawn; row 0 is the sample itself, all ones."""
     drawn = np.random.default_rng(seed).multinomial(artists, np.full(artists, 1 / artists), size=resamples)
     return np.concatenate([np.ones((1, artists)), drawn]).astype(float)
+
+
+def undefined_of_few(resampled: Array, artists: Array) -> Array:
+    """(R + 1,) values of a measure on the resamples, or NaN throughout where too few artists define it.
+
+    Args:
+        resampled: the values; those of the sample itself in front.
+        artists: (P,) whose the pairs by one artist are that the measure is taken of.
+    """
+    return resampled if len(np.unique(artists)) >= FEWEST_ARTISTS else np.full_like(resampled, np.nan)
 
 
 def painting_mean(weights: Array, sums: Array, counts: Array) -> Array:
