@@ -51,8 +51,9 @@ def evaluate_network(
     network = Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     found = paintings_and_copies(data)
-    is_new = _is_new(network, found, keep_copies=keep_copies)
-    notes = _notes(network, found, trained_on=int((~is_new).sum()))
+    is_known = _is_known(network, found)
+    is_new = ~is_known if keep_copies else ~is_known.groupby(pictures_of(found)).transform("any")
+    notes = _notes(network, found, trained_on=int(is_known.sum()), copies=int((~is_new & ~is_known).sum()))
     if not is_new.any():
         raise MorelliError(f"{data} cannot be measured: the network was trained on every painting in it.")
     found = found[is_new]
@@ -90,11 +91,10 @@ def evaluate_network(
     return measured
 
 
-def _is_new(network: Network, paintings: pd.DataFrame, *, keep_copies: bool) -> pd.Series:
-    """Which paintings the network was not trained on, nor on a copy of them in the same folder."""
+def _is_known(network: Network, paintings: pd.DataFrame) -> pd.Series:
+    """Which paintings the network was trained on."""
     trained_on = set(network.card.training_paintings)
-    known = pd.Series([digest in trained_on for digest in short_digests(paintings)], paintings.index)
-    return ~known if keep_copies else ~known.groupby(pictures_of(paintings)).transform("any")
+    return pd.Series([digest in trained_on for digest in short_digests(paintings)], paintings.index)
 
 
 def _copy_notes(measured: dict[str, Any], *, keep_copies: bool) -> list[str]:
@@ -119,10 +119,12 @@ def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
     return paintings["artist"].map(artist_key).isin(keys)
 
 
-def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int) -> list[str]:
+def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int, copies: int) -> list[str]:
     notes = []
     if trained_on:
-        notes.append(f"{trained_on} paintings that the network was trained on, or copies of them, are left out.")
+        notes.append(f"{trained_on} paintings that the network was trained on are left out.")
+    if copies:
+        notes.append(f"{copies} copies of paintings that the network was trained on are left out, too.")
     if chosen_on := paintings["artist"][_is_one_of(paintings, network.card.validation_artists)].nunique():
         notes.append(f"{chosen_on} of the unseen artists served to choose the best weights and the threshold.")
     size = largest_shorter_side(paintings)

@@ -15,6 +15,8 @@ Array = np.ndarray
 
 SIDE: Final = 64
 _BLOCK: Final = 8  # pixels
+_SHARPEST, _SOFTEST = 0.8, 2.4  # standard deviations in pixels: noise is smoothed away, and what one picture lacks
+_DETAILED: Final = 96  # pixels a side from which a picture is no softer than its thumbnail
 _STEPS: Final = 8
 _FARTHEST: Final = 0.1  # of half a side: how far alignment may stretch or move a picture
 _LUMINANCE: Final = np.array([0.299, 0.587, 0.114], np.float32)
@@ -31,18 +33,23 @@ def thumbnail(image: Image.Image) -> Array:
     return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0))
 
 
-def same_picture(first: Array, second: Array) -> bool:
+def same_picture(first: Array, second: Array, shortest_side: int = _DETAILED) -> bool:
     """Tell whether two thumbnails show one picture, be it resized, saved anew, cropped by a few per cent or recoloured.
 
     Every block of 8 × 8 pixels in which either has some drawing is correlated: on average 0.85 or more, at most 6 % of
     the blocks below 0.6, contrasts alike. Where half of the blocks are drawn, colours may differ by a factor and an
     offset for each channel; where fewer are, as in abstract pictures that come in series, they may not.
+
+    Args:
+        first, second: from :func:`thumbnail`.
+        shortest_side: of both pictures, in pixels; of a smaller one less detail is asked.
     """
     a, b = first.astype(np.float32), second.astype(np.float32)
     a, inside = _aligned(a, b)
     if min(np.ptp(first, axis=-1).mean(), np.ptp(second, axis=-1).mean()) < _GREY:  # a copy without colour
         a, b = (a @ _LUMINANCE)[..., None], (b @ _LUMINANCE)[..., None]
-    a, b = (_blocks(ndimage.gaussian_filter(side, (0.8, 0.8, 0))) for side in (a, b))
+    blur = min(_SOFTEST, _SHARPEST * max(1.0, _DETAILED / shortest_side))
+    a, b = (_blocks(ndimage.gaussian_filter(side, (blur, blur, 0))) for side in (a, b))
     is_inside = _blocks(inside[..., None]).mean((1, 2)) > 0.9
     mean_a, mean_b = a.mean(1)[is_inside], b.mean(1)[is_inside]
     a, b = (side[is_inside] - mean[:, None] for side, mean in ((a, mean_a), (b, mean_b)))

@@ -32,9 +32,9 @@ COPIES: Final = "copies.csv"
 CANDIDATE: Final = 56
 """Pictures whose hashes differ in at most so many bits are compared: over 99 % of copies that were cropped by 2 % at
 each side or saved at a third of their size, and one in 70,000 pairs of different paintings."""
-_ALIKE: Final = 0.6  # correlation of 16 × 16 thumbnails from which a closer look is taken: most candidates have less
+_ALIKE: Final = 0.7  # correlation of 16 × 16 thumbnails from which a closer look is taken: most candidates have less
 _COARSE: Final = 16
-_NOISE: Final = 14.0  # length of a coarse thumbnail, centred: half a level in every pixel
+_NOISE: Final = 8.0  # length of a coarse thumbnail, centred: half a level in every pixel
 _ROWS_AT_ONCE: Final = 2048
 _PAIRS_AT_ONCE: Final = 1 << 16
 _KEPT_THUMBNAILS: Final = 8192  # 100 MB
@@ -153,12 +153,13 @@ def _groups(paintings: pd.DataFrame, paths: list[Path]) -> pd.Series:
     files = pd.Series(pd.factorize(paintings["sha256"].fillna(paintings["id"]))[0], paintings.index)
     first = np.flatnonzero(~files.duplicated())
     same = DisjointSet(range(len(first)))
+    shorter = paintings[["width", "height"]].min(axis=1).tolist()
     thumbnails = lru_cache(_KEPT_THUMBNAILS)(lambda place: thumbnail(_opened(paths[first[place]])))
     alike = _alike(signs_of(list(paintings["hash"].iloc[first])), [paths[place] for place in first])
     for a, b, is_mirrored in alike:
         if not same.connected(a, b):
             other = thumbnails(b)[:, ::-1] if is_mirrored else thumbnails(b)
-            if same_picture(thumbnails(a), other):
+            if same_picture(thumbnails(a), other, min(shorter[first[a]], shorter[first[b]])):
                 same.merge(a, b)
     roots = np.array([same[place] for place in range(len(first))])
     return pd.Series(roots[files], paintings.index)
@@ -198,7 +199,7 @@ class _Coarse:
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
         self._known = np.zeros(len(paths), dtype=bool)
-        self._values = np.zeros((len(paths), _COARSE, _COARSE, 3), np.float16)
+        self._values = np.zeros((len(paths), _COARSE, _COARSE), np.float16)
 
     def likeness(self, pairs: Array, is_mirrored: bool) -> Array:
         """(P, 2) places → (P,) correlations."""
@@ -207,13 +208,13 @@ class _Coarse:
                 self._values[place] = _coarse(_opened(self._paths[place]))
                 self._known[place] = True
         a, b = self._values[pairs[:, 0]], self._values[pairs[:, 1]]
-        likeness: Array = np.einsum("nyxc,nyxc->n", a, b[:, :, ::-1] if is_mirrored else b, dtype=np.float32)
+        likeness: Array = np.einsum("nyx,nyx->n", a, b[:, :, ::-1] if is_mirrored else b, dtype=np.float32)
         return likeness
 
 
 def _coarse(image: Image.Image) -> Array:
-    pixels = np.asarray(image.convert("RGB").resize((_COARSE, _COARSE), Image.Resampling.BOX), np.float32)
-    pixels = pixels - pixels.mean((0, 1))
+    pixels = np.asarray(image.convert("L").resize((_COARSE, _COARSE), Image.Resampling.BOX), np.float32)
+    pixels = pixels - pixels.mean()
     length = float(np.sqrt(np.square(pixels).sum()))
     coarse: Array = pixels / length if length > _NOISE else np.zeros_like(pixels)
     return coarse

@@ -1,7 +1,7 @@
 """The prepared folder: the one format that every source of paintings is turned into.
 
 ``paintings.parquet`` has one row a painting, ``images/<2 hex>/<id>.jpg`` the shrunk RGB pictures, ``left_out.csv``
-what could not be used and why. The table is written last, so a folder without it is unfinished.
+what could not be used and why, ``copies.csv`` what shows one picture (:mod:`morelli.data.copies`). The table is written last, so a folder without it is unfinished.
 """
 
 from pathlib import Path
