@@ -37,5 +37,8 @@ Metrics = Annotated[
 
 def overrides_of(data: Path | None, overrides: list[str] | None, *, keep_copies: bool = False) -> list[str]:
     """The recipe overrides that the options --data, --keep-copies and --set stand for."""
+    from morelli._yaml import write_yaml
+
     kept = ["split.keep_copies=true"] if keep_copies else []
-    return [*([f"data={data}"] if data else []), *(overrides or []), *kept]
+    # A folder may be named 2024 or 1e3.
+    return [*([f"data={write_yaml(str(data))}"] if data else []), *(overrides or []), *kept]

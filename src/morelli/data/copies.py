@@ -85,7 +85,7 @@ def with_copies(folder: Path, paintings: pd.DataFrame) -> pd.DataFrame:
     Raises:
         MorelliError: a picture cannot be read.
     """
-    known = paintings["hash"] if "hash" in paintings else pd.Series(None, paintings.index, dtype=object)
+    known = paintings["hash"] if "hash" in paintings else _hashes_of_before(folder, paintings)
     missing = {int(place): folder / paintings["file"].iloc[place] for place in np.flatnonzero(known.isna())}
     found = {place: both_looks_of(_opened(path)) for place, path in _shown(missing, "Hashing")}
     hashes = [found.get(place, one) for place, one in enumerate(known)]
@@ -94,6 +94,16 @@ def with_copies(folder: Path, paintings: pd.DataFrame) -> pd.DataFrame:
     preferred = _preferred(table)
     first = preferred["id"].groupby(groups.loc[preferred.index]).transform("first").reindex(table.index)
     return table.assign(copy_of=first.astype(object).where(groups.duplicated(keep=False), None))
+
+
+def _hashes_of_before(folder: Path, paintings: pd.DataFrame) -> pd.Series:
+    """Those that the folder's table had before pictures were added; null for others."""
+    known: dict[tuple[str, str], bytes] = {}
+    with suppress(MorelliError):  # a new folder has none
+        before = read_paintings(folder)
+        known = dict(zip(zip(before["id"], before["sha256"], strict=True), before["hash"], strict=True))
+    files = zip(paintings["id"], paintings["sha256"], strict=True)
+    return pd.Series([known.get(file) for file in files], paintings.index, dtype=object)
 
 
 def write_copies(folder: Path, paintings: pd.DataFrame) -> None:
@@ -141,7 +151,7 @@ def count_copies(paintings: pd.DataFrame, used: pd.Series | None = None) -> Copy
 
 def _preferred(paintings: pd.DataFrame) -> pd.DataFrame:
     """The rows in the order in which they would stand for their copies."""
-    order = pd.DataFrame({"id": paintings["id"], "length": paintings["id"].str.len()})
+    order = pd.DataFrame({"id": paintings["id"], "length": paintings["id"].astype(str).str.len()})
     order["trained"] = paintings["in_train"].fillna(False).astype(bool) if "in_train" in paintings else False
     has_size = {"width", "height"} <= set(paintings)
     order["pixels"] = -(paintings["width"] * paintings["height"]) if has_size else 0

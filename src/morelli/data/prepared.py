@@ -1,9 +1,12 @@
 """The prepared folder: the one format that every source of paintings is turned into.
 
 ``paintings.parquet`` has one row a painting, ``images/<2 hex>/<id>.jpg`` the shrunk RGB pictures, ``left_out.csv``
-what could not be used and why, ``copies.csv`` what shows one picture (:mod:`morelli.data.copies`). The table is written last, so a folder without it is unfinished.
+what could not be used and why, ``copies.csv`` what shows one picture (:mod:`morelli.data.copies`). The
+table is written last, so a folder without it is unfinished.
 """
 
+import shlex
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +21,7 @@ FORMAT_VERSION = 2
 _ABOUT_COPIES = ("hash", "copy_of")  # null until they are found
 _EARLIER = {"1": _ABOUT_COPIES}  # what each earlier format lacks
 TABLE = "paintings.parquet"
+OPTIONS = "prepare.json"
 LEFT_OUT = "left_out.csv"
 _VERSION_KEY = b"morelli_prepared_format"
 
@@ -61,12 +65,17 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
         MorelliError: the folder is missing, unfinished, empty, damaged, or of another format version.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not folder.exists():
         raise MorelliError(f"No prepared folder at {folder}. Make one with: morelli data prepare SOURCE --out {folder}")
     path = folder / TABLE
+    if not path.is_file() and not (folder / OPTIONS).is_file():
+        raise MorelliError(
+            f"{folder} has no {TABLE}: it is not a prepared folder. If your paintings are in it, prepare them first: "
+            f"{shlex.join(['morelli', 'data', 'prepare', str(folder), '--out', str(_free(folder))])}"
+        )
     if not path.is_file():
         raise MorelliError(
-            f"{folder} has no {TABLE}: it is not a prepared folder, or its preparation did not finish. "
+            f"{folder} has no {TABLE}: its preparation did not finish. "
             f"Run again: morelli data prepare SOURCE --out {folder}"
         )
     try:
@@ -84,3 +93,10 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
         raise MorelliError(f"{path} lists no paintings. Prepare the folder again from a source that has some.")
     paintings: pd.DataFrame = table.to_pandas()
     return paintings.assign(**dict.fromkeys(lacking), artist=one_spelling(paintings["artist"]))
+
+
+def _free(source: Path) -> Path:
+    """A folder that is not there yet, for what is prepared from ``source``."""
+    name = source.resolve().stem or "paintings"
+    places = (Path("prepared") / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(place for place in places if not place.exists())
