@@ -69,7 +69,8 @@ def is_size(name: str) -> bool:
 def is_container(name: str) -> bool:
     """``images``, ``data_set``, ``paintings-jpg``."""
     words = _words(name)
-    return bool(words) and all(word in _CONTAINERS or word.isdigit() or word == "set" for word in words)
+    is_one = any(word in _CONTAINERS for word in words)
+    return is_one and all(word in _CONTAINERS or word.isdigit() or word == "set" for word in words)
 
 
 def is_style(name: str) -> bool:

@@ -26,11 +26,12 @@ _MOST: Final = 0.8
 _NEARLY_ALL: Final = 0.9
 _TOKEN: Final = re.compile(r"\{([^{}/]*)\}|(\*)|(#)")
 _SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,5}$")
-# Artist and title in a file's name, the surest separator first; "_-_" is how Wikimedia Commons writes " - ".
-_DASHES: Final = (" - ", "_-_", " – ")
-_OTHERS: Final = (
-    "{artist}__{title}", "{artist}_#", "{artist}_{title}", "{artist} (#)", "{artist} #", "{artist}-#"
-)  # fmt: skip
+_ORDERS: Final = (("artist", "title"), ("title", "artist"))
+# Artist and title in a file's name, the surest first; "_-_" is how Wikimedia Commons writes " - ".
+_IN_NAMES: Final = (
+    *(f"{{{first}}}{dash}{{{last}}}" for dash in (" - ", "_-_", " – ") for first, last in _ORDERS),
+    *("{artist}__{title}", "{artist}_#", "{artist}_{title}", "{artist} (#)", "{artist} #", "{artist}-#"),
+)
 
 
 class Layout:
@@ -160,7 +161,10 @@ def _with_all_below(folders: list[str], deeper: list[list[str]], lead: list[str]
     might_be_below = persons < 0.3 and persons_below > 0.7 and len(below) >= 2 * len(folders)
     if not are_parts and persons <= persons_below and (len(folders) <= FEW or might_be_below):
         why = f"{_some(folders)} hold nothing but folders, such as {_some(below)}"
-        raise UnclearError(why, ["/".join([*lead, "*", "{artist}", "**"]), here])
+        depth = min(len(path) for path in deeper) - level - 1
+        raise UnclearError(
+            why, [here, *("/".join([*lead, *["*"] * skipped, "{artist}/**"]) for skipped in range(1, depth))]
+        )
     return Layout(here)
 
 
@@ -195,14 +199,7 @@ def _in_file_names(paths: list[list[str]], lead: list[str]) -> Layout | None:
 def _name_pattern(files: Sequence[str]) -> tuple[str, list[str]]:
     """The pattern of file names that tell an artist, and the artists; no artists where they do not."""
     stems = [_SUFFIX.sub("", file) for file in files]
-    for dash in _DASHES:
-        first = _artists(f"{{artist}}{dash}{{title}}", stems, least=1)
-        last = _artists(f"{{title}}{dash}{{artist}}", stems, least=1)
-        if first and 2 * len(last) <= len(first):
-            return f"{{title}}{dash}{{artist}}", last
-        if first := _artists(f"{{artist}}{dash}{{title}}", stems):
-            return f"{{artist}}{dash}{{title}}", first
-    for pattern in _OTHERS:
+    for pattern in _IN_NAMES:
         artists = _artists(pattern, stems)
         is_vague = (
             pattern == "{artist}_{title}" and share(artists, is_person) < 0.5 and share(stems, _has_several) > 0.5
@@ -217,11 +214,11 @@ def _has_several(stem: str) -> bool:
     return stem.count("_") > 1
 
 
-def _artists(pattern: str, stems: Sequence[str], least: float = 2) -> list[str]:
-    """The artists that a pattern finds, if nearly all names fit and an artist has ``least`` pictures on average."""
+def _artists(pattern: str, stems: Sequence[str]) -> list[str]:
+    """The artists that a pattern finds, if nearly all names fit and an artist has two pictures on average."""
     layout = Layout(pattern)
     told = Counter(found["artist"] for stem in stems if (found := layout.read(stem)))
-    fits = told.total() >= _NEARLY_ALL * len(stems) and told.total() >= least * len(told) and len(told) > 1
+    fits = told.total() >= _NEARLY_ALL * len(stems) and told.total() >= 2 * len(told) and len(told) > 1
     return sorted(told) if fits and share(told, is_of_a_file) < 0.5 and share(told, is_no_artist) < 0.5 else []
 
 
