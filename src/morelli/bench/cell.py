@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-import timm
 
 from morelli._processes import processes
 from morelli.bench.config import Recipe, section
 from morelli.data.artists import Kind, artist_key, usual
 from morelli.data.sampling import check_batch, fit_batch
 from morelli.data.split_sizes import fit_split
-from morelli.errors import MorelliError, did_you_mean
+from morelli.errors import MorelliError
 from morelli.models.backbones import BackboneConfig
 from morelli.models.heads import HeadConfig
+from morelli.models.weights import check_name
 from morelli.training.fit import TrainingConfig, create_sampler
 from morelli.training.objectives import ObjectiveConfig, create_objective
 
@@ -85,7 +85,8 @@ def grid(recipe: Recipe) -> list[Cell]:
             "the same kind different names."
         )
     for backbone in recipe.backbones:
-        _check_backbone(backbone)
+        for name in (backbone.name, *backbone.beside):
+            check_name(name)
     for objective in recipe.objectives:
         _check_objective(Cell(recipe, recipe.backbones[0], objective, 0, recipe.seeds[0]))
     return cells
@@ -106,7 +107,7 @@ def fit_cells(cells: Sequence[Cell], paintings: pd.DataFrame) -> tuple[list[Cell
     trained = [cell for cell in cells if cell.head is not None]
     recipe = cells[0].recipe
     split = fit_split(paintings, recipe.split, trains=bool(trained))
-    if split.note:
+    if split.config != recipe.split:
         recipe = recipe.model_copy(update={"split": split.config})
         cells = [replace(cell, recipe=recipe) for cell in cells if cell.fold in split.config.fold_numbers]
     rows = [one.rows(paintings, "train") for one in split.folds]
@@ -146,14 +147,6 @@ def _with_fitting_batch(cell: Cell, labels: Sequence[Sequence[int]]) -> tuple[Ce
     objective = cell.objective.model_copy(update={"training": {**cell.objective.training, **now}})
     artists = min(len(set(of_fold)) for of_fold in labels)
     return replace(cell, objective=objective), f"Batches fitted to {artists} training artists: {', '.join(changed)}."
-
-
-def _check_backbone(config: BackboneConfig) -> None:
-    if not timm.is_model(config.name):
-        hint = did_you_mean(config.name, timm.list_models())
-        raise MorelliError(
-            f"timm has no backbone \"{config.name}\".{hint} List the names with: morelli backbones '*lite*'"
-        )
 
 
 def _check_objective(cell: Cell) -> None:

@@ -172,7 +172,8 @@ class Job:
         rows = self.rows["validation"]
         if embedded is None:
             self.notes.append(
-                "No artist validates: the last weights are kept, with no threshold, calibration or identification."
+                "No artist validates: training keeps its last weights, and there is no threshold, calibration or "
+                "identification."
             )
             return None
         keys = artist_keys(rows["artist"]).tolist()

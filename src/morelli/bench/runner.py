@@ -69,6 +69,7 @@ def bench(
     paintings = read_paintings(data)
     cells, notes = fit_cells(cells, paintings)
     runs = []
+    told: set[str] = set()
     if not is_first():
         say = _nobody
     for note in notes:
@@ -81,7 +82,7 @@ def bench(
         if once(partial(getattr, run, "is_finished")):
             say(f"{title}: finished before")
             continue
-        _record(run, title, say, partial(run_cell, cell, data, paintings, run, resume=resume, log=log))
+        _record(run, title, say, told, partial(run_cell, cell, data, paintings, run, resume=resume, log=log))
         for note in _notes(run):
             if note not in notes:
                 say(note)
@@ -92,12 +93,15 @@ def bench(
         if once(partial(getattr, run, "is_finished")):
             say(f"{run.path.name}: finished before")
         else:
-            _record(run, run.path.name, say, partial(concatenate, of_folds, data, paintings, run))
+            _record(run, run.path.name, say, told, partial(concatenate, of_folds, data, paintings, run))
     return runs
 
 
-def _record(run: RunFolder, title: str, say: Callable[[str], None], work: Callable[[], None]) -> None:
-    """Do a run's work; leave its failure, if it fails, in its folder: one failure must not lose the table."""
+def _record(run: RunFolder, title: str, say: Callable[[str], None], told: set[str], work: Callable[[], None]) -> None:
+    """Do a run's work; leave its failure, if it fails, in its folder: one failure must not lose the table.
+
+    What was said of a run before, as of weights that several lack, is not said again.
+    """
     started = time.perf_counter()
     try:
         work()
@@ -108,7 +112,9 @@ def _record(run: RunFolder, title: str, say: Callable[[str], None], work: Callab
             write_text_whole(run.path / FAILURE, f"{cause}\n{details}")
         if processes().num_processes > 1:
             raise
-        say(f"{title}: FAILED: {cause.splitlines()[0]}")
+        reason = cause.splitlines()[0]
+        say(f"{title}: FAILED" + (", as said above" if reason in told else f": {reason}"))
+        told.add(reason)
     else:
         say(f"{title}: {time.perf_counter() - started:.0f} s")
 
