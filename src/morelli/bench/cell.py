@@ -14,8 +14,9 @@ from morelli.data.splits import Split, split_paintings
 from morelli.errors import MorelliError, did_you_mean
 from morelli.models.backbones import BackboneConfig
 from morelli.models.heads import HeadConfig
+from morelli.training.config import ObjectiveConfig
 from morelli.training.fit import TrainingConfig, create_sampler
-from morelli.training.objectives import ObjectiveConfig, create_objective
+from morelli.training.objectives import create_objective
 
 
 @dataclass(frozen=True)
@@ -129,4 +130,13 @@ def _check_objective(cell: Cell) -> None:
             f"its training has {cell.training.epochs}. Set classify_first lower, or training.epochs higher."
         )
     width = cell.head.width if cell.head else 2
-    create_objective(cell.objective, width=width or 2, artists=2, normalised=True, sampling=cell.training.sampling)
+    training = cell.training
+    create_objective(
+        cell.objective,
+        width=width or 2,
+        artists=max(2, training.batch_size // max(1, training.m)),
+        normalised=True,
+        sampling=training.sampling,
+        m=training.m,
+        batch_size=training.batch_size,
+    )

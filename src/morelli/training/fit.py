@@ -35,6 +35,7 @@ from morelli.errors import MorelliError
 from morelli.models.embedder import loader_workers, progress_bar
 from morelli.training._threads import one_thread_if_small
 from morelli.training.checkpoint import CHECKPOINT, Stateful, TrainingState
+from morelli.training.config import Sampling
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.gradients import whole_batch_backward
 from morelli.training.objectives import Objective
@@ -47,7 +48,7 @@ class TrainingConfig(Section):
     """How a network is trained."""
 
     epochs: int = Field(default=60, ge=1)
-    sampling: Literal["balanced", "triplets", "pairs"] = "balanced"
+    sampling: Sampling = "balanced"
     """``balanced``: ``m`` paintings of each artist. ``triplets`` and ``pairs``: the seed project's random tuples."""
     batch_size: int = Field(default=256, ge=2)
     """Paintings in a balanced batch, a multiple of ``m``; or tuples in a batch of tuples."""
