@@ -1,12 +1,14 @@
-"""A picture is told by its first bytes, whatever its name."""
+"""A picture is told by its first bytes, whatever its name, and read by a plugin where one is installed."""
 
 import io
 import struct
+import sys
 
 import pytest
 from PIL import Image, features
 
-from morelli.data._pictures import HEAD_BYTES, picture_kind
+from morelli.data._picture_files import may_be_read_later
+from morelli.data._pictures import HEAD_BYTES, UnusableError, picture_kind, read_rgb
 
 WRITTEN_BY_PILLOW = (
     "JPEG",
@@ -67,3 +69,55 @@ def test_a_brand_or_the_first_compatible_one_that_is_known_tells_avif_from_heic(
 )
 def test_what_is_no_picture_has_no_kind(head: bytes) -> None:
     assert picture_kind(head) is None
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+def test_avif_is_read() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(stream, "AVIF")
+    stream.seek(0)
+
+    assert read_rgb(stream, 16).size == (21, 16)
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "format_"), [("pillow_heif", "HEIC", "HEIF"), ("pillow_jxl", "JPEG XL", "JXL")]
+)
+def test_plugins_read_what_pillow_cannot(module: str, kind: str, format_: str) -> None:
+    plugin = pytest.importorskip(module)
+    if kind == "HEIC":
+        plugin.register_heif_opener()
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 48), (200, 40, 40)).save(stream, format_)
+    assert picture_kind(stream.getvalue()[:HEAD_BYTES]) == kind
+    stream.seek(0)
+
+    picture = read_rgb(stream, 24)
+
+    assert picture.size == (32, 24)
+    assert max(abs(a - b) for a, b in zip(picture.getpixel((9, 9)), (200, 40, 40), strict=True)) < 6
+    with pytest.raises(UnusableError):
+        read_rgb(io.BytesIO(stream.getvalue()[:-40]), 24)
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (brands(b"heic", b"mif1"), "HEIC, which needs: pip install pillow-heif"),
+        (b"\xff\x0a\xfa\x1f", "JPEG XL, which needs: pip install pillow-jxl-plugin"),
+        (brands(b"avif", b"mif1"), "AVIF, which needs: pip install 'Pillow>=11.3'"),
+    ],
+)
+def test_without_its_plugin_a_picture_is_left_out_with_the_package_to_install(
+    head: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    monkeypatch.setattr(features, "check", lambda _: None)
+
+    with pytest.raises(UnusableError) as error:
+        read_rgb(io.BytesIO(head), 24)
+
+    assert str(error.value) == reason
+    assert may_be_read_later(reason)
+    assert not may_be_read_later("truncated")

@@ -165,7 +165,7 @@ def test_the_shorter_side_shrinks_to_the_size_and_never_grows(format_: str, tmp_
         (4001, 2999): (85, 64),
         (1000, 63): (1000, 63),
         (64, 64): (64, 64),
-        (10, 20): (10, 20),
+        (16, 20): (16, 20),
         (3000, 65): (2954, 64),
     }
     originals = {str(size): encoded(Image.new("RGB", size, "teal"), format_) for size in shrunk}
@@ -225,6 +225,23 @@ def test_what_is_no_picture_is_left_out(tmp_path: Path) -> None:
     assert {prepared[name] for name in others} == {"not a picture that can be read"}
 
 
+@pytest.mark.parametrize("format_", ["PNG", "WEBP", "TIFF", "GIF"])
+def test_what_shows_nothing_is_left_out(format_: str, tmp_path: Path) -> None:
+    nothing = Image.new("P", (40, 40)) if format_ == "GIF" else Image.new("RGBA", (40, 40), (200, 10, 10, 0))
+    options = {"transparency": 0} if format_ == "GIF" else {}
+    originals = {
+        "transparent": encoded(nothing, format_, **options),
+        "pixel": encoded(Image.new("RGB", (1, 1)), format_),
+        "icon": encoded(Image.new("RGB", (15, 300)), format_),
+    }
+
+    prepared = prepare_all(tmp_path, GOOD | originals)
+
+    assert prepared["transparent"] == "wholly transparent"
+    assert prepared["pixel"] == "too small (1 x 1 pixels; it takes 16 a side)"
+    assert prepared["icon"] == "too small (15 x 300 pixels; it takes 16 a side)"
+
+
 def blank_png(width: int, height: int) -> bytes:
     """A valid PNG of single bits, all black, made without holding its pixels."""
 
@@ -282,6 +299,64 @@ def test_nothing_of_the_original_but_its_pixels_is_kept(tmp_path: Path) -> None:
 
     with Image.open(tmp_path / "out" / read_paintings(tmp_path / "out")["file"][0]) as picture:
         assert not {"exif", "comment", "icc_profile"} & set(picture.info)
+
+
+def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    chunks, place = [], 8
+    while place < len(data):
+        (length,) = struct.unpack(">I", data[place : place + 4])
+        chunks.append((data[place + 4 : place + 8], data[place + 8 : place + 8 + length]))
+        place += 12 + length
+    return chunks
+
+
+def png_of(chunks: list[tuple[bytes, bytes]], damaged: int | None = None) -> bytes:
+    """Write chunks, one of them with a wrong checksum."""
+    data = b"\x89PNG\r\n\x1a\n"
+    for index, (kind, body) in enumerate(chunks):
+        checksum = zlib.crc32(kind + body) ^ (index == damaged)
+        data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+    return data
+
+
+def test_a_png_whose_pixels_are_whole_is_used_whatever_is_written_beside_them(tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = 3
+    plain = png_chunks(encoded(RGB, "PNG"))
+    turned = png_chunks(encoded(RGB, "PNG", exif=tags))
+    where = next(index for index, (kind, _) in enumerate(turned) if kind == b"eXIf")
+    vast = zlib.compress(bytes(70_000_000))
+    beside = {
+        "history": (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<li>an earlier version</li>" * 80_000)),
+        "vast history": (b"zTXt", b"history\0\0" + vast),
+        "large profile": (b"iCCP", b"profile\0\0" + zlib.compress(bytes(3_000_000))),
+        "vast profile": (b"iCCP", b"profile\0\0" + vast),
+        "profile packed in an unknown way": (b"iCCP", b"profile\0\7" + zlib.compress(b"colours")),
+        "size cut": (b"pHYs", b"\0\0"),
+        "gamma cut": (b"gAMA", b"\0"),
+        "chromaticities cut": (b"cHRM", b"\0" * 5),
+        "time of nothing": (b"tIME", b""),
+        "history, damaged": (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0not packed"),
+        "unknown": (b"prVt", b"\0" * 9),
+        "animation of no frames": (b"acTL", b"\0" * 3),
+    }
+    originals = {
+        f"{name}, {place}": png_of([*plain[:at], chunk, *plain[at:]])
+        for name, chunk in beside.items()
+        for place, at in (("before", 1), ("after", len(plain) - 1))
+    }
+    originals["checksum before"] = png_of([plain[0], (b"tEXt", b"Comment\0hello"), *plain[1:]], damaged=1)
+    originals["checksum after"] = png_of([*plain[:-1], (b"tEXt", b"Comment\0hello"), plain[-1]], damaged=len(plain) - 1)
+    originals["no end"] = png_of(plain[:-1])
+
+    prepared = prepare_all(tmp_path, originals | {"turned": png_of([turned[0], (b"pHYs", b""), *turned[1:]])})
+    again = prepare_all(tmp_path / "again", {"damaged direction": png_of(turned, damaged=where)})
+
+    upside_down = averaged(PIXELS)[::-1, ::-1]
+    assert np.abs(prepared.pop("turned") - upside_down).mean() < 3  # which way is up is not lost with the rest
+    for name, pixels in (prepared | again).items():
+        assert not isinstance(pixels, str), (name, pixels)
+        assert np.abs(pixels - averaged(PIXELS)).mean() < 3, name
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "WEBP", "GIF"])

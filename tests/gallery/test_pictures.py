@@ -58,7 +58,10 @@ def test_pictures_are_turned_upright_and_shrunk_to_the_trained_size(tmp_path: Pa
 def test_transparent_grey_and_deep_pictures_are_read(tmp_path: Path, painters: Painters) -> None:
     for mode in ("L", "RGBA", "LA", "P", "CMYK", "I;16", "1"):
         path = tmp_path / f"{mode.replace(';', '')}.tif"
-        Image.new(mode, (40, 40)).save(path)
+        image = Image.new(mode, (40, 40))
+        if mode.endswith("A"):
+            image.putpixel((20, 20), (255,) * len(mode))  # what is wholly transparent shows nothing
+        image.save(path)
         assert painters.embed(path).shape == (1, 8)
 
 
@@ -88,11 +91,13 @@ def bad_files(folder: Path) -> dict[str, Path]:
         "too small (1 x 1": folder / "dot.png",
         "animated": folder / "moving.gif",
         "truncated": folder / "cut.jpg",
+        "wholly transparent": folder / "nothing.png",
     }
     files["not a picture"].write_text("a letter")
     files["empty"].touch()
     Image.new("RGB", (1, 1)).save(files["too small (1 x 1"])
     picture.convert("P").save(files["animated"], save_all=True, append_images=[Image.new("P", (64, 64))], duration=99)
+    Image.new("RGBA", (40, 40)).save(files["wholly transparent"])
     picture.save(files["truncated"])
     files["truncated"].write_bytes(files["truncated"].read_bytes()[:-300])
     return files

@@ -16,7 +16,6 @@ from PIL import Image
 from morelli.bench._report_galleries import Query, galleries_of, rows_in
 from morelli.bench._report_neighbours import Neighbours, in_scorers_geometry, neighbours
 from morelli.bench.run_folder import RunFolder
-from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
@@ -74,7 +73,7 @@ def unseen_paintings(run: RunFolder, data: Path, *, images: bool) -> UnseenPaint
         raise MorelliError(f"{data} has {len(rows)} of the unseen paintings of {run.path}; it takes two.")
     embeddings = embed_with(network, dataset.only(list(rows["id"])), Accelerator().device)
     placed = in_scorers_geometry(embeddings, network.scorer)
-    names = _one_spelling(rows["artist"])
+    names = rows["artist"]
     around = neighbours(placed, names)
     on_map = np.sort(np.random.default_rng(0).permutation(len(rows))[:ON_MAP])
     layout, method = plane_map(placed[torch.from_numpy(on_map)])
@@ -91,11 +90,6 @@ def unseen_paintings(run: RunFolder, data: Path, *, images: bool) -> UnseenPaint
         total=len(rows),
         mistaken=_mistaken(around, names),
     )
-
-
-def _one_spelling(artists: pd.Series) -> pd.Series:
-    keys = artists.map(artist_key)
-    return keys.map(dict(zip(keys[::-1], artists[::-1], strict=True)))
 
 
 def _marked(around: Neighbours, names: pd.Series) -> dict[str, int]:

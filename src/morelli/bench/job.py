@@ -12,7 +12,7 @@ from morelli._processes import is_first, once
 from morelli.bench.cell import Cell
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import write_side
-from morelli.data.artists import artist_key, usual
+from morelli.data.artists import artist_key, artist_keys, usual
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
 from morelli.evaluation.calibration import calibrate
@@ -53,8 +53,7 @@ class Job:
         self.backbone = create_backbone(cell.backbone)
         self.head = EmbeddingHead(self.backbone.width, cell.head)
         self.rows = {side: split.rows(paintings, side) for side in SIDES}
-        keys = self.rows["train"]["artist"].map(artist_key)
-        self.labels, self.artists = pd.factorize(keys, sort=True)
+        self.labels, self.artists = pd.factorize(artist_keys(self.rows["train"]["artist"]), sort=True)
         self.objective: Objective | None = create_objective(
             cell.objective,
             width=self.head.trained_width,
@@ -169,7 +168,7 @@ class Job:
             "calibration": calibration.to_dict(),
             "cohort_artists": tuple(sorted(cohort["artist"].unique())),
         }
-        keys = rows["artist"].map(artist_key).tolist()
+        keys = artist_keys(rows["artist"]).tolist()
         if identification := learn_identification(embeddings["validation"], keys, self.scorer):
             self.facts["identification"] = identification.to_dict()
         network = self.network()
@@ -198,7 +197,7 @@ class Job:
         return metrics
 
     def _classifier_accuracy(self, loss: OneHotLoss, embeddings: Tensor) -> float:
-        label_of = {artist: label for label, artist in enumerate(self.artists)}
+        label_of = {artist_key(artist): label for label, artist in enumerate(self.artists)}
         wanted = torch.tensor([label_of[artist_key(name)] for name in self.rows["seen"]["artist"]])
         guessed = without_gradient(_Logits(loss), embeddings).argmax(1)
         return float((guessed == wanted).float().mean())

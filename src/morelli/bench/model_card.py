@@ -1,5 +1,6 @@
 """The card of a model: what it was made from, what it was worth, and what it is not good for."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from morelli._files import write_text_whole
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.tables import heading
+from morelli.data.artists import artist_key
 from morelli.models.network import NetworkCard
 
 README: Final = "README.md"
@@ -36,15 +38,19 @@ def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, An
         split=config["split"]["kind"],
         data=config["data"],
         frozen=network.head is None,
-        training_artists=len(network.training_artists),
+        training_artists=_count(network.training_artists),
         training_paintings=len(network.training_paintings),
-        validation_artists=len(network.validation_artists),
+        validation_artists=_count(network.validation_artists),
         unseen=metrics["unseen"],
         sides=sides,
         rows=[[heading(metric), *(_with_interval(metrics[side], metric) for side in sides)] for metric in _METRICS],
         rates=_rates(metrics["unseen"]),
     )
     write_text_whole(run.path / "model" / README, f"{card}\n")
+
+
+def _count(artists: Iterable[str]) -> int:
+    return len(set(map(artist_key, artists)))
 
 
 def _data(name: str, config: dict[str, Any], unseen: dict[str, Any]) -> ModelCardData:

@@ -2,49 +2,27 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TypeVar
 
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-MAX_PIXELS = 200_000_000
+from morelli.data._colour import in_srgb
+from morelli.data._picture_files import HEAD_BYTES as HEAD_BYTES
+from morelli.data._picture_files import UnusableError as UnusableError
+from morelli.data._picture_files import picture_kind as picture_kind
+from morelli.data._picture_files import pillow_format, refuse_oversized, turn_for
+from morelli.data._png import without_metadata
+
 SHORTEST_SIDE = 16
 QUALITY = 92
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2"})
 
-HEAD_BYTES = 128
-"""So many of a file's first bytes tell its kind."""
-
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "BigTIFF"),
-    (b"MM\0+", "BigTIFF"),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
-    (b"\xff\x4f\xff\x51", "JPEG2000"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (b"\xff\x0a", "JPEG XL"),
-)
-_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)  # a text may well begin with "BM"
-_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIC"
-)
-
-# No format that Pillow hands to another program (EPS to Ghostscript).
-_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000")
-_ANIMATED = ("GIF", "PNG", "WEBP")  # other files of several pictures are scans or photographs with previews
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # other files of several pictures are scans or photographs with previews
 _LONGEST_JPEG_SIDE = 65_500
-_HEAVY_PIXELS = 50_000_000
-
-
-class UnusableError(Exception):
-    """A picture cannot be used; the message is the reason, the same on every run."""
+_LARGEST_PNG_TEXT = 1 << 26  # Pillow's own limit, 1 MB, is less than some editors' history and some profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +34,6 @@ class Small:
     height: int
 
 
-def picture_kind(head: bytes) -> str | None:
-    """Tell a picture's kind by the first :data:`HEAD_BYTES` of its file, whatever its name; None if it is none.
-
-    The kinds: JPEG, PNG, GIF, TIFF, BigTIFF, WEBP, BMP, JPEG2000, AVIF, HEIC, JPEG XL.
-    """
-    for signature, kind in _SIGNATURES:
-        if head.startswith(signature):
-            return kind
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
-        return "BMP"
-    if head[4:8] == b"ftyp":  # ISO base media: the brand, a version, then the brands it is compatible with
-        box = head[: int.from_bytes(head[:4], "big")]
-        brands = [box[8:12], *(box[start : start + 4] for start in range(16, len(box), 4))]
-        return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
-    return None
-
-
 def shrink(original: IO[bytes], size: int, one_at_a_time: AbstractContextManager[object] | None = None) -> Small:
     """Read every pixel of ``original`` and return it as an RGB JPEG with a shorter side of at most ``size`` pixels.
 
@@ -82,24 +41,32 @@ def shrink(original: IO[bytes], size: int, one_at_a_time: AbstractContextManager
     What cannot be reduced while it is decoded and is very large is decoded under ``one_at_a_time``.
 
     Raises:
-        UnusableError: not a picture, truncated, damaged, or more than 200 megapixels.
+        UnusableError: not a picture, truncated, damaged, wholly transparent, a side of less than 16 pixels, more than
+            200 megapixels, or of a kind that only a package reads that is not installed.
     """
-    with _reasons(), _own_pillow_settings(), Image.open(original, formats=_FORMATS) as image:
-        _refuse_oversized(image)
-        with (one_at_a_time or nullcontext()) if _is_heavy(image) else nullcontext():
+    turns = one_at_a_time or nullcontext()
+
+    def shrunk(image: Image.Image) -> Small:
+        _refuse_useless(image)
+        with turn_for(*image.size, turns) if _is_decoded_whole(image) else nullcontext():
             return _encoded(_rgb(_shrunk(image, size)))
+
+    return _of_opened(original, shrunk, turns)
 
 
 def read_rgb(original: IO[bytes], size: int) -> Image.Image:
-    """As :func:`shrink`, but the pixels before they are encoded; and only of a still picture of 16 pixels or more.
+    """As :func:`shrink`, but the pixels before they are encoded; and only of a still picture.
 
     Raises:
-        UnusableError: as :func:`shrink`; animated; or a side of less than 16 pixels.
+        UnusableError: as :func:`shrink`; or animated.
     """
-    with _reasons(), _own_pillow_settings(), Image.open(original, formats=_FORMATS) as image:
+
+    def shrunk(image: Image.Image) -> Image.Image:
         if image.format in _ANIMATED and getattr(image, "is_animated", False):
             raise UnusableError("animated")
         return shrunk_rgb(image, size)
+
+    return _of_opened(original, shrunk, nullcontext())
 
 
 def shrunk_rgb(image: Image.Image, size: int) -> Image.Image:
@@ -109,10 +76,38 @@ def shrunk_rgb(image: Image.Image, size: int) -> Image.Image:
         UnusableError: as :func:`read_rgb`.
     """
     with _reasons(), _own_pillow_settings():
-        _refuse_oversized(image)
-        if min(image.size) < SHORTEST_SIDE:
-            raise UnusableError(f"too small ({image.width} x {image.height} pixels; it takes {SHORTEST_SIDE} a side)")
+        _refuse_useless(image)
         return _rgb(_shrunk(image, size))
+
+
+_T = TypeVar("_T")
+
+
+def _of_opened(
+    original: IO[bytes], work: Callable[[Image.Image], _T], one_at_a_time: AbstractContextManager[object]
+) -> _T:
+    """Open a picture of any kind, and return what ``work`` makes of it."""
+    with _reasons(), _own_pillow_settings():
+        kind = picture_kind(original.read(HEAD_BYTES))
+        if kind is None:
+            raise UnusableError("not a picture that can be read")
+        original.seek(0)
+        formats = [pillow_format(kind)]
+        if formats == ["TIFF"]:
+            from morelli.data._tiff import open_tiff  # half a second that most sources need not wait
+
+            with open_tiff(original, one_at_a_time) as image:
+                return work(image)
+        try:
+            with Image.open(original, formats=formats) as image:
+                return work(image)
+        except UnusableError:
+            raise
+        except Exception:
+            if kind != "PNG":
+                raise
+        with Image.open(without_metadata(original), formats=formats) as image:
+            return work(image)
 
 
 @contextmanager
@@ -132,26 +127,27 @@ def _reasons() -> Iterator[None]:
 def _own_pillow_settings() -> Iterator[None]:
     """Find truncation and use our own limit of pixels, then give the process its own settings back."""
     pixels, load_truncated = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    text = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _LARGEST_PNG_TEXT
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on damaged EXIF and the like, which cost us nothing
             yield
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = pixels, load_truncated
+        PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = text
 
 
-def _refuse_oversized(image: Image.Image) -> None:
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        raise UnusableError(f"more than {MAX_PIXELS // 10**6} megapixels ({pixels / 1e6:,.0f} MP)")
+def _refuse_useless(image: Image.Image) -> None:
+    refuse_oversized(*image.size)
+    if min(image.size) < SHORTEST_SIDE:
+        raise UnusableError(f"too small ({image.width} x {image.height} pixels; it takes {SHORTEST_SIDE} a side)")
 
 
-def _is_heavy(image: Image.Image) -> bool:
-    """Tell whether decoding needs hundreds of MB: a progressive JPEG keeps all its coefficients, others all pixels."""
-    if image.format in ("JPEG", "MPO") and not image.info.get("progressive"):
-        return False
-    return image.width * image.height > _HEAVY_PIXELS
+def _is_decoded_whole(image: Image.Image) -> bool:
+    """Whether memory must hold all pixels at once, or all coefficients, as of a progressive JPEG."""
+    return image.format not in ("JPEG", "MPO") or bool(image.info.get("progressive"))
 
 
 def _shrunk(image: Image.Image, size: int) -> Image.Image:
@@ -184,12 +180,17 @@ def _averageable(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB: transparent parts become white, 16 and 32 bits become 8."""
+    """Convert to sRGB: transparent parts become white, 16 and 32 bits become 8."""
+    if image.mode in ("I", "F"):
+        image = _eight_bits(image)
+    if image.mode == "YCbCr":
+        image = image.convert("RGB")
+    image = in_srgb(image, image.info.get("icc_profile"))
     if image.mode in ("RGBA", "LA"):
+        if not image.getchannel("A").getextrema()[1]:
+            raise UnusableError("wholly transparent")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    if image.mode in ("I", "F"):
-        return _eight_bits(image).convert("RGB")
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")

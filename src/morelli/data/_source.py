@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from morelli.data._archives import Place, is_clutter
-from morelli.data.artists import artist_key
+from morelli.data.artists import artist_key, artist_keys, folded
 from morelli.errors import MorelliError
 
 # What a table may say of a painting besides its artist; the same names as in the prepared folder.
@@ -56,7 +56,7 @@ class Source:
         if wanted:
             paintings = paintings[paintings["artist"].map(artist_key).isin(wanted)]
             left_out = left_out[left_out["artist"].map(artist_key).isin(wanted)]
-        order = pd.DataFrame({"key": paintings["artist"].map(artist_key), "rank": paintings["id"].map(_hash)})
+        order = pd.DataFrame({"key": artist_keys(paintings["artist"]), "rank": paintings["id"].map(_hash)})
         order = order.sort_values(["key", "rank"])
         if max_per_artist is not None:
             order = order.groupby("key").head(max_per_artist)
@@ -121,7 +121,7 @@ def _is_prepared(folder: str) -> bool:
 def id_from_path(path: str) -> str:
     """Derive an id from a relative path: readable, unique, safe on every file system, the same everywhere."""
     stem = path.rpartition("/")[2].rpartition(".")[0] or path
-    readable = re.sub(r"[^a-z0-9]+", "-", artist_key(stem)).strip("-")[:40]
+    readable = re.sub(r"[^a-z0-9]+", "-", folded(stem)).strip("-")[:40]
     return f"{readable}-{_hash(path)[:12]}".lstrip("-")
 
 

@@ -1,8 +1,10 @@
-"""Who an artist is: when two spellings are the same one, and what most of their paintings are."""
+"""Who an artist is: which spellings are the same one, how they are shown, and what most of their paintings are."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal
+from functools import lru_cache
+from typing import Final, Literal
 
 import pandas as pd
 
@@ -11,16 +13,106 @@ from morelli.errors import MorelliError
 Kind = Literal["style", "genre"]
 """A column that says of a painting what others have in common with it."""
 
+_SEPARATORS: Final = str.maketrans(dict.fromkeys("_-.·・•‐‒–—―−'’‘ʼʻ`\"“”„«»()[]", " "))
+_LETTERS: Final = str.maketrans(  # what Unicode does not take apart into a letter and its accent
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ħ": "h", "ı": "i"}
+)
+_GENERATIONS: Final = {
+    "the elder": "the elder|the older|der altere|d ae?|le vieux|l ancien|l aine|il vecchio|el viejo|de oude",
+    "the younger": "the younger|der jungere|d j|le jeune|il giovane|el joven|el mozo|de jonge",
+    "jr": "jr|junior",
+    "sr": "sr|senior",
+    "ii": "ii|2nd",
+    "iii": "iii|3rd",
+}
+_GENERATION: Final = re.compile(
+    r"(?<=\S\S) (?:" + "|".join(f"({phrases})" for phrases in _GENERATIONS.values()) + r")(?=$|\s)"
+)
+_INITIALS: Final = re.compile(r"(?<=(?<!\S)[^\W\d]) (?=[^\W\d](?!\S))")  # the space between two of them
+_COMMA: Final = re.compile(r",(?![^(\[]*[)\]])")  # none inside brackets
+_BRACKETS: Final = re.compile(r"\s*([(\[][^()\[\]]*[)\]])\s*$")
+_IS_DATES: Final = re.compile(r"\d{3}")
+_IS_BYNAME: Final = re.compile(r"(?:da|de|del|della|di|du|des|of|the|van|von)\s+\S")  # Leonardo, da Vinci
 
-def artist_key(name: str) -> str:
-    """Fold a name so that spellings differing only in case, accents or spaces compare equal.
 
-    >>> artist_key("  Edgar  DÉGAS") == artist_key("Edgar Dégas") == "edgar degas"
+def folded(text: str) -> str:
+    """Fold case, accents and spaces.
+
+    >>> folded("  Edgar  DÉGAS") == folded("Edgar Dégas") == "edgar degas"
     True
     """
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
-    unaccented = "".join(character for character in decomposed if not unicodedata.combining(character))
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    # Combining classes 7 to 9 are no accents: they tell kana and Indic letters apart.
+    unaccented = "".join(one for one in decomposed if unicodedata.combining(one) in (0, 7, 8, 9))
     return " ".join(unaccented.split())
+
+
+@lru_cache(maxsize=1 << 16)
+def artist_key(name: str) -> str:
+    """Fold a name so that the usual spellings of one artist compare equal; everything that compares artists uses this.
+
+    What is folded: case, accents, spaces; separators such as ``_ - . '``; the order of "Surname, Name", with what
+    stands behind it in brackets or as dates; initials written together or apart; where "the Elder" or "Jr." stands, and
+    the elder and younger of other languages. What tells people apart is kept: such words themselves, dates, scripts.
+
+    >>> artist_key("Degas, Edgar") == artist_key("edgar_dégas") == artist_key("EDGAR-DEGAS") == "edgar degas"
+    True
+    >>> artist_key("Bruegel, Pieter the Elder") == artist_key("Pieter Bruegel d. Ä.") == "pieter bruegel the elder"
+    True
+    >>> artist_key("J. M. W. Turner") == artist_key("Turner, J.M.W.") == "jmw turner"
+    True
+    """
+    text = folded("".join(one for one in name if unicodedata.category(one) != "Cf"))
+    key = _as_spoken(text) or text  # a name of separators alone is its own key
+    return key if key == text else artist_key(key)
+
+
+def artist_keys(names: pd.Series) -> pd.Series:
+    """Give every name in a column a key, the same for all names of one artist.
+
+    The key is the first, by the alphabet, of the artist's names folded by :func:`folded`, so that sorted keys are in
+    the order in which people look names up.
+    """
+    keys: pd.Series = names.map(folded).groupby(names.map(artist_key)).transform("min")
+    return keys
+
+
+def one_spelling(names: pd.Series) -> pd.Series:
+    """Replace every name in a column by one spelling of the artist: the best written one, then the most frequent."""
+    counts = names.value_counts()
+    shown: dict[str, str] = {}
+    for name in sorted(counts.index, key=lambda name: (_faults(name), -counts[name], name)):
+        shown.setdefault(artist_key(name), name)
+    spelt: pd.Series = names.map(lambda name: shown[artist_key(name)])
+    return spelt
+
+
+def _as_spoken(text: str) -> str:
+    """The words of a folded name in the order in which it is spoken."""
+    ordered = _given_name_first(text.translate(_LETTERS))
+    words = " ".join(ordered.translate(_SEPARATORS).split())
+    found = [list(_GENERATIONS)[(match.lastindex or 1) - 1] for match in _GENERATION.finditer(words)]
+    return " ".join([_INITIALS.sub("", _GENERATION.sub("", words)), *found])
+
+
+def _given_name_first(text: str) -> str:
+    """Turn "surname, name" round; what tells generations and dates stays behind, also in brackets."""
+    brackets = _BRACKETS.search(text)
+    parts = [part.strip() for part in _COMMA.split(text[: brackets.start()] if brackets else text)]
+    behind = [part for part in parts if _IS_DATES.search(part) or _is_generation(part)]
+    names = [part for part in parts if part and part not in behind]
+    if len(names) > 1 and not _IS_BYNAME.match(names[1]):
+        names[:2] = [f"{names[1]} {names[0]}"]
+    return " ".join([*names, *behind, *(brackets.groups() if brackets else ())])
+
+
+def _is_generation(part: str) -> bool:
+    return not _GENERATION.sub("", f"xx {' '.join(part.translate(_SEPARATORS).split())}").removeprefix("xx")
+
+
+def _faults(name: str) -> int:
+    """How little a name looks as it does in print: separators for spaces, no small or no large letters, a comma."""
+    return sum(["_" in name, name in (name.lower(), name.upper()), bool(_COMMA.search(name)), " " not in name.strip()])
 
 
 def usual(kind: Kind, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int]:

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 from pytorch_metric_learning.datasets import BaseDataset
 
-from morelli.data.artists import artist_key
+from morelli.data.artists import artist_keys
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
 
@@ -55,7 +55,7 @@ class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
 
     def generate_split(self) -> None:
         paintings = read_paintings(self.root)
-        keys = paintings["artist"].map(artist_key)
+        keys = artist_keys(paintings["artist"])
         name_of = dict(zip(keys, paintings["artist"], strict=True))
         label_of = {key: label for label, key in enumerate(sorted(name_of))}
         self.artists = [name_of[key] for key in sorted(name_of)]

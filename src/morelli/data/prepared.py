@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from morelli._files import written_whole
+from morelli.data.artists import one_spelling
 from morelli.errors import MorelliError
 
 FORMAT_VERSION = 1
@@ -49,6 +50,8 @@ def write_paintings(folder: Path, paintings: pd.DataFrame) -> None:
 def read_paintings(folder: str | Path) -> pd.DataFrame:
     """Read the table of a prepared folder: one row a painting, the columns of :data:`SCHEMA`.
 
+    Artists have one spelling each, also in folders from before spellings were folded.
+
     Raises:
         MorelliError: the folder is missing, unfinished, empty, damaged, or of another format version.
     """
@@ -74,4 +77,4 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
     if table.num_rows == 0:
         raise MorelliError(f"{path} lists no paintings. Prepare the folder again from a source that has some.")
     paintings: pd.DataFrame = table.to_pandas()
-    return paintings
+    return paintings.assign(artist=one_spelling(paintings["artist"]))

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from morelli._config import Section
 from morelli._files import write_text_whole
-from morelli.data.artists import artist_key
+from morelli.data.artists import artist_key, artist_keys
 from morelli.errors import MorelliError
 
 FORMAT_VERSION = 1
@@ -97,9 +97,9 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
 
     Raises:
         MorelliError: there are too few artists, no unseen artist, no artist with two paintings on a side, or an
-            artist (names compared case- and accent-folded) on two sides.
+            artist (under any of the spellings that :func:`morelli.data.artists.artist_key` folds) on two sides.
     """
-    table = paintings.assign(key=paintings["artist"].map(artist_key))
+    table = paintings.assign(key=artist_keys(paintings["artist"]))
     if config.without_test_only and config.kind in ("fraction", "folds"):
         test_only = set(table["key"][table["artist_group"] == "test_only"])
         table = table[~table["key"].isin(test_only)]

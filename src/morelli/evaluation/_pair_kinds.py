@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from morelli.data.artists import artist_key
 from morelli.errors import MorelliError
 from morelli.evaluation._csv_blocks import Block, mapped_blocks
 from morelli.evaluation._pair_list import COLUMNS, parse_pairs
@@ -86,7 +87,7 @@ def read_kinds(pairs: Path, paintings: pd.DataFrame, kinds: list[Kind]) -> Liste
             index += block_index.data
             bits += block_bits.data
             stands_in |= block_stands_in
-    artists, _ = pd.factorize(paintings["artist"])
+    artists, _ = pd.factorize(paintings["artist"].map(artist_key))
     members = [np.flatnonzero(stands_in >> k & 1) for k in range(len(kinds))]
     return ListedKinds(
         np.frombuffer(index, np.int64),

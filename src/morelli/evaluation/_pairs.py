@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from morelli.data.artists import artist_key
+from morelli.data.artists import artist_keys
 from morelli.errors import MorelliError
 from morelli.evaluation.normalisation import CohortScorer
 from morelli.models.heads import Scorer
@@ -34,7 +34,7 @@ class Paintings:
         if artists.isna().any():
             row = int(artists.isna().to_numpy().argmax())
             raise MorelliError(f"Painting row {row} has no artist. Leave such paintings out before measuring.")
-        keys = artists.map(artist_key)
+        keys = artist_keys(artists)
         codes, folded = pd.factorize(keys, sort=True)
         self.order: Array = np.argsort(codes, kind="stable")
         self.starts: Array = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(folded)))])
