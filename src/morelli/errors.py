@@ -15,6 +15,10 @@ class InputError(MorelliError, ValueError):
     """What was passed in does not fit: a ``ValueError`` too, as code around pytorch-metric-learning expects."""
 
 
+class MorelliWarning(UserWarning):
+    """What a user should know though the work goes on; the command line prints it as one sentence."""
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Return ``' Did you mean "x"?'`` for the closest of the known names, or an empty string."""
     by_folded_name = {name.casefold(): name for name in known}

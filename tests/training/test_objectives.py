@@ -1,6 +1,7 @@
 """Objectives: every kind learns, every PML loss and miner is had by name, and mistakes are named."""
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from morelli.training.objectives import Objective, create_objective
 WIDTH, ARTISTS = 8, 4
 LABELS = torch.arange(16) % ARTISTS
 LOSSES = [
+    "SmoothAPLoss",
     "AngularLoss",
     "ArcFaceLoss",
     "CircleLoss",
@@ -33,7 +35,6 @@ LOSSES = [
     "P2SGradLoss",
     "ProxyAnchorLoss",
     "ProxyNCALoss",
-    "SmoothAPLoss",
     "SoftTripleLoss",
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",
@@ -79,7 +80,7 @@ def made(config: Any, **options: Any) -> Objective:
 )
 def test_every_objective_gives_a_finite_loss_with_gradients(config: Any) -> None:
     points = embeddings()
-    objective = made(config)
+    objective = made(config, m=4, batch_size=16)
     loss, _ = objective(points, LABELS)
     if isinstance(config, dict) and config.get("loss", {}).get("name") == "CrossBatchMemory":
         loss, _ = objective(points, LABELS)
@@ -161,6 +162,129 @@ def test_arguments_reach_the_loss_the_miner_and_the_distance_inside() -> None:
     loss: Any = objective.loss
     miner: Any = objective.miner
     assert (loss.margin, loss.distance.p, miner.type_of_triplets) == (0.3, 1, "semihard")
+
+
+def test_plain_names_stand_for_losses_miners_and_their_parts() -> None:
+    config = ObjectiveConfig.model_validate({"loss": "SupConLoss", "miner": "MultiSimilarityMiner"})
+    assert (config.kind, config.name, config.loss, config.miner) == (
+        "metric",
+        "SupConLoss",
+        {"name": "SupConLoss"},
+        {"name": "MultiSimilarityMiner"},
+    )
+    loss: Any = made(
+        {"loss": {"name": "ContrastiveLoss", "distance": "CosineSimilarity", "reducer": "SumReducer"}}
+    ).loss
+    assert [type(part).__name__ for part in (loss.distance, loss.reducer.reducers["pos_loss"])] == [
+        "CosineSimilarity",
+        "SumReducer",
+    ]
+
+
+def test_lists_and_dicts_of_parts_are_made() -> None:
+    listed: Any = {
+        "name": "MultipleLosses",
+        "losses": ["SupConLoss", {"name": "ArcFaceLoss", "margin": 20}, {"name": "PairLoss", "distance": "ConcatHead"}],
+        "miners": [
+            None,
+            "BatchHardMiner",
+            {"name": "MultiSimilarityMiner", "distance": {"name": "LpDistance", "p": 1}},
+        ],
+        "weights": [1, 0.5, 0.1],
+    }
+    objective = made({"loss": listed})
+    loss: Any = objective.loss
+    assert [type(part).__name__ for part in loss.losses] == ["SupConLoss", "ArcFaceLoss", "PairLoss"]
+    assert loss.losses[1].W.shape == (WIDTH, ARTISTS)
+    assert [type(part).__name__ for part in loss.miners] == ["NoneType", "BatchHardMiner", "MultiSimilarityMiner"]
+    assert loss.miners[2].distance.p == 1
+    assert loss.weights == [1, 0.5, 0.1]
+    assert objective.scorer is loss.losses[2].distance
+    named: Any = made({"loss": {"name": "MultipleLosses", "losses": {"a": "SupConLoss", "b": {"name": "NTXentLoss"}}}})
+    assert {key: type(part).__name__ for key, part in named.loss.losses.items()} == {
+        "a": "SupConLoss",
+        "b": "NTXentLoss",
+    }
+    regularised: Any = made(
+        {
+            "loss": {
+                "name": "ArcFaceLoss",
+                "embedding_regularizer": {"name": "LpRegularizer", "p": 1},
+                "weight_regularizer": "RegularFaceRegularizer",
+                "reducer": {"name": "ClassWeightedReducer", "weights": [1, 2, 3, 4]},
+            }
+        }
+    ).loss
+    assert regularised.embedding_regularizer.p == 1
+    assert type(regularised.weight_regularizer).__name__ == "RegularFaceRegularizer"
+
+
+@pytest.mark.parametrize("head", ["PairHead", "ConcatHead"])
+@pytest.mark.parametrize("loss", ["ContrastiveLoss", "CrossBatchMemory"])
+def test_the_head_that_a_loss_trains_scores_afterwards(head: str, loss: str) -> None:
+    config: Any = {"name": loss, "distance": head}
+    if loss == "CrossBatchMemory":
+        config = {"name": loss, "memory_size": 64, "loss": {"name": "PairLoss", "distance": head}}
+    objective = made({"loss": config})
+    assert type(objective.scorer).__name__ == head
+    inside: Any = objective.loss.loss if loss == "CrossBatchMemory" else objective.loss
+    assert objective.scorer is inside.distance
+
+
+def test_a_kind_takes_arguments_and_miners_as_any_loss() -> None:
+    objective = made(
+        {"kind": "bce-pair", "loss": {"embedding_regularizer": "LpRegularizer"}, "miner": "BatchHardMiner"}
+    )
+    plain = made({"kind": "bce-pair", "miner": "BatchHardMiner"})
+    points = embeddings().detach()
+    added = objective(points, LABELS)[0] - plain(points, LABELS)[0]
+    assert added.item() == pytest.approx(1.0, abs=1e-4)  # the length of each embedding
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "words"),
+    [
+        ({"loss": "DynamicSoftMarginLoss"}, {}, "backward through the graph a second time"),
+        ({"kind": "triplet", "miner": "EmbeddingsAlreadyPackagedAsTriplets"}, {}, "triplets laid end to end"),
+        ({"kind": "bce-pair", "miner": "EmbeddingsAlreadyPackagedAsPairs"}, {}, "pairs laid end to end"),
+        (
+            {
+                "loss": {
+                    "name": "MultipleLosses",
+                    "losses": ["TripletMarginLoss"],
+                    "miners": ["EmbeddingsAlreadyPackagedAsTriplets"],
+                }
+            },
+            {},
+            "triplets laid end to end",
+        ),
+        (
+            {"loss": {"name": "CrossBatchMemory", "loss": "SupConLoss", "memory_size": 100}},
+            {"batch_size": 128, "artists": 64},
+            "does not work",
+        ),
+        ({"loss": {"name": "ArcFaceLoss", "num_classes": 3}}, {}, "does not work"),
+        ({"loss": {"name": "ArcFaceLoss", "embedding_size": 9}}, {}, "does not work"),
+        ({"loss": {"name": "NTXentLoss", "temperature": 0.0}}, {}, "it becomes nan"),
+        (
+            {"kind": "triplet", "miner": {"name": "TripletMarginMiner", "distance": "PairHead"}},
+            {},
+            "weights of its own",
+        ),
+        ({"loss": {"name": "ContrastiveLoss", "reducer": "DoNothingReducer"}}, {}, "gives a dict, not one number"),
+        ({"loss": {"name": "MultipleLosses", "losses": ["SupConLos"]}}, {}, 'Did you mean "SupConLoss"'),
+        ({"loss": {"name": "PairLoss", "distance": "LpDistance"}}, {}, "PairLoss trains a pair head"),
+        (
+            {"loss": {"name": "PairLoss", "distance": {"name": "PairHead", "width": 5}}},
+            {},
+            "takes embeddings of 5 numbers",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_any_training(config: Any, options: Any, words: str) -> None:
+    with pytest.raises(MorelliError, match=re.escape(words)) as raised:
+        made(config, **options)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pytorch_metric_learning import losses, miners, reducers
 from pytorch_metric_learning.regularizers import LpRegularizer
-from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
+from pytorch_metric_learning.utils.distributed import DistributedLossWrapper, DistributedMinerWrapper
 from pytorch_metric_learning.utils.inference import CustomKNN, MatchFinder
 from torch import Tensor
 from torch.nn import functional
@@ -253,6 +253,9 @@ def half_of_two(process: int, folder: Path) -> None:
         value = DistributedLossWrapper(PairLoss(head()), efficient=name == "efficient")(points, LABELS[own], mined)
         value.backward()
         found |= {f"{name} loss": value.detach(), f"{name} gradient": points.grad}
+    points = embeddings().detach()[own]
+    mined = DistributedMinerWrapper(miners.BatchHardMiner())(points, LABELS[own])
+    found["mined"] = DistributedLossWrapper(PairLoss(head()))(points, LABELS[own], mined).detach()
     torch.save(found, folder / f"{process}.pt")
     torch.distributed.destroy_process_group()
 
@@ -278,6 +281,9 @@ def test_two_processes_each_see_the_embeddings_of_both(tmp_path: Path) -> None:
             value.backward()
             torch.testing.assert_close(found[f"{name} loss"], value.detach(), rtol=1e-5, atol=1e-6)
             torch.testing.assert_close(found[f"{name} gradient"], mine.grad, rtol=1e-4, atol=1e-6)
+        whole, labels = torch.cat([points[own], points[other]]), LABELS
+        expected = 2 * PairLoss(head())(whole, labels, miners.BatchHardMiner()(whole, labels))
+        torch.testing.assert_close(found["mined"], expected.detach(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [PairHead, ConcatHead])

@@ -48,6 +48,19 @@ class Objective(nn.Module):
             self.found += sum(len(part) for part in mined[::2])
         return self.loss(embeddings, labels, mined), self._figures(embeddings.detach(), labels)
 
+    def why_zero(self) -> str:
+        """What to say of a loss that was zero at every step of the first epoch."""
+        loss, miner = type(self.loss).__name__, type(self.miner).__name__
+        if self.miner is not None and not self.found:
+            return (
+                f"The loss {loss} was zero throughout the first epoch, so nothing was learned: its miner {miner} found "
+                "nothing in any batch. Choose another type_of_triplets, margin or epsilon for it, or another miner."
+            )
+        return (
+            f"The loss {loss} was zero throughout the first epoch, so nothing was learned: every batch satisfies it "
+            "already. Raise its margin, or choose another loss."
+        )
+
     def _figures(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
         if isinstance(self.loss, losses.TripletMarginLoss):
             return {"active_triplets": _active_triplets(self.loss, embeddings, labels)}

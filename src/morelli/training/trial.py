@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from pytorch_metric_learning.losses import SmoothAPLoss
 from pytorch_metric_learning.miners import EmbeddingsAlreadyPackagedAsTriplets
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,16 +36,25 @@ def refuse_untrainable(
                     f"{named} reads each batch as {fitting} laid end to end, which batches of sampling={sampling} are "
                     f"not. Set training.sampling={fitting}, or choose another miner."
                 )
-    if any(True for _ in getattr(objective.miner, "parameters", list)()):
+        if isinstance(part, SmoothAPLoss) and (sampling != "balanced" or batch_size != m * m):
+            raise MorelliError(
+                f"{named} reads a batch rightly only if it holds m artists with m paintings each. Set "
+                f"training.sampling=balanced and training.batch_size={m * m} with m={m}, or choose FastAPLoss."
+            )
+    if objective.miner is not None and any(True for _ in objective.miner.parameters()):
         raise MorelliError(f"{named} cannot be trained: the miner has weights of its own, which no loss would train.")
     with torch.random.fork_rng(devices=[]):
         try:
             _train(copy.deepcopy(objective).train(), width, _batch(artists, sampling, m, batch_size))
         except Exception as error:  # whatever PML raises, the arguments are at fault
             raise MorelliError(
-                f"{named} does not work on embeddings and labels: {type(error).__name__}: {error}. "
+                f"{named} does not work on embeddings and labels: {type(error).__name__}: {_first_sentence(error)}. "
                 "Check the values of its arguments, or choose another loss."
             ) from error
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].partition(". ")[0].removesuffix(".")
 
 
 def _batch(artists: int, sampling: Sampling, m: int, batch_size: int) -> Tensor:
