@@ -4,6 +4,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+_LFS: Final = b"version https://git-lfs.github.com/spec/"
 
 
 @contextmanager
@@ -25,3 +28,9 @@ def write_text_whole(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is Git LFS's stand-in for another that was not fetched."""
+    with path.open("rb") as file:
+        return file.read(len(_LFS)) == _LFS

@@ -15,6 +15,10 @@ class InputError(MorelliError, ValueError):
     """What was passed in does not fit: a ``ValueError`` too, as code around pytorch-metric-learning expects."""
 
 
+class UnmeasurableError(InputError):
+    """The arguments fit, but no measure can be taken of them: NaN, collapsed embeddings, nothing to find."""
+
+
 class MorelliWarning(UserWarning):
     """What a user should know though the work goes on; the command line prints it as one sentence."""
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from morelli.bench.cell import check_fits, grid
+from morelli.bench.cell import fit_cells, grid
 from morelli.bench.config import built_in_recipes, load_recipe
+from morelli.cli._options import overrides_of
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
 
@@ -44,6 +45,24 @@ def test_short_forms_and_defaults(recipe: Path) -> None:
     assert [backbone.name for backbone in loaded.backbones] == ["test_vit", "test_resnet"]
     assert [objective.name for objective in loaded.objectives] == ["frozen", "triplet", "SupConLoss"]
     assert loaded.training.m == 4
+
+
+def test_a_number_is_a_number_however_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.yaml"
+    path.write_text(RECIPE.replace("0.2", "2e-1").replace("epochs: 7", "epochs: 7, learning_rate: 1E-3"))
+
+    loaded = load_recipe(path, ["objectives.0=triplet", "objectives.2.loss.base_temperature=5e-2", "split.seed=1e1"])
+
+    assert loaded.objectives[2].loss == {"name": "SupConLoss", "temperature": 0.2, "base_temperature": 0.05}
+    assert loaded.training.learning_rate == 1e-3
+    assert loaded.split.seed == 10
+
+
+@pytest.mark.parametrize(
+    "folder", ["2024", "1e-1", "2024-05-01", "no", "a: b", "null", "[x]", "Émile 🎨", "x" * 90 + " y"]
+)
+def test_a_folder_is_a_folder_whatever_its_name(folder: str, recipe: Path) -> None:
+    assert load_recipe(recipe, overrides_of(Path(folder), ["training.epochs=9"])).data == Path(folder)
 
 
 def test_the_grid_is_backbones_by_objectives_by_folds_by_seeds(recipe: Path) -> None:
@@ -130,20 +149,47 @@ def test_what_the_grid_refuses_before_anything_runs(override: str, words: list[s
     ("override", "words"),
     [
         ("training.m=40", ["m=40", "would"]),
-        ("training.batch_size=300", ["300", "would fit"]),
         ("split.kind=competition", ["no unseen artist", "split.kind=fraction"]),
-        ("split.kind=seed", ["800 + 100 + 100", "the folder has 12"]),
     ],
 )
 def test_what_does_not_fit_the_paintings_is_refused(
     override: str, words: list[str], recipe: Path, prepared: Path
 ) -> None:
     paintings = read_paintings(prepared)
-    check_fits(grid(load_recipe(recipe)), paintings)
+    fit_cells(grid(load_recipe(recipe)), paintings)
     with pytest.raises(MorelliError) as raised:
-        check_fits(grid(load_recipe(recipe, [override])), paintings)
+        fit_cells(grid(load_recipe(recipe, [override])), paintings)
     for word in words:
         assert word in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            ["training.batch_size=300"],
+            ["Batches fitted to 8 training artists", "training.batch_size=32 instead of 300"],
+        ),
+        (
+            ["training.m=8", "training.batch_size=16"],
+            ["Batches fitted to 8 training artists: training.m=4 instead of 8."],
+        ),
+        (["split.kind=seed"], ["Split fitted to 12 artists", "split.train_artists=8 instead of 800", "8 train"]),
+        (["split.kind=folds", "split.folds=9"], ["split.folds=6 instead of 9", "2 are unseen in the first fold"]),
+    ],
+)
+def test_numbers_are_fitted_to_the_paintings_recorded_and_said(
+    overrides: list[str], words: list[str], recipe: Path, prepared: Path
+) -> None:
+    paintings = read_paintings(prepared)
+    asked = grid(load_recipe(recipe, overrides))
+    cells, notes = fit_cells(asked, paintings)
+    for word in words:
+        assert word in " ".join(notes)
+    assert [cell.resolved("") for cell in cells] != [cell.resolved("") for cell in asked]
+    again, nothing = fit_cells(cells, paintings)
+    assert nothing == []
+    assert [cell.resolved("") for cell in again] == [cell.resolved("") for cell in cells]
 
 
 def test_a_missing_file_names_the_built_in_recipes() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from morelli._text import read_named_csv
 from morelli.bench._report_svg import Chart, Plot, padded
 from morelli.bench.run_folder import RunFolder
 from morelli.errors import MorelliError
@@ -29,7 +30,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        frame: pd.DataFrame = pd.read_csv(path)
+        frame: pd.DataFrame = read_named_csv(path)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise MorelliError(f"{path} cannot be read ({error}). Delete {path.parent} and run it again.") from error
     if missing := [column for column in columns if column not in frame]:

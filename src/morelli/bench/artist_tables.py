@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from morelli._text import for_spreadsheets, read_named_csv
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import per_artist_path
 from morelli.bench.tables import Format, as_text
@@ -27,7 +28,7 @@ def artist_table(runs: Sequence[RunFolder], side: str = "unseen", metric: str = 
 
 
 def _of_run(run: RunFolder, side: str, metric: str) -> pd.DataFrame:
-    rows = pd.read_csv(per_artist_path(run.path, side))
+    rows = read_named_csv(per_artist_path(run.path, side))
     known = [column for column in map(str, rows) if column not in ("artist", "paintings")]
     if metric not in known:
         raise MorelliError(
@@ -42,6 +43,8 @@ def _of_run(run: RunFolder, side: str, metric: str) -> pd.DataFrame:
 def render_artists(rows: pd.DataFrame, count: int, style: Format, *, width: int | None = None) -> str:
     """Return the ``count`` best and as many worst artists of each run as text; ``csv`` has all artists.
 
+    In CSV an apostrophe stands before names that a spreadsheet would take for a formula.
+
     Args:
         rows: from :func:`artist_table`.
         count: how many of either kind; all artists once where that is more than there are.
@@ -49,7 +52,7 @@ def render_artists(rows: pd.DataFrame, count: int, style: Format, *, width: int 
         width: columns of the terminal, for ``rich``.
     """
     if style == "csv":
-        return rows.to_csv(index=False)
+        return for_spreadsheets(rows)
     place, of = rows["place"], rows.groupby("run")["place"].transform("max")
     shown = rows[(place <= count) | (place > of - count)].copy()
     shown["place"] = shown["place"].astype(str) + " of " + of.astype(str)

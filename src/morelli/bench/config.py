@@ -6,10 +6,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from morelli._config import Section
+from morelli._yaml import YAMLError, read_yaml
 from morelli.data.splits import SplitConfig
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation.calibration import Method
@@ -122,8 +122,8 @@ def _read(where: str) -> dict[str, Any]:
             )
         file = _recipes() / f"{name}.yaml"
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = read_yaml(file.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
         raise MorelliError(f"{where} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise MorelliError(f"{where} is not a recipe: it holds no keys such as backbones and objectives.")
@@ -135,8 +135,8 @@ def _set(content: dict[str, Any], override: str) -> None:
     if not equals:
         raise MorelliError(f'--set takes key=value, for example --set training.epochs=10; it was given "{override}".')
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = read_yaml(text)
+    except YAMLError as error:
         raise MorelliError(f"--set {override}: the value is not YAML ({error}).") from error
     *parents, last = key.split(".")
     place: Any = content

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic_core import to_jsonable_python
 
 from morelli._config import Section
 from morelli._files import write_text_whole
+from morelli._yaml import YAMLError, read_yaml, write_yaml
 from morelli.bench.config import EvaluationConfig
 from morelli.data.splits import SplitConfig
 from morelli.errors import MorelliError
@@ -78,7 +78,7 @@ class RunFolder:
                     f"{self.path} holds a run made with another {', '.join(different)}. "
                     "Choose another --out, or delete that folder to run it again."
                 )
-        write_text_whole(self.path / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_text_whole(self.path / CONFIG, write_yaml(config))
         (self.path / FAILURE).unlink(missing_ok=True)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
@@ -90,8 +90,8 @@ class RunFolder:
         path = self.path / name
         try:
             text = path.read_text(encoding="utf-8")
-            content: Any = yaml.safe_load(text) if name == CONFIG else json.loads(text)
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            content: Any = read_yaml(text) if name == CONFIG else json.loads(text)
+        except (OSError, ValueError, YAMLError) as error:
             raise MorelliError(f"{path} cannot be read ({error}). Delete {self.path} and run it again.") from error
         if not isinstance(content, dict):
             raise MorelliError(f"{path} is damaged: it holds no keys. Delete {self.path} and run it again.")

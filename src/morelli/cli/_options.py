@@ -33,4 +33,7 @@ Metrics = Annotated[
 
 def overrides_of(data: Path | None, overrides: list[str] | None) -> list[str]:
     """The recipe overrides that the options --data and --set stand for."""
-    return [*([f"data={data}"] if data else []), *(overrides or [])]
+    from morelli._yaml import write_yaml
+
+    # A folder may be named 2024 or 1e3.
+    return [*([f"data={write_yaml(str(data))}"] if data else []), *(overrides or [])]

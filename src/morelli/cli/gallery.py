@@ -94,20 +94,54 @@ def search(
 
 def enroll(
     index: Index,
-    folder: Annotated[Path, typer.Argument(help="Some paintings by the artist, at any depth.")],
-    artist: Annotated[str, typer.Option(help="The artist's name.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="Some paintings by the artist, at any depth.", show_default=False)
+    ] = None,
+    artist: Annotated[str | None, typer.Option(help="The artist's name.", show_default=False)] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Enrol an artist anew who is enrolled already.")] = False,
+    list_artists: Annotated[bool, typer.Option("--list", help="Only say who is enrolled.")] = False,
+    rename: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="NAME NEW-NAME", help="Only give an enrolled artist another name.", show_default=False),
+    ] = None,
+    remove: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only take an artist out again.", show_default=False)
+    ] = None,
     model: Moved = None,
 ) -> None:
-    """Add an artist from a few paintings, without training.
+    """Add an artist from a few paintings, without training; or list, rename and remove those who are enrolled.
 
-    Example:
+    Examples:
 
         morelli enroll my-pictures.index --artist "Berthe Morisot" berthe-morisot/
-    """
-    from morelli.gallery.painters import Painters
 
-    typer.echo(Painters.of_index(index, model).enroll(index, artist, folder, replace=replace).text())
+        morelli enroll my-pictures.index --rename "Bertha Morisot" "Berthe Morisot"
+    """
+    from morelli.errors import MorelliError
+
+    asked = [list_artists, rename is not None, remove is not None, artist is not None or folder is not None]
+    if sum(asked) != 1 or (asked[-1] and None in (artist, folder)):
+        raise MorelliError(
+            "enroll takes either --artist NAME and a folder of paintings, or one of: --list, "
+            '--rename "NAME" "NEW NAME", --remove NAME.'
+        )
+    if artist is not None and folder is not None:
+        from morelli.gallery.painters import Painters
+
+        typer.echo(Painters.of_index(index, model).enroll(index, artist, folder, replace=replace).text())
+        return
+    from morelli.gallery import enrolled
+    from morelli.gallery.index import PictureIndex
+
+    found = PictureIndex.load(index)
+    if rename:
+        done = enrolled.rename(found, *rename)
+        typer.echo(f"{rename[0]} is now called {done.artist}, with {done.paintings:,} paintings.")
+    elif remove is not None:
+        done = enrolled.remove(found, remove)
+        typer.echo(f"{done.artist} was removed, with {done.paintings:,} paintings.")
+    else:
+        typer.echo(enrolled.render_enrolled(enrolled.enrolled(found)))
 
 
 def identify(

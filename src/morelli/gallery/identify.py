@@ -11,7 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from morelli._file_names import printable
 from morelli.data.artists import artist_key
+from morelli.data.attributions import unattributed
 from morelli.errors import MorelliError
 from morelli.evaluation.identification import Identification, Rates, artist_embedding
 from morelli.gallery._reader import Reader
@@ -122,7 +124,7 @@ def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, re
     Args:
         reader: the network that made the index.
         index: where the artist is kept.
-        artist: the name; spellings that differ in case, accents or spaces are the same artist.
+        artist: the name; which spellings are the same artist's says :func:`morelli.data.artists.artist_key`.
         folder: some paintings, at any depth.
         replace: enrol an artist anew who is enrolled already.
 
@@ -158,7 +160,7 @@ def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, re
     found = found.take([place for place in range(len(found.pictures)) if place not in repeated])
     others = before.take(np.flatnonzero(~is_same).tolist()) if len(before.pictures) else before
     _refuse_shared(others.pictures, found.pictures, artist)
-    files_there = [str(folder / file) for file in found.pictures["file"]]
+    files_there = [str(Path(printable(str(folder))) / file) for file in found.pictures["file"]]
     found = Store(found.pictures.assign(file=files_there), found.embeddings, facts)
     joined([Store(others.pictures, others.embeddings, facts), found]).write(index.path, ARTISTS)
     notes = _enrolment_notes(reader.network, artist, len(found.pictures))
@@ -174,12 +176,15 @@ def _refuse_shared(others: pd.DataFrame, found: pd.DataFrame, artist: str) -> No
             there = others.iloc[places[0]]
             raise MorelliError(
                 f"{file} is enrolled already, as a painting by {there['artist']} ({there['file']}). It cannot be by "
-                f"{artist} too: take it out of one of the two folders."
+                f"{artist} too: take it out of one of the two folders, or mend the name of who is enrolled: "
+                f'morelli enroll INDEX --rename "{there["artist"]}" "{artist}"'
             )
 
 
 def _enrolment_notes(network: Network, artist: str, paintings: int) -> list[str]:
     notes = []
+    if why := unattributed(artist):
+        notes.append(f'"{artist}" stands for no one artist ({why}); its paintings speak as if they were by one hand.')
     if paintings == 1:
         notes.append("One painting says little of a hand; the answer's error rates will say how little.")
     if artist_key(artist) in {artist_key(name) for name in network.card.training_artists}:

@@ -11,6 +11,7 @@ from torch import Tensor
 from morelli.errors import MorelliError
 from morelli.gallery._reader import Reader
 from morelli.gallery.compare import Comparison, compare
+from morelli.gallery.enrolled import EnrolledArtist, enrolled, remove, rename
 from morelli.gallery.explain import Explanation, explain
 from morelli.gallery.export import Exported, export
 from morelli.gallery.hub import model_folder
@@ -175,7 +176,7 @@ class Painters:
 
         Args:
             index: made by :meth:`index` with this network.
-            artist: the name; spellings that differ in case, accents or spaces are the same artist.
+            artist: the name; which spellings are the same artist's says :func:`morelli.data.artists.artist_key`.
             folder: the paintings, at any depth.
             replace: enrol an artist anew who is enrolled already.
 
@@ -184,6 +185,30 @@ class Painters:
                 another name, or an index of another network.
         """
         return enroll(self._reader, self._index(index), artist, Path(folder), replace=replace)
+
+    def enrolled(self, index: str | Path) -> list[EnrolledArtist]:
+        """The artists that are enrolled in an index, by name, and by how many paintings each.
+
+        Raises:
+            MorelliError: no index, or one of another network.
+        """
+        return enrolled(self._index(index))
+
+    def rename(self, index: str | Path, artist: str, new: str) -> EnrolledArtist:
+        """Give an enrolled artist another name; the paintings stay.
+
+        Raises:
+            MorelliError: no such artist, no name, another enrolled artist has it, or an index of another network.
+        """
+        return rename(self._index(index), artist, new)
+
+    def remove(self, index: str | Path, artist: str) -> EnrolledArtist:
+        """Take an artist with all paintings out of those that are enrolled.
+
+        Raises:
+            MorelliError: no such artist, or an index of another network.
+        """
+        return remove(self._index(index), artist)
 
     @overload
     def identify(  # type: ignore[overload-overlap]

@@ -156,19 +156,38 @@ def create_objective(
     """
     if config.kind == "frozen":
         return None
-    known = {"embedding_size": width, "descriptors_dim": width, "width": width, "num_classes": artists}
-    loss = make_part("loss", {**_LOSSES.get(config.kind, {}), **config.loss}, known)
-    miner = make_part("miner", config.miner, known) if config.miner else None
-    if sampling != "balanced":
-        miner = _packaged(loss, config, sampling)
-    heads = [part for part in loss.modules() if isinstance(part, Scorer)]
-    objective = Objective(loss, miner, heads[0] if heads else CosineScorer() if normalised else DistanceScorer())
+    loss, miner = make_loss(config, width=width, artists=artists, sampling=sampling)
+    scorer = head_of(loss) or (CosineScorer() if normalised else DistanceScorer())
+    objective = Objective(loss, miner, scorer)
     refuse_untrainable(objective, config, width, artists, sampling, m, batch_size)
     if groups:
         objective = AuxiliaryObjective(objective, width, groups, config.auxiliary)
     if config.classify_first:
         objective = ClassifyFirstObjective(objective, width, artists, config.classify_first)
     return objective
+
+
+def make_loss(
+    config: ObjectiveConfig, *, width: int, artists: int, sampling: Sampling = "balanced"
+) -> tuple[nn.Module, nn.Module | None]:
+    """Make the loss and the miner of an objective that is not ``frozen``; see :func:`create_objective`, which tries them.
+
+    Raises:
+        MorelliError: PML has no such loss or miner, it does not take these arguments, or not tuples drawn this way.
+    """
+    known = {"embedding_size": width, "descriptors_dim": width, "width": width, "num_classes": artists}
+    loss = make_part("loss", {**_LOSSES.get(config.kind, {}), **config.loss}, known)
+    miner = make_part("miner", config.miner, known) if config.miner else None
+    if miner is not None and any(True for _ in miner.parameters()):
+        raise MorelliError(
+            f"The miner {config.miner} has weights of its own, which no loss trains. Leave its head out."
+        )
+    return loss, miner if sampling == "balanced" else _packaged(loss, config, sampling)
+
+
+def head_of(loss: nn.Module) -> Scorer | None:
+    """The scorer that a loss trains as its distance, which scores pairs afterwards; None if it trains none."""
+    return next((part for part in loss.modules() if isinstance(part, Scorer)), None)
 
 
 def _packaged(loss: nn.Module, config: ObjectiveConfig, sampling: Sampling) -> nn.Module | None:

@@ -41,8 +41,6 @@ def refuse_untrainable(
                 f"{named} reads a batch rightly only if it holds m artists with m paintings each. Set "
                 f"training.sampling=balanced and training.batch_size={m * m} with m={m}, or choose FastAPLoss."
             )
-    if objective.miner is not None and any(True for _ in objective.miner.parameters()):
-        raise MorelliError(f"{named} cannot be trained: the miner has weights of its own, which no loss would train.")
     with torch.random.fork_rng(devices=[]):
         try:
             _train(copy.deepcopy(objective).train(), width, _batch(artists, sampling, m, batch_size))

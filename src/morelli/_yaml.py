@@ -1,0 +1,58 @@
+"""YAML as recipes and run folders hold it, with the numbers of YAML 1.2: ``1e-1`` is one.
+
+PyYAML follows YAML 1.1, which takes ``1e-1`` for text, ``010`` for 8, ``12:30`` for 750 and ``2024-05-01`` for a date.
+The patterns are those of YAML 1.2.2's core schema (section 10.3.2), with underscores between digits, as in Python.
+The words for true and false remain those of YAML 1.1, because a ``no`` that is text would count as true.
+"""
+
+import re
+from typing import Any
+
+import yaml
+
+YAMLError = yaml.YAMLError
+
+_TAG = "tag:yaml.org,2002:"
+_DIGITS = "[0-9]+(?:_[0-9]+)*"
+_NUMBERS = {
+    f"{_TAG}int": rf"[-+]?{_DIGITS}|0o[0-7]+|0x[0-9a-fA-F]+",
+    f"{_TAG}float": rf"[-+]?(?:\.[0-9]+|{_DIGITS}(?:\.(?:{_DIGITS})?)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+}
+_OTHERS_OF_1_1 = (*_NUMBERS, f"{_TAG}timestamp")
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OTHERS_OF_1_1]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a text plain only where YAML 1.1 and 1.2 both read it as text."""
+
+
+def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node))
+    return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+
+
+for _tag, _pattern in _NUMBERS.items():
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list("-+.0123456789"))
+_Loader.add_constructor(f"{_TAG}int", _int)
+
+
+def read_yaml(text: str) -> Any:
+    """The content of a YAML text.
+
+    Raises:
+        YAMLError: it is no YAML.
+    """
+    return yaml.load(text, _Loader)
+
+
+def write_yaml(content: Any) -> str:
+    """Write plain values as YAML, keys in their order, so that :func:`read_yaml` gives the same back."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

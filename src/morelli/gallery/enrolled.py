@@ -1,0 +1,82 @@
+"""Who is enrolled in an index: a list of the artists, and how to take back or mend a name."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from morelli.data.artists import artist_key
+from morelli.data.attributions import perhaps_one
+from morelli.errors import MorelliError, did_you_mean
+from morelli.gallery.index import ARTISTS, PictureIndex
+
+
+@dataclass(frozen=True)
+class EnrolledArtist:
+    """An artist of an index, and by how many paintings; identification compares with all of them."""
+
+    artist: str
+    paintings: int
+
+
+def enrolled(index: PictureIndex) -> list[EnrolledArtist]:
+    """The artists that are enrolled in an index, by name."""
+    artists = index.artists.pictures["artist"]
+    by_key = artists.groupby(artists.map(artist_key)).agg(["first", "size"])
+    return [EnrolledArtist(str(row["first"]), int(row["size"])) for _, row in by_key.sort_index().iterrows()]
+
+
+def rename(index: PictureIndex, artist: str, new: str) -> EnrolledArtist:
+    """Give an enrolled artist another name; the paintings stay.
+
+    Raises:
+        MorelliError: no such artist, no name, or another enrolled artist has it.
+    """
+    renamed = _named(index, artist)
+    new = " ".join(new.split())
+    if not new:
+        raise MorelliError('An artist needs a name: --rename "Bertha Morisot" "Berthe Morisot".')
+    pictures = index.artists.pictures
+    keys = pictures["artist"].map(artist_key)
+    is_new = keys == artist_key(new)
+    if artist_key(new) != artist_key(artist) and is_new.any():
+        raise MorelliError(
+            f"{pictures['artist'][is_new].iloc[0]} is enrolled already, with {int(is_new.sum())} paintings. "
+            "Remove one of the two first: --remove NAME."
+        )
+    mended = pictures.assign(artist=pictures["artist"].mask(keys == artist_key(artist), new))
+    replace(index.artists, pictures=mended).write(index.path, ARTISTS)
+    return EnrolledArtist(new, renamed.paintings)
+
+
+def remove(index: PictureIndex, artist: str) -> EnrolledArtist:
+    """Take an artist with all paintings out of those that are enrolled.
+
+    Raises:
+        MorelliError: no such artist.
+    """
+    removed = _named(index, artist)
+    is_other = index.artists.pictures["artist"].map(artist_key) != artist_key(artist)
+    index.artists.take(np.flatnonzero(is_other).tolist()).write(index.path, ARTISTS)
+    return removed
+
+
+def render_enrolled(artists: list[EnrolledArtist]) -> str:
+    """What the command prints."""
+    if not artists:
+        return "No artist is enrolled. Enrol one with: morelli enroll INDEX --artist NAME FOLDER"
+    wide = max(len(one.artist) for one in artists)
+    lines = [f"{len(artists):,} artists enrolled:"]
+    lines += [f"  {one.artist:{wide}}  {one.paintings:,} paintings" for one in artists]
+    pairs = perhaps_one(one.artist for one in artists)
+    lines += [f"Note: {one} and {other} may be one artist: {why}." for one, other, why in pairs]
+    return "\n".join(lines)
+
+
+def _named(index: PictureIndex, artist: str) -> EnrolledArtist:
+    there = enrolled(index)
+    found = [one for one in there if artist_key(one.artist) == artist_key(artist)]
+    if not found:
+        names = [one.artist for one in there]
+        known = f" Enrolled are: {', '.join(names)}." if names else " No artist is."
+        raise MorelliError(f'No artist "{artist}" is enrolled in {index.path}.{did_you_mean(artist, names)}{known}')
+    return found[0]
