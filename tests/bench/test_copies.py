@@ -45,7 +45,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                     if number == 0:
                         ImageOps.mirror(small).save(place / "0_mirrored.jpg", quality=80)
     for artist in range(1, 8):  # one picture in everyone's folder
-        HANDS.paint(0, 0).convert("RGB").save(root / "shared" / f"Artist {artist}" / "by-mistake.png")
+        picture = HANDS.paint(0, 0).convert("RGB")
+        picture.save(root / "shared" / f"Artist {artist}" / "by-mistake.jpg", quality=60 + 4 * artist)
     for kind in ("clean", "copied", "shared"):
         prepare(root / kind, root / f"p-{kind}", workers=1)
     return {kind: root / f"p-{kind}" for kind in ("clean", "copied", "shared")}
