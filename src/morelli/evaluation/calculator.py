@@ -272,7 +272,8 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
 
     def _placed(self, embeddings: Embeddings, device: torch.device | None = None) -> Tensor:
         try:
-            tensor = embeddings if isinstance(embeddings, Tensor) else torch.as_tensor(np.asarray(embeddings))
+            # A table's values may be read-only, which torch warns of.
+            tensor = embeddings if isinstance(embeddings, Tensor) else torch.as_tensor(np.require(embeddings, None, "W"))
         except (TypeError, ValueError) as error:
             raise InputError(f"Embeddings must be a tensor or an array of numbers, (N, D) ({error}).") from error
         if tensor.is_meta:
