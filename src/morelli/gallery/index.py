@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from morelli._files import check_writable
 from morelli.data._pictures import SUFFIXES
 from morelli.data._source import walk
 from morelli.errors import MorelliError
@@ -132,6 +133,7 @@ def index_folder(reader: Reader, model: Path, folder: Path, out: Path | None = N
     started = time.monotonic()
     folder = folder.resolve()
     out = (out or folder.with_name(f"{folder.name}.index")).resolve()
+    check_writable(out / PICTURES)
     files, summary = listed(folder, out)
     facts = {"model": str(model.resolve()), "fingerprint": reader.fingerprint, "folder": str(folder)}
     before = _before(out, facts)
