@@ -75,7 +75,7 @@ def measure(side: str, folder: Path) -> None:
     if side == "morelli":
         from morelli.evaluation.calculator import PaintingAccuracyCalculator
 
-        calculator = PaintingAccuracyCalculator(include=METRICS)
+        calculator = PaintingAccuracyCalculator(include=METRICS, k="max_bin_count")
     else:
         from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 

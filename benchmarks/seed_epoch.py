@@ -201,8 +201,6 @@ def _two_halves(pictures: PaintersByNumbers) -> tuple[PaintersByNumbers, Painter
     if len(table) < 2 * half:
         sys.exit(f"{pictures.root} has fewer than {2 * PROOF_ARTISTS} artists with {PER_ARTIST} paintings.")
     halves = [pictures.only(list(table["id"][start : start + half])) for start in (0, half)]
-    for each in halves:
-        each.labels = pd.factorize(pd.Series(each.labels))[0].tolist()
     return halves[0], halves[1]
 
 

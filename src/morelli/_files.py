@@ -7,9 +7,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from morelli.errors import MorelliError
 
+_LFS: Final = b"version https://git-lfs.github.com/spec/"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LITTLE_SPACE = 1 << 16
 
@@ -105,3 +107,9 @@ def _means_full(error: Exception, folder: Path) -> bool:
     with suppress(OSError):
         return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free < _LITTLE_SPACE
     return False
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is Git LFS's stand-in for another that was not fetched."""
+    with path.open("rb") as file:
+        return file.read(len(_LFS)) == _LFS

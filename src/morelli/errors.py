@@ -1,4 +1,4 @@
-"""The one error a user's mistake raises, and the hint for a misspelt name."""
+"""The one error a user's mistake raises, its kinds that other code catches, and the hint for a misspelt name."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,6 +9,14 @@ class MorelliError(Exception):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+class InputError(MorelliError, ValueError):
+    """What was passed in does not fit: a ``ValueError`` too, as code around pytorch-metric-learning expects."""
+
+
+class UnmeasurableError(InputError):
+    """The arguments fit, but no measure can be taken of them: NaN, collapsed embeddings, nothing to find."""
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from morelli.bench.cell import check_fits, grid
+from morelli.bench.cell import fit_cells, grid
 from morelli.bench.config import built_in_recipes, load_recipe
 from morelli.cli._options import overrides_of
 from morelli.data.prepared import read_paintings
@@ -149,20 +149,47 @@ def test_what_the_grid_refuses_before_anything_runs(override: str, words: list[s
     ("override", "words"),
     [
         ("training.m=40", ["m=40", "would"]),
-        ("training.batch_size=300", ["300", "would fit"]),
         ("split.kind=competition", ["no unseen artist", "split.kind=fraction"]),
-        ("split.kind=seed", ["800 + 100 + 100", "the folder has 12"]),
     ],
 )
 def test_what_does_not_fit_the_paintings_is_refused(
     override: str, words: list[str], recipe: Path, prepared: Path
 ) -> None:
     paintings = read_paintings(prepared)
-    check_fits(grid(load_recipe(recipe)), paintings)
+    fit_cells(grid(load_recipe(recipe)), paintings)
     with pytest.raises(MorelliError) as raised:
-        check_fits(grid(load_recipe(recipe, [override])), paintings)
+        fit_cells(grid(load_recipe(recipe, [override])), paintings)
     for word in words:
         assert word in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            ["training.batch_size=300"],
+            ["Batches fitted to 8 training artists", "training.batch_size=32 instead of 300"],
+        ),
+        (
+            ["training.m=8", "training.batch_size=16"],
+            ["Batches fitted to 8 training artists: training.m=4 instead of 8."],
+        ),
+        (["split.kind=seed"], ["Split fitted to 12 artists", "split.train_artists=8 instead of 800", "8 train"]),
+        (["split.kind=folds", "split.folds=9"], ["split.folds=6 instead of 9", "2 are unseen in the first fold"]),
+    ],
+)
+def test_numbers_are_fitted_to_the_paintings_recorded_and_said(
+    overrides: list[str], words: list[str], recipe: Path, prepared: Path
+) -> None:
+    paintings = read_paintings(prepared)
+    asked = grid(load_recipe(recipe, overrides))
+    cells, notes = fit_cells(asked, paintings)
+    for word in words:
+        assert word in " ".join(notes)
+    assert [cell.resolved("") for cell in cells] != [cell.resolved("") for cell in asked]
+    again, nothing = fit_cells(cells, paintings)
+    assert nothing == []
+    assert [cell.resolved("") for cell in again] == [cell.resolved("") for cell in cells]
 
 
 def test_a_missing_file_names_the_built_in_recipes() -> None:

@@ -8,12 +8,14 @@ import pytest
 import torch
 from PIL import Image
 from pytorch_metric_learning.datasets import BaseDataset
+from pytorch_metric_learning.losses import ArcFaceLoss
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.prepared import read_paintings, write_paintings
+from morelli.data.splits import SplitConfig, split_paintings
 from morelli.errors import MorelliError
 
 TO_TENSOR = v2.Compose([v2.ToImage(), v2.Resize([16, 16]), v2.ToDtype(torch.float32, scale=True)])
@@ -56,15 +58,16 @@ def test_labels_number_the_artists_in_alphabetical_order(prepared: Path) -> None
     assert list(dataset.paintings["id"]) == list(table["id"])
 
 
-def test_spellings_share_a_label_and_mean_the_same_in_every_split(competition: Path) -> None:
+def test_spellings_share_a_label_and_every_split_numbers_its_own_artists(competition: Path) -> None:
     everything = PaintersByNumbers(competition)
     train, test = PaintersByNumbers(competition, "train"), PaintersByNumbers(competition, "test")
 
     assert everything.labels == [2, 0, 1, 0, 2, 1]
     assert train.labels == [0, 1, 0, 1]
-    assert test.labels == [2, 2]
+    assert test.labels == [0, 0]
     assert [artist_key(name) for name in everything.artists] == ["anna", "bela", "zoe"]
-    assert train.artists == test.artists == everything.artists
+    assert train.artists == everything.artists[:2]
+    assert test.artists == everything.artists[2:]
     assert [Path(path).name for path in test.paths] == ["0.jpg", "4.jpg"]
 
 
@@ -88,12 +91,39 @@ def test_only_some_paintings_in_the_order_asked_for(competition: Path) -> None:
 
     reduced = dataset.only(["4", "1"])
 
-    assert reduced.labels == [2, 0]
+    assert [reduced.artists[label] for label in reduced.labels] == [dataset.artists[2], dataset.artists[0]]
+    assert reduced.labels == [1, 0]
     assert [Path(path).name for path in reduced.paths] == ["4.jpg", "1.jpg"]
     assert list(reduced.paintings["id"]) == ["4", "1"]
     assert reduced[1][1] == 0
     assert len(dataset) == 6
-    assert len(dataset.only([])) == 0
+    assert (len(dataset.only([])), dataset.only([]).artists) == (0, [])
+
+
+def test_labels_of_what_was_kept_are_the_classes_of_a_loss(prepared: Path) -> None:
+    whole = PaintersByNumbers(prepared, transform=TO_TENSOR)
+    split = split_paintings(whole.paintings, SplitConfig(kind="fraction"))
+    train = whole.only(split.train)
+
+    assert sorted(set(train.labels)) == list(range(len(train.artists)))
+    assert len(train.artists) < len(whole.artists)
+    assert [train.artists[label] for label in train.labels] == list(train.paintings["artist"])
+    images, labels = next(iter(DataLoader(train, batch_size=len(train))))
+    loss = ArcFaceLoss(num_classes=len(train.artists), embedding_size=3)
+    assert loss(images.mean((2, 3)), labels).isfinite()
+    assert [label for _, label in train] == train.labels
+
+
+def test_two_datasets_can_share_their_numbers(competition: Path) -> None:
+    whole = PaintersByNumbers(competition)
+    query, gallery = whole.only(["0"], artists=whole.artists), whole.only(["4", "1"], artists=whole.artists)
+
+    assert (query.labels, gallery.labels) == ([2], [2, 0])
+    assert query.artists == gallery.artists == whole.artists
+    with pytest.raises(MorelliError, match="not among the 2 artists"):
+        whole.only(["0"], artists=whole.artists[:2])
+    with pytest.raises(MorelliError, match="list of ids"):
+        whole.only("0")
 
 
 def test_a_painting_that_is_not_there_is_named(competition: Path) -> None:

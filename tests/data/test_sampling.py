@@ -17,7 +17,7 @@ from pytorch_metric_learning.trainers import MetricLossOnly
 from scipy.stats import chisquare
 from torch.utils.data import DataLoader, TensorDataset
 
-from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
+from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler, fit_batch
 from morelli.errors import MorelliError
 
 counts_of_artists = st.lists(st.integers(1, 9), min_size=2, max_size=12)
@@ -363,3 +363,36 @@ def test_random_partners_are_uniform() -> None:
             assert found.sum() == epochs  # so nothing else was drawn
             if len(possible) > 1:
                 assert chisquare(found).pvalue > 1e-4
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    folds=st.lists(counts_of_artists, min_size=1, max_size=3),
+    m=st.integers(2, 6),
+    artists=st.integers(2, 20),
+    processes=st.integers(1, 3),
+)
+def test_a_batch_is_fitted_to_the_artists_of_all_folds(
+    folds: list[list[int]], m: int, artists: int, processes: int
+) -> None:
+    labels = [labels_of(counts) for counts in folds]
+    fitted, size = fit_batch(labels, m, m * artists, multiple_of=processes)
+
+    if any(sum(count > 1 for count in counts) < 2 for counts in folds):
+        assert (fitted, size) == (m, m * artists)  # nothing fits, as the sampler will say
+        return
+    assert fitted <= m
+    assert size <= m * artists
+    for of_fold, counts in zip(labels, folds, strict=True):
+        assert len(list(ArtistBalancedSampler(of_fold, fitted, size))) >= size
+        if fitted < m:
+            assert sum(count >= fitted for count in counts) >= sum(count > 1 for count in counts) / 2
+    assert fit_batch(labels, fitted, size, multiple_of=processes) == (fitted, size)
+
+
+def test_a_batch_that_can_be_had_stays_as_it_is() -> None:
+    labels = labels_of([6] * 10 + [2] * 30)  # though most artists have too few for it
+    assert fit_batch([labels], 4, 40) == (4, 40)
+    assert fit_batch([labels], 4, 256) == (2, 80)
+    assert fit_batch([labels], 4, 256, multiple_of=3) == (2, 78)
+    assert fit_batch([labels_of([14] * 2 + [2] * 14)], 4, 64) == (2, 32)

@@ -67,7 +67,7 @@ def test_every_measure_equals_a_naive_loop(seed, paintings, artists):
 def test_same_numbers_as_pml_among_themselves(averages):
     embeddings, labels = clusters(1500, 700)
     wanted = pml(**averages).get_accuracy(embeddings, labels)
-    found = PaintingAccuracyCalculator(**averages).get_accuracy(embeddings, labels)
+    found = PaintingAccuracyCalculator(k="max_bin_count", **averages).get_accuracy(embeddings, labels)
     assert found.pop("lone_artists") == int((labels.bincount() == 1).sum()) > 0
     assert found == pytest.approx(wanted, abs=1e-6)
 
@@ -78,18 +78,19 @@ def test_same_numbers_as_pml_with_a_gallery(includes_query):
     query, labels = (reference[:300], reference_labels[:300]) if includes_query else clusters(300, 70, seed=1)
     arguments = query, labels, reference, reference_labels, includes_query
     wanted = pml().get_accuracy(*arguments)
-    found = PaintingAccuracyCalculator(exclude=("lone_artists",)).get_accuracy(*arguments)
+    ours = PaintingAccuracyCalculator(exclude=("lone_artists",), k="max_bin_count")
+    found = ours.get_accuracy(*arguments)
     assert found == pytest.approx(wanted, abs=1e-6)
 
 
 def test_per_class_values_carry_names_and_equal_pmls():
     embeddings, labels = clusters(400, 30)
     names = [f"Artist {label:02}" for label in labels.tolist()]
-    found = PaintingAccuracyCalculator(return_per_class=True).get_accuracy(embeddings, names)
+    found = PaintingAccuracyCalculator(return_per_class=True, k="max_bin_count").get_accuracy(embeddings, names)
     wanted = pml(return_per_class=True).get_accuracy(embeddings, labels)
-    assert list(found["r_precision"]) == sorted(set(names))
+    assert found["r_precision"].artists == sorted(set(names))
     for metric in METRICS:
-        assert list(found[metric].values()) == pytest.approx(wanted[metric], abs=1e-6)
+        assert found[metric] == pytest.approx(wanted[metric], abs=1e-6)
 
 
 def test_any_labels_give_the_same_numbers():
@@ -178,11 +179,20 @@ def test_a_large_set_among_itself_has_the_same_neighbours(monkeypatch, with_fais
     torch.testing.assert_close(again, distances, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("points", [1, 3])
+def test_a_large_set_of_few_points_is_searched(monkeypatch, points):
+    monkeypatch.setattr(_self_search, "FEWEST", 100)
+    embeddings = torch.eye(points)[torch.arange(2600) % points]
+    distances, rows = knn(embeddings, 5, embeddings, True)
+    assert not distances.any()
+    assert not (rows == torch.arange(2600)[:, None]).any()
+
+
 def test_pmls_own_search_can_be_plugged_in_and_ours_into_pml():
     embeddings, labels = clusters(300, 20)
     wanted = pml().get_accuracy(embeddings, labels)
     assert pml(knn_func=knn).get_accuracy(embeddings, labels) == pytest.approx(wanted, abs=1e-9)
-    ours = PaintingAccuracyCalculator(knn_func=FaissKNN(), exclude=("lone_artists",))
+    ours = PaintingAccuracyCalculator(knn_func=FaissKNN(), exclude=("lone_artists",), k="max_bin_count")
     assert ours.get_accuracy(embeddings, labels) == pytest.approx(wanted, abs=1e-6)
 
 

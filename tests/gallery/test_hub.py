@@ -9,9 +9,8 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from hub_server import SIGNATURE, TOKEN, HubServer
-
 from morelli import MorelliError, Painters
 from morelli.bench.run_folder import RunFolder
 from morelli.gallery.hub import push

@@ -1,19 +1,21 @@
 """A cell of a recipe's grid: one backbone with one objective, on one fold, with one seed."""
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-import timm
 
+from morelli._processes import processes
 from morelli.bench.config import Recipe, section
 from morelli.data.artists import Kind, artist_key, usual
-from morelli.data.splits import Split, split_paintings
-from morelli.errors import MorelliError, did_you_mean
+from morelli.data.sampling import check_batch, fit_batch
+from morelli.data.split_sizes import fit_split
+from morelli.errors import MorelliError
 from morelli.models.backbones import BackboneConfig
 from morelli.models.heads import HeadConfig
+from morelli.models.weights import check_name
 from morelli.training.fit import TrainingConfig, create_sampler
 from morelli.training.objectives import ObjectiveConfig, create_objective
 
@@ -74,8 +76,7 @@ def grid(recipe: Recipe) -> list[Cell]:
         MorelliError: two cells would share a folder, a backbone, loss or miner is unknown, or an objective's own
             settings are wrong.
     """
-    folds = range(recipe.split.folds) if recipe.split.kind in ("folds", "rotation") else range(1)
-    axes = itertools.product(recipe.backbones, recipe.objectives, folds, recipe.seeds)
+    axes = itertools.product(recipe.backbones, recipe.objectives, recipe.split.fold_numbers, recipe.seeds)
     cells = [Cell(recipe, *place) for place in axes]
     names = [cell.folder_name for cell in cells]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -84,37 +85,68 @@ def grid(recipe: Recipe) -> list[Cell]:
             "the same kind different names."
         )
     for backbone in recipe.backbones:
-        _check_backbone(backbone)
+        for name in (backbone.name, *backbone.beside):
+            check_name(name)
     for objective in recipe.objectives:
         _check_objective(Cell(recipe, recipe.backbones[0], objective, 0, recipe.seeds[0]))
     return cells
 
 
-def check_fits(cells: Iterable[Cell], paintings: pd.DataFrame) -> None:
-    """Check, before anything is computed, that every cell's split and batches fit the paintings.
+def fit_cells(cells: Sequence[Cell], paintings: pd.DataFrame) -> tuple[list[Cell], list[str]]:
+    """Fit the split and the batches of a recipe's cells to the artists that there are, before anything is computed.
+
+    What fits stays as it is, and so does a run's folder: the numbers that it records are those that were used. A
+    cell that cannot be trained is kept, to fail in its place in the table, as long as another one can be had.
+
+    Returns:
+        The cells, fewer where there are fewer folds; and what was changed and who cannot be trained, a line each.
 
     Raises:
-        MorelliError: a split cannot be had, ``m``, the batch size and the training artists do not fit, or the paintings
-            have no style or genre, which the training asks for.
+        MorelliError: there is no such split of these paintings, or no cell can be had.
     """
-    splits: dict[int, Split] = {}
+    trained = [cell for cell in cells if cell.head is not None]
+    recipe = cells[0].recipe
+    split = fit_split(paintings, recipe.split, trains=bool(trained))
+    if split.config != recipe.split:
+        recipe = recipe.model_copy(update={"split": split.config})
+        cells = [replace(cell, recipe=recipe) for cell in cells if cell.fold in split.config.fold_numbers]
+    rows = [one.rows(paintings, "train") for one in split.folds]
+    labels = [pd.factorize(of_fold["artist"].map(artist_key))[0].tolist() for of_fold in rows]
+    notes = dict.fromkeys([split.note] if split.note else [])
+    fitted, failures = [], {}
     for cell in cells:
-        if cell.fold not in splits:
-            splits[cell.fold] = split_paintings(paintings, cell.recipe.split, cell.fold)
-        if cell.objective.kind != "frozen":
-            rows = splits[cell.fold].rows(paintings, "train")
-            labels = pd.factorize(rows["artist"].map(artist_key))[0].tolist()
-            create_sampler(labels, cell.training, cell.seed)
+        cell, note = _with_fitting_batch(cell, labels)
+        fitted.append(cell)
+        notes |= dict.fromkeys([note] if note else [])
+        if cell.head is None:
+            continue
+        try:
+            create_sampler(labels[cell.fold], cell.training, cell.seed)
             for kind in cell.kinds:
-                usual(kind, rows, labels)
+                usual(kind, rows[cell.fold], labels[cell.fold])
+        except MorelliError as error:
+            failures[cell.folder_name] = error
+            notes[f"{cell.objective.name} cannot be trained: {error}"] = None
+    if len(failures) == len(cells):
+        raise next(iter(failures.values()))
+    return fitted, list(notes)
 
 
-def _check_backbone(config: BackboneConfig) -> None:
-    if not timm.is_model(config.name):
-        hint = did_you_mean(config.name, timm.list_models())
-        raise MorelliError(
-            f"timm has no backbone \"{config.name}\".{hint} List the names with: morelli backbones '*lite*'"
-        )
+def _with_fitting_batch(cell: Cell, labels: Sequence[Sequence[int]]) -> tuple[Cell, str]:
+    """The cell with the batch that fits the training artists of all folds, and a word on what was changed."""
+    asked = cell.training
+    if cell.head is None or asked.sampling != "balanced":
+        return cell, ""
+    m, batch_size = fit_batch(labels, asked.m, asked.batch_size, multiple_of=processes().num_processes)
+    now = {"m": m, "batch_size": batch_size}
+    changed = [
+        f"training.{key}={now[key]} instead of {getattr(asked, key)}" for key in now if now[key] != getattr(asked, key)
+    ]
+    if not changed:
+        return cell, ""
+    objective = cell.objective.model_copy(update={"training": {**cell.objective.training, **now}})
+    artists = min(len(set(of_fold)) for of_fold in labels)
+    return replace(cell, objective=objective), f"Batches fitted to {artists} training artists: {', '.join(changed)}."
 
 
 def _check_objective(cell: Cell) -> None:
@@ -123,6 +155,8 @@ def _check_objective(cell: Cell) -> None:
             f"Objective {cell.objective.name} learns to score its own embeddings, so untrained features cannot be set "
             "behind them. Set head.keep to 0 for it."
         )
+    if cell.head and cell.training.sampling == "balanced":
+        check_batch(cell.training.m, cell.training.batch_size)
     if cell.training.epochs <= cell.objective.classify_first:
         raise MorelliError(
             f"Objective {cell.objective.name} classifies in its first {cell.objective.classify_first} epochs, but all "

@@ -15,10 +15,11 @@ from morelli.bench.side_files import write_side
 from morelli.data.artists import artist_key, artist_keys, usual
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
-from morelli.evaluation.calibration import calibrate
-from morelli.evaluation.evaluate import evaluate, pair_scores
-from morelli.evaluation.identification import learn_identification
-from morelli.evaluation.normalisation import choose_cohort, cohort_scorers
+from morelli.errors import MorelliError
+from morelli.evaluation.calibration import FEWEST_PAIRS, Calibration, calibrate
+from morelli.evaluation.evaluate import evaluate, pair_scores, too_few
+from morelli.evaluation.identification import FEWEST_ARTISTS, learn_identification
+from morelli.evaluation.normalisation import SMALLEST_COHORT, choose_cohort, cohort_scorers
 from morelli.evaluation.verification import best_threshold, exact_masses, pair_auc
 from morelli.models.backbones import Backbone, create_backbone
 from morelli.models.embedder import Embedder, embed
@@ -67,6 +68,7 @@ class Job:
         self.head.standardise(self.features["train"])
         self.facts: dict[str, Any] = {}
         self.cohort: Tensor | None = None
+        self.notes: list[str] = []
 
     @property
     def scorer(self) -> Scorer:
@@ -101,7 +103,7 @@ class Job:
             self.objective,
             dataset,
             labels,
-            self._validate,
+            None if self.rows["validation"].empty else self._validate,
             self.cell.training,
             self.run.path,
             seed=self.cell.seed,
@@ -147,47 +149,83 @@ class Job:
     def measure(self) -> dict[str, Any]:
         """Choose threshold and calibration on validation artists, a cohort of training ones; then measure all sides.
 
-        All processes embed the paintings; the first measures.
+        All processes embed the paintings; the first measures. What too few artists leave out is said in ``notes``, and
+        a side that cannot be measured, with the reason, in ``unmeasured``.
+
+        Raises:
+            MorelliError: the unseen artists cannot be measured.
         """
         cohort = choose_cohort(self.rows["train"], size=self.cell.recipe.evaluation.cohort)
-        self.cohort = self.embeddings("train", cohort)
+        if len(cohort) >= SMALLEST_COHORT:
+            self.cohort = self.embeddings("train", cohort)
+            self.facts["cohort_artists"] = tuple(sorted(cohort["artist"].unique()))
+        else:
+            self.notes.append(
+                f"{len(cohort)} training paintings are too few for a cohort that scores are normalised by; it takes "
+                f"{SMALLEST_COHORT}."
+            )
         embeddings = {side: self.embeddings(side) for side in SIDES[1:] if not self.rows[side].empty}
-        return once(lambda: self._measured(cohort, embeddings))
+        return once(lambda: self._measured(embeddings))
 
-    def _measured(self, cohort: pd.DataFrame, embeddings: dict[str, Tensor]) -> dict[str, Any]:
-        config = self.cell.recipe.evaluation
+    def _learned(self, embedded: Tensor | None) -> Calibration | None:
+        """What the validation artists' embeddings teach goes into the facts; what they are too few for, is noted."""
         rows = self.rows["validation"]
-        positives, negatives = pair_scores(embeddings["validation"], rows, self.scorer)
-        threshold = best_threshold(positives, negatives)
-        calibration = calibrate(positives, negatives, rows["artist"].unique(), method=config.calibration)
-        self.facts = {
-            "threshold": threshold,
-            "calibration": calibration.to_dict(),
-            "cohort_artists": tuple(sorted(cohort["artist"].unique())),
-        }
+        if embedded is None:
+            self.notes.append(
+                "No artist validates: training keeps its last weights, and there is no threshold, calibration or "
+                "identification."
+            )
+            return None
         keys = artist_keys(rows["artist"]).tolist()
-        if identification := learn_identification(embeddings["validation"], keys, self.scorer):
+        if identification := learn_identification(embedded, keys, self.scorer):
             self.facts["identification"] = identification.to_dict()
+        else:
+            self.notes.append(
+                f"{len(set(keys))} validation artists are too few to learn identification; it takes {FEWEST_ARTISTS} "
+                "with two or more paintings."
+            )
+        positives, negatives = pair_scores(embedded, rows, self.scorer)
+        if min(len(positives), len(negatives)) < FEWEST_PAIRS:
+            self.notes.append(
+                f"{len(positives)} pairs by one validation artist and {len(negatives)} by two are too few for a "
+                f"threshold and a calibration; it takes {FEWEST_PAIRS} of each."
+            )
+            return None
+        method = self.cell.recipe.evaluation.calibration
+        calibration = calibrate(positives, negatives, rows["artist"].unique(), method=method)
+        self.facts |= {"threshold": best_threshold(positives, negatives), "calibration": calibration.to_dict()}
+        return calibration
+
+    def _measured(self, embeddings: dict[str, Tensor]) -> dict[str, Any]:
+        calibration = self._learned(embeddings.get("validation"))
         network = self.network()
+        unmeasured = {side: reason for side in embeddings if (reason := too_few(side, self.rows[side]))}
+        if "unseen" in unmeasured:
+            raise MorelliError(unmeasured["unseen"])
         metrics: dict[str, Any] = {
             "parameters": self.backbone.parameter_count() + sum(p.numel() for p in self.head.parameters()),
             "image_size": self.backbone.image_size,
             "embedding_width": self.head.width,
         }
+        resamples = self.cell.recipe.evaluation.resamples
         for side, embedded in embeddings.items():
+            if side in unmeasured:
+                continue
             measured = evaluate(
                 embedded,
                 self.rows[side],
                 network.scorer,
-                threshold=threshold,
+                threshold=network.card.threshold,
                 calibration=None if side == "validation" else calibration,
                 normalised=cohort_scorers(network) if side == "unseen" else None,
-                resamples=config.resamples,  # the same draws whatever the training's seed, so that runs can be paired
+                resamples=resamples,  # the same draws whatever the training's seed, so that runs can be paired
             )
             metrics[side] = {**measured.metrics, "interval": measured.intervals}
             write_side(self.run.path, side, measured)
         if isinstance(self.objective, OneHotObjective) and "seen" in metrics:
             metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(self.objective, embeddings["seen"])
+        metrics |= {"unmeasured": unmeasured} if unmeasured else {}
+        metrics |= {"notes": self.notes} if self.notes else {}
         self.facts["measured"] = _decisions(metrics["unseen"])
         self.network().save(self.run.path / "model")  # now with these facts
         return metrics

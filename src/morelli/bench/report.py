@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from morelli._files import cache_folder, check_writable, write_text_whole
@@ -91,7 +92,7 @@ def report(
         paintings=paintings,
         images=images,
         no_paintings=no_paintings,
-        counts={side: _counted(shown, side) for side in charts.SIDES},
+        counts={side: _counted(rows, side) for side in charts.SIDES},
     )
     write_text_whole(out, text)
     count = len(paintings.data["pictures"]) if paintings else 0
@@ -128,10 +129,12 @@ def _why_no_paintings(run: RunFolder) -> str:
     )
 
 
-def _counted(shown: Sequence[Shown], side: str) -> tuple[str, str] | None:
-    """Paintings and artists measured on one side, as ranges where runs differ; None where no run measured it."""
-    measured = [one.run.metrics[side] for one in shown if side in one.run.metrics]
-    return (_range([m["paintings"] for m in measured]), _range([m["artists"] for m in measured])) if measured else None
+def _counted(rows: pd.DataFrame, side: str) -> tuple[str, str] | None:
+    """Paintings and artists measured on one side, as ranges where networks differ; None where none was measured."""
+    if f"{side}_artists" not in rows:
+        return None
+    paintings, artists = (rows[f"{side}_{what}"].dropna().astype(int).tolist() for what in ("paintings", "artists"))
+    return _range(paintings), _range(artists)
 
 
 def _range(numbers: Sequence[int]) -> str:

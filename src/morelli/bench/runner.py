@@ -11,7 +11,7 @@ import pandas as pd
 
 from morelli._files import UnwritableError, cache_folder, write_text_whole, written_whole
 from morelli._processes import first_goes_first, is_first, once, processes
-from morelli.bench.cell import Cell, check_fits, grid
+from morelli.bench.cell import Cell, fit_cells, grid
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
 from morelli.bench.config import Recipe
 from morelli.bench.environment import environment
@@ -66,10 +66,13 @@ def bench(
     cells = grid(recipe)
     data = prepared_folder(recipe)
     paintings = read_paintings(data)
-    check_fits(cells, paintings)
+    cells, notes = fit_cells(cells, paintings)
     runs = []
+    told: set[str] = set()
     if not is_first():
         say = _nobody
+    for note in notes:
+        say(note)
     for number, cell in enumerate(cells, 1):
         run = RunFolder(out / recipe.name / cell.folder_name)
         runs.append(run)
@@ -78,19 +81,26 @@ def bench(
         if once(partial(getattr, run, "is_finished")):
             say(f"{title}: finished before")
             continue
-        _record(run, title, say, partial(run_cell, cell, data, paintings, run, resume=resume, log=log))
+        _record(run, title, say, told, partial(run_cell, cell, data, paintings, run, resume=resume, log=log))
+        for note in _notes(run):
+            if note not in notes:
+                say(note)
+                notes.append(note)
     for run, of_folds in fold_groups(cells, runs):
         runs.append(run)
         once(partial(_start_concatenated, run, of_folds))
         if once(partial(getattr, run, "is_finished")):
             say(f"{run.path.name}: finished before")
         else:
-            _record(run, run.path.name, say, partial(concatenate, of_folds, data, paintings, run))
+            _record(run, run.path.name, say, told, partial(concatenate, of_folds, data, paintings, run))
     return runs
 
 
-def _record(run: RunFolder, title: str, say: Callable[[str], None], work: Callable[[], None]) -> None:
-    """Do a run's work; leave its failure, if it fails, in its folder: one failure must not lose the table."""
+def _record(run: RunFolder, title: str, say: Callable[[str], None], told: set[str], work: Callable[[], None]) -> None:
+    """Do a run's work; leave its failure, if it fails, in its folder: one failure must not lose the table.
+
+    What was said of a run before, as of weights that several lack, is not said again.
+    """
     started = time.perf_counter()
     try:
         work()
@@ -103,7 +113,9 @@ def _record(run: RunFolder, title: str, say: Callable[[str], None], work: Callab
             write_text_whole(run.path / FAILURE, f"{cause}\n{details}")
         if processes().num_processes > 1:
             raise
-        say(f"{title}: FAILED: {cause.splitlines()[0]}")
+        reason = cause.splitlines()[0]
+        say(f"{title}: FAILED" + (", as said above" if reason in told else f": {reason}"))
+        told.add(reason)
     else:
         say(f"{title}: {time.perf_counter() - started:.0f} s")
 
@@ -120,8 +132,11 @@ def train(
     backbone: str | None = None,
     resume: bool = False,
     log: Tracker | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> RunFolder:
     """Train and measure one network of a recipe: by default its first backbone with its first trained objective.
+
+    ``say`` is told what was fitted to the paintings, a line each.
 
     Raises:
         MorelliError: the recipe has no such objective or backbone, ``out`` holds another or a finished run, or what
@@ -143,10 +158,20 @@ def train(
     once(lambda: _check_free(run, resume))
     data = prepared_folder(recipe)
     paintings = read_paintings(data)
-    check_fits([cell], paintings)
+    (cell,), notes = fit_cells([cell], paintings)
+    for note in notes if is_first() else ():
+        say(note)
     once(lambda: run.start(cell.resolved(data_digest(paintings))))
     run_cell(cell, data, paintings, run, resume=resume, log=log)
+    for note in _notes(run):
+        say(note)
     return run
+
+
+def _notes(run: RunFolder) -> list[str]:
+    """What the run could not measure or learn of too few artists, for the first process to say."""
+    metrics = run.metrics if is_first() and run.is_finished else {}
+    return [*metrics.get("unmeasured", {}).values(), *metrics.get("notes", [])]
 
 
 def _check_free(run: RunFolder, resume: bool) -> None:

@@ -1,11 +1,14 @@
 """What a run keeps of each side beside its metrics: small files that tables, reports and comparisons read."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from morelli._files import written_whole
-from morelli.evaluation.evaluate import Evaluation
+
+if TYPE_CHECKING:  # what reads these files needs nothing that measures
+    from morelli.evaluation.evaluate import Evaluation
 
 
 def resamples_path(folder: Path, side: str) -> Path:
@@ -18,7 +21,7 @@ def per_artist_path(folder: Path, side: str) -> Path:
     return folder / f"per_artist_{side}.csv"
 
 
-def write_side(folder: Path, side: str, measured: Evaluation) -> None:
+def write_side(folder: Path, side: str, measured: "Evaluation") -> None:
     """Write what was measured of one side, each file whole or not at all.
 
     - ``per_artist_<side>.csv``: ``artist, paintings, pair_auc`` and the retrieval measures, a row an artist.

@@ -1,7 +1,8 @@
 """Tables: one row a network, made from run folders alone."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -11,6 +12,8 @@ from rich.text import Text
 
 from morelli._text import for_spreadsheets, latex, markdown, one_line
 from morelli.bench.run_folder import RunFolder
+from morelli.bench.side_files import per_artist_path
+from morelli.data.artists import artist_key
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation.resampling import mean_over_runs
 
@@ -40,6 +43,7 @@ _ABOUT = ["parameters", "image_size", "embedding_width"]
 _COST = ["training_seconds", "images_per_second"]
 _KINDS = ("frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot", "metric")
 _SIDES = ("seen", "unseen")
+_NO_MEASURE = ("_low", "_high", "_unmeasured")
 
 
 def table(runs: Sequence[RunFolder]) -> pd.DataFrame:
@@ -56,7 +60,9 @@ def table(runs: Sequence[RunFolder]) -> pd.DataFrame:
 def over_folds_and_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     """Put the runs that differ only in fold and seed into one row: means, and how many runs they are of.
 
-    The interval of such a mean is Student's over the runs, as in Musgrave et al. 2020; a single run keeps its own.
+    The interval of such a mean is Student's over the runs, as in Musgrave et al. 2020, as far as it lies between 0 and
+    1, where every measure with an interval does; a single run keeps its own. Artists and paintings are counted once,
+    however many of the runs were measured on them.
     """
     same = [key for key in _KEYS if key not in ("fold", "seed")]
     if not rows.duplicated(same).any():
@@ -77,13 +83,26 @@ def _mean_row(runs: pd.DataFrame) -> pd.Series:
         row[key] = row[key] if runs[key].nunique() == 1 else "all"
     finished = runs if "failure" not in runs else runs[runs["failure"].isna()]
     for column in map(str, runs):
-        if column in _COST or (column.startswith(_SIDES) and not column.endswith(("_low", "_high"))):
+        if column in _COST or (column.startswith(_SIDES) and not column.endswith(_NO_MEASURE)):
             values = finished[column].dropna().astype(float).tolist()
             mean, half = mean_over_runs(values) if values else (float("nan"), None)
             row[column] = mean
             if f"{column}_low" in runs and half is not None:
-                row[f"{column}_low"], row[f"{column}_high"] = mean - half, mean + half
+                row[f"{column}_low"], row[f"{column}_high"] = max(mean - half, 0.0), min(mean + half, 1.0)
+    for side in _SIDES:
+        if row["fold"] == "all" and (measured := _measured_in_all(finished["folder"], side)):
+            row[f"{side}_artists"], row[f"{side}_paintings"] = measured
     return row
+
+
+def _measured_in_all(folders: Iterable[str], side: str) -> tuple[int, int] | None:
+    """How many artists the runs were measured on together, and on how many paintings; None where none was."""
+    files = [path for folder in folders if (path := per_artist_path(Path(folder), side)).is_file()]
+    if not files:
+        return None
+    counts = pd.concat([pd.read_csv(path, usecols=["artist", "paintings"]) for path in files])
+    by_artist = counts.groupby(counts["artist"].astype(str).map(artist_key))["paintings"].max()
+    return len(by_artist), int(by_artist.sum())
 
 
 def _place(run: RunFolder) -> tuple[Any, ...]:
@@ -111,6 +130,8 @@ def _row(run: RunFolder) -> dict[str, Any]:
     metrics, environment = run.metrics, run.environment
     row |= {key: metrics[key] for key in _ABOUT} | {key: environment[key] for key in _COST}
     for side in _SIDES:
+        if reason := metrics.get("unmeasured", {}).get(side):
+            row[f"{side}_unmeasured"] = reason
         values = dict(metrics.get(side, {}))
         intervals = values.pop("interval", {})
         for key, value in values.items():
@@ -168,8 +189,9 @@ def _as(written: Callable[[str], str], table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shown(rows: pd.DataFrame, metrics: Sequence[str], *, check: bool) -> pd.DataFrame:
-    known = sorted({c.removeprefix("un").removeprefix("seen_") for c in map(str, rows) if c.startswith(_SIDES)})
-    for metric in metrics if check else ():
+    measured = [column for column in map(str, rows) if column.startswith(_SIDES) and not column.endswith(_NO_MEASURE)]
+    known = sorted({column.removeprefix("un").removeprefix("seen_") for column in measured})
+    for metric in metrics if check and known else ():  # where every run failed, the table says why
         if metric not in known:
             raise MorelliError(
                 f'No run has a metric "{metric}".{did_you_mean(metric, known)} Known: {", ".join(known)}.'
@@ -202,19 +224,27 @@ def _with_interval(row: pd.Series, column: str) -> str:
         return "-"
     if f"{column}_low" not in row or pd.isna(row[f"{column}_low"]):
         return f"{row[column]:.3f}"
-    return f"{row[column]:.3f} ± {(row[f'{column}_high'] - row[f'{column}_low']) / 2:.3f}"
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
+    half = (high - low) / 2
+    if row[column] - half < 0 or row[column] + half > 1:  # an interval near an end, or a wide one, is not even
+        return f"{row[column]:.3f} ({low:.3f} to {high:.3f})"
+    return f"{row[column]:.3f} ± {half:.3f}"
 
 
 def _counts(rows: pd.DataFrame) -> str:
     parts = []
     for side in _SIDES:
         if f"{side}_artists" in rows:
-            counted = rows[[f"{side}_artists", f"{side}_paintings"]].dropna().astype(int).drop_duplicates()
+            in_all = rows["fold"].eq("all") if "runs" in rows else pd.Series(False, index=rows.index)
+            counted = rows[[f"{side}_artists", f"{side}_paintings"]].assign(in_all=in_all).dropna().astype(int)
             numbers = "; ".join(
-                f"{artists} artists, {paintings} paintings" for artists, paintings in counted.to_numpy()
+                f"{artists} artists, {paintings} paintings" + (" in all folds" if folds else "")
+                for artists, paintings, folds in counted.drop_duplicates().to_numpy()
             )
-            parts.append(f"{side}: {numbers}")
-    return ". ".join(part[0].upper() + part[1:] for part in parts) + ("." if parts else "")
+            parts.append(f"{side.capitalize()}: {numbers}.")
+        if f"{side}_unmeasured" in rows:
+            parts += rows[f"{side}_unmeasured"].dropna().unique().tolist()
+    return " ".join(parts)
 
 
 def _rich(shown: pd.DataFrame, counts: str, width: int | None) -> str:

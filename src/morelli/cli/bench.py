@@ -75,8 +75,11 @@ def bench(
     _print([run.path for run in runs], style, metrics)
     if failed := [run for run in runs if run.failure]:
         typer.echo(f"{len(failed)} of {len(runs)} runs failed; the reasons stand in their failure.txt:", err=True)
+        reasons: dict[str, list[Path]] = {}
         for run in failed:
-            typer.echo(f"  {run.path}: {(run.failure or '').splitlines()[0]}", err=True)
+            reasons.setdefault((run.failure or "").splitlines()[0], []).append(run.path)
+        for reason, paths in reasons.items():
+            typer.echo("\n".join([f"  {reason}", *(f"    {path}" for path in paths)]), err=True)
         raise typer.Exit(1)
 
 

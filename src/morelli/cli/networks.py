@@ -45,7 +45,13 @@ def train(
     recipe = load_recipe(config, overrides_of(data, overrides), quick=quick)
     try:
         run = run_train(
-            recipe, out, objective=objective, backbone=backbone, resume=resume, log=log.value if log else None
+            recipe,
+            out,
+            objective=objective,
+            backbone=backbone,
+            resume=resume,
+            log=log.value if log else None,
+            say=lambda line: typer.echo(line, err=True),
         )
     except KeyboardInterrupt:
         kept = f"The best network so far is in {out / 'model'}"

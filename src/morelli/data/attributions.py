@@ -57,25 +57,31 @@ _ORIGIN: Final = (
 _CENTURY: Final = r"(?:\d\d?|[ivx]{1,5})(?:st|nd|rd|th|e|er|eme)? ?(?:century|siecle|jahrhundert|jh|secolo|siglo|eeuw)"
 _GENERAL: Final = rf"{_ORIGIN}|{_PEOPLE}|{_CENTURY}"
 
-UNKNOWN: Final = "artist unknown"
-SEVERAL: Final = "several artists"
-ANOTHER: Final = "a workshop, school, follower or copyist"
-UNCERTAIN: Final = "attribution uncertain"
+REASONS: Final = (
+    "artist unknown",
+    "several artists",
+    "a workshop, school, follower or copyist",
+    "attribution uncertain",
+)
+_NOT_KNOWN, _MANY, _ANOTHER_HAND, _NOT_SURE = REASONS
 _RULES: Final = [
     (reason, re.compile(pattern))
     for reason, pattern in (
-        (UNCERTAIN, rf"\b(?:{_UNCERTAIN})\b|^(?:{_PERHAPS})\b|[,(] ?(?:{_PERHAPS})\)?$|[ (]\?\)?$"),
-        (UNKNOWN, rf"\b(?:{_UNKNOWN})\b|^(?:{_NOTHING})$"),
-        (SEVERAL, rf"^(?:{_SEVERAL})(?: (?:{_PEOPLE}))?$|^(?:{_PEOPLE}) (?:{_SEVERAL})$|\bet al$"),
-        (ANOTHER, r"^(?:after|nach|d apres|naar|segun) \w|[,(] ?(?:after|nach|d apres|naar)\)?$"),
+        (_NOT_SURE, rf"\b(?:{_UNCERTAIN})\b|^(?:{_PERHAPS})\b|[,(] ?(?:{_PERHAPS})\)?$|[ (]\?\)?$"),
+        (_NOT_KNOWN, rf"\b(?:{_UNKNOWN})\b|^(?:{_NOTHING})$"),
+        (_MANY, rf"^(?:{_SEVERAL})(?: (?:{_PEOPLE}))?$|^(?:{_PEOPLE}) (?:{_SEVERAL})$|\bet al$"),
+        (_ANOTHER_HAND, r"^(?:after|nach|d apres|naar|segun) \w|[,(] ?(?:after|nach|d apres|naar)\)?$"),
         (
-            ANOTHER,
+            _ANOTHER_HAND,
             rf"^(?:in the |the |in der |im |aus der |a la |alla |a la |in de |uit de )?(?:{_OTHER_HANDS}) (?:{_OF})\b",
         ),
-        (ANOTHER, rf"(?:[,(&+]| and| und| et| e| y| en) ?(?:his |the |in the )?(?:{_OTHER_HANDS})(?: (?:{_OF}))*\)?$"),
-        (ANOTHER, rf"\b(?:{_SCHOOL})\b|\b(?:{_GERMAN})$|^(?:{_GERMAN}) "),
+        (
+            _ANOTHER_HAND,
+            rf"(?:[,(&+]| and| und| et| e| y| en) ?(?:his |the |in the )?(?:{_OTHER_HANDS})(?: (?:{_OF}))*\)?$",
+        ),
+        (_ANOTHER_HAND, rf"\b(?:{_SCHOOL})\b|\b(?:{_GERMAN})$|^(?:{_GERMAN}) "),
         (  # "French painter, 18th century"
-            ANOTHER,
+            _ANOTHER_HAND,
             rf"^(?=.*\b(?:{_ORIGIN}|{_CENTURY})\b)(?=.*\b(?:{_PEOPLE}|{_CENTURY})\b)(?:\b(?:{_GENERAL})\b\W*)+$",
         ),
     )

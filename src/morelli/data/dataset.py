@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 from pytorch_metric_learning.datasets import BaseDataset
 
-from morelli.data.artists import artist_keys
+from morelli.data.artists import artist_key, artist_keys
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
 
@@ -18,8 +18,8 @@ class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
     """The paintings of a prepared folder, from *Painter by Numbers* or any other source.
 
     An item is ``(image, label)``: an RGB image (transformed if ``transform`` is given) and the number of its artist.
-    Labels number the artists of the whole folder in alphabetical order of their folded names, so a label means the
-    same artist in every split.
+    Labels number the dataset's own artists from 0, in alphabetical order of their folded names, so that
+    ``len(dataset.artists)`` is the ``num_classes`` of a loss; ``dataset.artists[label]`` is the name.
 
     Args:
         root: a prepared folder, made with ``morelli data prepare`` or ``morelli data synthesize``.
@@ -56,9 +56,6 @@ class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
     def generate_split(self) -> None:
         paintings = read_paintings(self.root)
         keys = artist_keys(paintings["artist"])
-        name_of = dict(zip(keys, paintings["artist"], strict=True))
-        label_of = {key: label for label, key in enumerate(sorted(name_of))}
-        self.artists = [name_of[key] for key in sorted(name_of)]
         unseen_keys = set(keys[paintings["artist_group"] == "test_only"])
         is_unseen = keys.isin(unseen_keys)
         chosen = {"train": ~is_unseen, "test": is_unseen, "train+test": is_unseen | True}[self.split]
@@ -68,23 +65,39 @@ class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
                 "Use split='train+test' and a split from morelli.data.splits."
             )
         self.paintings = paintings[chosen].reset_index(drop=True)
+        name_of = dict(sorted(zip(keys[chosen], self.paintings["artist"], strict=True)))
+        label_of = {key: label for label, key in enumerate(name_of)}
+        self.artists = list(name_of.values())
         self.labels = [label_of[key] for key in keys[chosen]]
         self.paths = [str(Path(self.root) / file) for file in self.paintings["file"]]
 
-    def only(self, ids: Sequence[str]) -> "PaintersByNumbers":
-        """Return the same dataset reduced to some paintings, in the order of ``ids``; labels keep their meaning.
+    def only(self, ids: Sequence[str], *, artists: Sequence[str] | None = None) -> "PaintersByNumbers":
+        """Return the same dataset reduced to some paintings, in the order of ``ids``; its labels start at 0 again.
+
+        Args:
+            ids: of the paintings to keep, as in ``paintings["id"]`` and in a :class:`~morelli.Split`.
+            artists: number the artists by their places in this list, such as another dataset's ``artists``, instead:
+                where two datasets are compared by their labels, these must mean the same artists in both.
 
         Raises:
-            MorelliError: an id is not among the dataset's paintings.
+            MorelliError: an id is not among the dataset's paintings, or an artist not among ``artists``.
         """
+        if isinstance(ids, str):
+            raise MorelliError(f'only() takes a list of ids: ["{ids}"], not "{ids}".')
         place_of = {painting: place for place, painting in enumerate(self.paintings["id"])}
         if unknown := [painting for painting in ids if painting not in place_of]:
             raise MorelliError(f'{self.root} has no painting "{unknown[0]}" in split {self.split!r}.')
         places = [place_of[painting] for painting in ids]
         reduced = copy(self)
         reduced.paintings = self.paintings.iloc[places].reset_index(drop=True)
-        reduced.labels = [self.labels[place] for place in places]
         reduced.paths = [self.paths[place] for place in places]
+        kept = [self.labels[place] for place in places]
+        reduced.artists = [self.artists[label] for label in sorted(set(kept))] if artists is None else list(artists)
+        label_of = {artist_key(name): label for label, name in enumerate(reduced.artists)}
+        names = [self.artists[label] for label in kept]
+        if others := [name for name in names if artist_key(name) not in label_of]:
+            raise MorelliError(f"{others[0]} is not among the {len(reduced.artists)} artists to number by.")
+        reduced.labels = [label_of[artist_key(name)] for name in names]
         return reduced
 
     def download_and_remove(self) -> None:

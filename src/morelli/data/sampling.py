@@ -74,15 +74,8 @@ class ArtistBalancedSampler(MPerClassSampler, _DrawnAnew):  # type: ignore[misc]
     ) -> None:
         own, values, counts = _by_artist(labels)
         usable = int((counts >= m).sum())
-        if m < 2:
-            raise MorelliError(f"m is {m}: a batch needs at least 2 paintings of an artist to hold a positive pair.")
         size = max(2, usable) * m if batch_size is None else batch_size
-        if size % m or size < 2 * m:
-            fitting = max(2, round(size / m)) * m
-            raise MorelliError(
-                f"Batch size {size} does not hold whole artists of m={m} paintings, two or more of them. "
-                f"A batch size of {fitting} would."
-            )
+        check_batch(m, size)
         if usable * m < size:
             raise MorelliError(
                 f"A batch of {size} with m={m} needs {size // m} artists with {m} or more paintings; there "
@@ -145,12 +138,57 @@ def _by_artist(labels: Labels) -> tuple[np.ndarray, list[Any], np.ndarray]:
     return own, values[order].tolist(), np.bincount(own, minlength=len(values))
 
 
+def check_batch(m: int, batch_size: int) -> None:
+    """Check that a batch can hold ``m`` paintings of each of two artists or more, whoever they are.
+
+    Raises:
+        MorelliError: it cannot; the message names a number that would do.
+    """
+    if m < 2:
+        raise MorelliError(f"m is {m}: a batch needs at least 2 paintings of an artist to hold a positive pair.")
+    if batch_size % m or batch_size < 2 * m:
+        fitting = max(2, round(batch_size / m)) * m
+        raise MorelliError(
+            f"Batch size {batch_size} does not hold whole artists of m={m} paintings, two or more of them. "
+            f"A batch size of {fitting} would."
+        )
+
+
+def fit_batch(labels: Sequence[Labels], m: int, batch_size: int, *, multiple_of: int = 1) -> tuple[int, int]:
+    """The ``m`` and batch size nearest to what is asked for that the artists of all folds can fill.
+
+    What can be had stays as it is. Else ``m`` is lowered until half of the artists who have a pair take part, and the
+    batch holds as many of them as the fold with fewest has. Where there are not two such artists nothing fits, and the
+    numbers come back as they are.
+
+    Args:
+        labels: of each fold, the artist of each painting.
+        m, batch_size: as for :class:`ArtistBalancedSampler`.
+        multiple_of: what a lowered batch size must be divisible by, if that can be had.
+    """
+    counts = [_by_artist(of_fold)[2] for of_fold in labels]
+    if all((of_fold >= m).sum() * m >= batch_size for of_fold in counts):
+        return m, batch_size
+    fitting = [_fitting(of_fold, m) for of_fold in counts]
+    if min(fitting) < 2:
+        return m, batch_size
+    m = min(fitting)
+    artists = min(batch_size // m, *(int((of_fold >= m).sum()) for of_fold in counts))
+    while artists > 2 and artists * m % multiple_of:
+        artists -= 1
+    return m, artists * m
+
+
+def _fitting(counts: np.ndarray, m: int) -> int:
+    """The highest m, up to that asked for, that half of the artists with a pair have paintings for; 0 if none."""
+    fewest = max(2, (counts > 1).sum() / 2)
+    return next((lower for lower in range(m, 1, -1) if (counts >= lower).sum() >= fewest), 0)
+
+
 def _what_fits(counts: np.ndarray, m: int) -> str:
-    for smaller_m in range(m, 1, -1):
-        artists = int((counts >= smaller_m).sum())
-        if artists >= 2:
-            return f"m={smaller_m} with a batch size of {artists * smaller_m} or less would fit."
-    return "No m fits: fewer than two artists have two paintings."
+    if not (fitting := _fitting(counts, m)):
+        return "No m fits: fewer than two artists have two paintings."
+    return f"m={fitting} with a batch size of {int((counts >= fitting).sum()) * fitting} or less would fit."
 
 
 class RandomTupleSampler(_DrawnAnew):

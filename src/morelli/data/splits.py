@@ -4,6 +4,7 @@
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,22 +21,31 @@ from morelli.errors import MorelliError
 
 FORMAT_VERSION = 1
 SIDES = ("train", "validation", "seen", "unseen")
+_NUMBERS_OF = {
+    "train": "split.unseen_fraction, split.validation_fraction or split.folds",
+    "validation": "split.validation_fraction (0: nobody validates)",
+    "unseen": "split.unseen_fraction or split.folds",
+}
+"""What decides how many artists are on a side that must have two."""
 
 
 class SplitConfig(Section):
     """How artists are divided.
 
-    ``competition``: the competition's ``test_only`` artists are unseen, and its own test paintings of the other
-    artists are the seen test set. ``seed``: the seed project's ranking by number of paintings. ``fraction``: a seeded
-    share of the artists is unseen. ``folds``: each of ``folds`` equal groups of artists is unseen once. ``rotation``:
-    the unseen artists stay the same (the competition's, or a ``fraction`` where the table has none), and each of
-    ``folds`` equal groups of the others is the validation side once (Musgrave et al. 2020).
+    ``auto``: ``competition`` where the table has its unseen artists, else ``fraction``, whose numbers fit themselves to
+    few artists: what is right for any prepared folder. ``competition``: the competition's ``test_only`` artists are
+    unseen, and its own test paintings of the other artists are the seen test set. ``seed``: the seed project's ranking
+    by number of paintings. ``fraction``: a seeded share of the artists is unseen. ``folds``: each of ``folds`` equal
+    groups of artists is unseen once. ``rotation``: the unseen artists stay the same (the competition's, or a
+    ``fraction`` where the table has none), and each of ``folds`` equal groups of the others is the validation side once
+    (Musgrave et al. 2020).
     """
 
-    kind: Literal["competition", "seed", "fraction", "folds", "rotation"] = "competition"
+    kind: Literal["auto", "competition", "seed", "fraction", "folds", "rotation"] = "auto"
     seed: int = 0
-    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the training artists set aside to choose models and thresholds on."""
+    validation_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the training artists set aside to choose models and thresholds on: at least two of them, or none at 0.
+    Without any, the last weights are kept and no threshold is chosen."""
     unseen_fraction: float = Field(default=0.2, gt=0, lt=1)
     """``fraction``, and ``rotation`` without the competition's artists: share of all artists that is unseen."""
     seen_fraction: float = Field(default=0.2, gt=0, lt=1)
@@ -46,9 +56,29 @@ class SplitConfig(Section):
     look at them."""
     train_artists: int = Field(default=800, ge=1)
     """``seed`` only, as are the next three."""
-    validation_artists: int = Field(default=100, ge=1)
+    validation_artists: int = Field(default=100, ge=0)
     unseen_artists: int = Field(default=100, ge=1)
     per_artist: int = Field(default=20, ge=2)
+
+    def for_table(self, paintings: pd.DataFrame) -> "SplitConfig":
+        """The same, with ``auto`` decided by the table."""
+        if self.kind != "auto":
+            return self
+        is_competition = "artist_group" in paintings and (paintings["artist_group"] == "test_only").any()
+        kind = "competition" if is_competition and not self.without_test_only else "fraction"
+        return self.model_copy(update={"kind": kind})
+
+    @property
+    def fold_numbers(self) -> range:
+        """The numbers of the split's folds; a split of one piece is fold 0."""
+        return range(self.folds if self.kind in ("folds", "rotation") else 1)
+
+    @property
+    def validates(self) -> bool:
+        """Whether some artists are set aside to validate."""
+        if self.kind == "seed":
+            return self.validation_artists > 0
+        return self.kind == "rotation" or self.validation_fraction > 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +97,7 @@ class Split:
 
     def save(self, path: Path, paintings: pd.DataFrame) -> None:
         """Write the artists and painting ids on each side as JSON."""
-        artists = {side: sorted(self.rows(paintings, side)["artist"].unique()) for side in SIDES}
+        artists = {side: sorted(map(str, self.rows(paintings, side)["artist"].unique())) for side in SIDES}
         content = {"format": FORMAT_VERSION, "artists": artists, "paintings": {s: getattr(self, s) for s in SIDES}}
         write_text_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
@@ -91,15 +121,23 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
     """Divide the paintings by artist.
 
     Args:
-        paintings: the table of a prepared folder.
-        config: which split.
+        paintings: the table of a prepared folder, or any with the columns ``id`` and ``artist``; artists can be
+            numbers.
+        config: which split; ``SplitConfig()`` fits any prepared folder.
         fold: which group is unseen, for ``folds``, or validates, for ``rotation``; else 0.
 
     Raises:
         MorelliError: there are too few artists, no unseen artist, no artist with two paintings on a side, or an
             artist (under any of the spellings that :func:`morelli.data.artists.artist_key` folds) on two sides.
     """
-    table = paintings.assign(key=artist_keys(paintings["artist"]))
+    table = _as_prepared(paintings)
+    if config.kind == "auto":
+        from morelli.data.split_sizes import fit_split  # which divides by this function
+
+        fitted = fit_split(paintings, config)
+        if fitted.note:
+            logging.getLogger(__name__).warning(fitted.note)
+        return fitted.folds[0]
     if config.without_test_only and config.kind in ("fraction", "folds"):
         test_only = set(table["key"][table["artist_group"] == "test_only"])
         table = table[~table["key"].isin(test_only)]
@@ -112,12 +150,33 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
     }[config.kind]
     sides = _on_one_side(table, divide(table, config, fold))
     split = Split(**{side: tuple(table["id"][sides == side]) for side in SIDES})
-    check_disjoint(split, paintings)
+    check_disjoint(split, paintings, validates=config.validates)
     return split
 
 
-def check_disjoint(split: Split, paintings: pd.DataFrame) -> None:
+def _as_prepared(paintings: pd.DataFrame) -> pd.DataFrame:
+    """The table with a key for each artist, and empty columns in the place of those that other people's tables lack."""
+    if lacking := [column for column in ("id", "artist") if column not in paintings]:
+        raise MorelliError(
+            f"The paintings' table has no column {' and no column '.join(lacking)}; it has: "
+            f"{', '.join(map(str, paintings))}. Rename what it calls them."
+        )
+    if (twice := paintings["id"].duplicated()).any():
+        raise MorelliError(f"The paintings' table has the id {paintings['id'][twice].iloc[0]!r} twice.")
+    if (nobody := paintings["artist"].isna()).any():
+        raise MorelliError(f"The painting {paintings['id'][nobody].iloc[0]!r} has no artist. Leave such paintings out.")
+    absent = {"artist_group": None, "in_train": True, "sha256": None}
+    absent = {column: value for column, value in absent.items() if column not in paintings}
+    return paintings.reset_index(drop=True).assign(**absent, key=artist_keys(paintings["artist"]).to_numpy())
+
+
+def check_disjoint(split: Split, paintings: pd.DataFrame, *, validates: bool = True) -> None:
     """Check that a split can be believed.
+
+    Args:
+        split: as it was divided.
+        paintings: the table that it is of.
+        validates: False where nobody is to validate, so that the side may be empty.
 
     Raises:
         MorelliError: an artist stands on two sides, a painting is used twice, or a side cannot be measured.
@@ -130,13 +189,15 @@ def check_disjoint(split: Split, paintings: pd.DataFrame) -> None:
         raise MorelliError(f"The split calls artists seen that are not in training: {_some(stray)}.")
     if twice := sorted(set(split.train) & set(split.seen)):
         raise MorelliError(f"The split has paintings both in train and in seen: {_some(twice)}.")
-    for side in ("train", "validation", "unseen"):
+    for side, numbers in _NUMBERS_OF.items():
+        if side == "validation" and not validates:
+            continue
         counts = keys[side].value_counts()
         if len(counts) < 2 or counts.iloc[0] < 2:
             raise MorelliError(
                 f"The split's side {side!r} has {len(counts)} artists, of whom {int((counts > 1).sum())} have two or "
                 "more paintings; it needs two artists, and one with two paintings. Use more artists, more paintings "
-                "of each, or other fractions of the split."
+                f"of each, or set {numbers} to what leaves enough there."
             )
 
 
@@ -230,6 +291,8 @@ def _unseen_and_rest(
 
 
 def _validation_keys(keys: pd.Series, config: SplitConfig) -> list[str]:
+    if not config.validates:
+        return []
     counts = keys.value_counts()
     usable = _shuffled_keys(keys[keys.map(counts) > 1], config.seed + 1)
     return usable[: max(2, round(config.validation_fraction * len(counts)))]

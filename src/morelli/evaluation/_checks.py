@@ -6,21 +6,31 @@ import torch
 from torch import Tensor
 
 from morelli.data.artists import artist_key
-from morelli.errors import MorelliError
+from morelli.errors import InputError, MorelliError, UnmeasurableError
+
+
+def refuse_shapeless(embeddings: Tensor) -> None:
+    """Refuse what is not a (N, D) table.
+
+    Raises:
+        InputError: another shape, or no rows.
+    """
+    if embeddings.ndim != 2 or not embeddings.numel():
+        raise InputError(f"Embeddings must be of shape (N, D) with N and D above 0, not {tuple(embeddings.shape)}.")
 
 
 def refuse_unusable(embeddings: Tensor, side: str = "painting") -> None:
     """Refuse what is not a (N, D) table of finite numbers, naming the first row that is not.
 
     Raises:
-        MorelliError: another shape, no rows, or a NaN or an infinity.
+        InputError: another shape, or no rows.
+        UnmeasurableError: a NaN or an infinity.
     """
-    if embeddings.ndim != 2 or not embeddings.numel():
-        raise MorelliError(f"Embeddings must be of shape (N, D) with N and D above 0, not {tuple(embeddings.shape)}.")
+    refuse_shapeless(embeddings)
     if torch.stack(torch.aminmax(embeddings)).isfinite().all():
         return
     row = int((~embeddings.isfinite().all(1)).byte().argmax())
-    raise MorelliError(
+    raise UnmeasurableError(
         f"The embedding of {side} row {row} holds NaN or an infinite number; nothing can be measured with it. "
         "Did the training diverge, or was half precision too small for it?"
     )
@@ -30,11 +40,11 @@ def refuse_collapsed(embeddings: Tensor) -> None:
     """Refuse embeddings that are all the same up to rounding.
 
     Raises:
-        MorelliError: there is nothing to tell apart.
+        UnmeasurableError: there is nothing to tell apart.
     """
     spread = (embeddings.amax(0) - embeddings.amin(0)).max()
     if len(embeddings) > 1 and spread <= 1e-6 * embeddings[0].abs().max():
-        raise MorelliError(
+        raise UnmeasurableError(
             f"All {len(embeddings)} embeddings are the same: the network has collapsed and tells nothing apart. "
             "Try a lower learning rate, another miner, or a smaller margin."
         )
@@ -44,12 +54,12 @@ def refuse_zero(embeddings: Tensor) -> None:
     """Refuse embeddings of length 0.
 
     Raises:
-        MorelliError: names the first such row.
+        UnmeasurableError: names the first such row.
     """
     empty = ~embeddings.any(1)
     if empty.any():
         row = int(empty.byte().argmax())
-        raise MorelliError(f"The embedding of painting row {row} is zero throughout: it has no direction.")
+        raise UnmeasurableError(f"The embedding of painting row {row} is zero throughout: it has no direction.")
 
 
 def refuse_overlap(evaluated: Iterable[str], others: Iterable[str], whose: str) -> None:

@@ -111,6 +111,8 @@ def _nearest(packed: Array, rows: int, k: int) -> tuple[Array, Array, Array]:
     packed.sort()
     counts = np.bincount((packed >> _ROW_BIT).astype(np.int64), minlength=rows)
     first = np.cumsum(counts) - counts
-    nearest = packed[np.minimum(first[:, None] + np.arange(k), max(len(packed) - 1, 0))]
+    if not len(packed):  # of equal paintings none is below the limit
+        packed = np.zeros(1, np.uint64)
+    nearest = packed[np.minimum(first[:, None] + np.arange(k), len(packed) - 1)]
     bits = ((nearest >> _DISTANCE_BIT) & _LOWEST_31).astype(np.uint32)
     return bits.view(np.float32), (nearest & _LOWEST_21).astype(np.int64), counts < k

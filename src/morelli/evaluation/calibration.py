@@ -19,6 +19,8 @@ Method = Literal["platt", "temperature"]
 
 METHODS: Final[tuple[Method, ...]] = ("platt", "temperature")
 FALSE_ACCEPT_RATES: Final = (0.1, 0.01, 0.001)
+FEWEST_PAIRS: Final = 10
+"""Of either kind: with fewer, a threshold or a calibration says more of the pairs than of the artists."""
 _SCORES_USED = 100_000
 
 

@@ -33,7 +33,8 @@ KNOWN_SHARE: Final = 2 / 3
 DRAWS: Final = 20
 NONE: Final = -1
 """The place of the answer "none of these"."""
-_FEWEST_ARTISTS: Final = 6
+FEWEST_ARTISTS: Final = 6
+"""With two paintings or more: of fewer, none can be enrolled while others are left out."""
 _QUERIES: Final = 4000
 """In one draw, at most."""
 
@@ -173,7 +174,7 @@ def learn_identification(embeddings: Tensor, artists: Sequence[str], scorer: Sco
     rules = {}
     for n in ENROLLED:
         fit = [code for code in range(len(names)) if (codes == code).sum() > n]
-        if len(fit) >= _FEWEST_ARTISTS:
+        if len(fit) >= FEWEST_ARTISTS:
             rules[n] = _learn(simulate(embeddings, codes, scorer, fit, n))
     return Identification(rules) if rules else None
 

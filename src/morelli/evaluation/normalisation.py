@@ -23,6 +23,8 @@ Method = Literal["csls", "s-norm"]
 METHODS: Final[tuple[Method, ...]] = ("csls", "s-norm")
 NEAREST: Final[dict[str, int]] = {"csls": 15, "s-norm": 200}
 COHORT_SIZE: Final = 1000
+SMALLEST_COHORT: Final = 5
+"""Of fewer paintings, how close something is to everything cannot be told."""
 _ROWS_AT_ONCE = 1024
 
 

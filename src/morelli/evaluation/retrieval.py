@@ -4,17 +4,18 @@ The measures and their values are those of pytorch-metric-learning's ``AccuracyC
 (Musgrave et al., "A Metric Learning Reality Check", 2020), computed block by block from one exact search.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from morelli.errors import MorelliError
-from morelli.evaluation._checks import refuse_collapsed, refuse_unusable
+from morelli.errors import InputError, UnmeasurableError
+from morelli.evaluation._checks import refuse_collapsed, refuse_shapeless, refuse_unusable
+from morelli.evaluation._relevance import Labels, Relevance, other_queries, same_label
 from morelli.evaluation.neighbours import Search, knn, knn_blocks
 
 METRICS = (
@@ -24,9 +25,10 @@ METRICS = (
     "mean_average_precision",
     "mean_reciprocal_rank",
 )
-_QUERIES_AT_ONCE = 512
-
-Labels = Tensor | np.ndarray | Sequence[Any]
+NEED_ALL: Final = frozenset({"r_precision", "mean_average_precision_at_r"})
+"""Wrong where k is below the number of paintings to find."""
+SEE_AS_FAR_AS_K: Final = frozenset({"mean_average_precision", "mean_reciprocal_rank"})
+_QUERIES_AT_ONCE: Final = 512
 
 
 @dataclass(frozen=True)
@@ -86,106 +88,125 @@ def retrieve(
         search: the nearest-neighbour search, with the signature of :func:`~morelli.evaluation.neighbours.knn`.
 
     Raises:
-        MorelliError: embeddings that are not finite (the row is named) or all the same, labels that do not fit, a
-            single artist, nothing to find for any query, or a k that would make R-precision or MAP@R wrong.
+        InputError: labels or a gallery that do not fit.
+        UnmeasurableError: embeddings that are not finite (the row is named) or all the same, a single artist, nothing
+            to find for any query, or a k that would make R-precision or MAP@R wrong.
     """
     if reference is None or reference_labels is None:
         reference, reference_labels, ref_includes_query = query, query_labels, True
-    names, codes, gallery_codes = _factorise(query_labels, reference_labels, len(query), len(reference))
+    refuse_unfit(query, reference, ref_includes_query)
+    relevance = same_label(query_labels, reference_labels, len(query), len(reference), ref_includes_query)
+    refuse_unmeasurable(query, reference, relevance)
+    k = enough_neighbours(k, relevance, metrics)
+    return search_and_measure(query, reference, relevance, ref_includes_query, metrics=metrics, k=k, search=search)
+
+
+def search_and_measure(
+    query: Tensor,
+    reference: Tensor,
+    relevance: Relevance,
+    ref_includes_query: bool,
+    *,
+    metrics: Sequence[str],
+    k: int,
+    search: Search = knn,
+    see: Callable[[slice, Tensor, Tensor], None] | None = None,
+) -> Retrieval:
+    """As :func:`retrieve`, of what was checked; ``see`` gets each block: its queries, distances and rows, (B, k)."""
+    values = {metric: np.full(len(query), np.nan) for metric in metrics}
+    for block, distances, rows in _neighbours(search, query, k, reference, ref_includes_query):
+        if see is not None:
+            see(block, distances, rows)
+        for metric, found in _measure(relevance.hits(block, rows), relevance.to_find[block], metrics).items():
+            values[metric][block] = found
+    return Retrieval(values, relevance.artists, relevance.codes, relevance.to_find == 0)
+
+
+def refuse_unfit(query: Tensor, reference: Tensor, ref_includes_query: bool) -> None:
+    """Refuse embeddings that do not go together.
+
+    Raises:
+        InputError: another shape or width, or the first references are not the queries though they ought to be.
+    """
+    for embeddings in (query, reference):
+        refuse_shapeless(embeddings)
+    if query.shape[1] != reference.shape[1]:
+        raise InputError(f"The queries are {query.shape[1]} wide, the references {reference.shape[1]}.")
+    if ref_includes_query and reference is not query:
+        first = reference[: len(query)]
+        if first.shape != query.shape or not torch.allclose(query, first, equal_nan=True):
+            raise other_queries()
+
+
+def refuse_unmeasurable(query: Tensor, reference: Tensor, relevance: Relevance) -> None:
+    """Refuse what no number could be believed of.
+
+    Raises:
+        UnmeasurableError: NaN or infinite embeddings, all the same ones, or nothing to find for any query.
+    """
     refuse_unusable(query, "query")
     if reference is not query:
         refuse_unusable(reference, "reference")
-        if ref_includes_query:
-            _refuse_other_queries(query, codes, reference, gallery_codes)
     refuse_collapsed(reference)
-    if len(names) < 2:
-        raise MorelliError(f"All paintings are by {names[0]}: whatever is found is right. Two artists are needed.")
-    to_find = np.bincount(gallery_codes, minlength=len(names))[codes] - int(ref_includes_query)
-    k = _enough_neighbours(k, int(to_find.max()), metrics)
+    if relevance.to_find.max() < 1:
+        raise UnmeasurableError(
+            "Nothing can be retrieved: no query has another painting of its artist to find (every artist has a single "
+            "painting). At least one artist needs two."
+        )
 
-    values = {metric: np.full(len(query), np.nan) for metric in metrics}
-    for start, rows in _neighbours(search, query, k, reference, ref_includes_query):
-        block = slice(start, start + len(rows))
-        hits = gallery_codes[rows] == codes[block, None]
-        for metric, found in _measure(hits, to_find[block], metrics).items():
-            values[metric][block] = found
-    return Retrieval(values, names, codes, to_find == 0)
+
+def enough_neighbours(k: int | None, relevance: Relevance, metrics: Sequence[str]) -> int:
+    """Return k, or by default as many neighbours as any query has to find.
+
+    Raises:
+        UnmeasurableError: k is too small for what is to be measured.
+    """
+    largest = int(relevance.to_find.max())
+    if k is None:
+        return largest
+    if k < largest and (need_all := sorted(NEED_ALL & set(metrics))):
+        raise UnmeasurableError(
+            f"k is {k}, but an artist has {largest} paintings to find, so {' and '.join(need_all)} would be wrong. "
+            f"Leave k out, give at least {largest}, or exclude {'it' if len(need_all) == 1 else 'them'}."
+        )
+    return k
 
 
 def _neighbours(
     search: Search, query: Tensor, k: int, reference: Tensor, ref_includes_query: bool
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number of the first query of a small block, and the block's neighbours (B, k)."""
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield small blocks: which queries, their distances and their neighbours' rows, (B, k)."""
     if search is knn:
-        found: Iterable[tuple[int, Tensor]] = (
-            (block.start, rows) for block, _, rows in knn_blocks(query, k, reference, ref_includes_query)
-        )
+        found = knn_blocks(query, k, reference, ref_includes_query)
     else:
         k = min(k, len(reference) - int(ref_includes_query))
-        found = [(0, search(query, k, reference, ref_includes_query)[1])]
-    for start, rows in found:
+        found = iter([(slice(0, len(query)), *search(query, k, reference, ref_includes_query))])
+    for whole, distances, rows in found:
         for first in range(0, len(rows), _QUERIES_AT_ONCE):
-            yield start + first, rows[first : first + _QUERIES_AT_ONCE].cpu().numpy()
+            part = slice(first, min(first + _QUERIES_AT_ONCE, len(rows)))
+            yield slice(whole.start + part.start, whole.start + part.stop), distances[part], rows[part]
 
 
 def _measure(hits: np.ndarray, to_find: np.ndarray, metrics: Sequence[str]) -> dict[str, np.ndarray]:
     """Measure a block of queries: ``hits`` (B, k) says which neighbours are right, nearest first; ``to_find`` is R."""
-    ranks = np.arange(1, hits.shape[1] + 1)
-    within_r = ranks <= to_find[:, None]
+    query, place = np.nonzero(hits)  # few of many: what follows takes time with the hits, not with k
+    rank, count = place + 1, np.bincount(query, minlength=len(hits))
+    precision = (np.arange(len(query)) - (np.cumsum(count) - count)[query] + 1) / rank
+    within_r = rank <= to_find[query]
     wanted = np.where(to_find > 0, to_find, np.nan)
+
+    def per_query(which: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        return np.bincount(query[which], None if weights is None else weights[which], minlength=len(hits))
+
     values: dict[str, np.ndarray] = {}
     if "precision_at_1" in metrics:
         values["precision_at_1"] = hits[:, 0].astype(float)
     if "r_precision" in metrics:
-        values["r_precision"] = (hits & within_r).sum(1) / wanted
-    if {"mean_average_precision_at_r", "mean_average_precision"} & set(metrics):
-        precision_at_hits = hits.cumsum(1) * hits / ranks
-        if "mean_average_precision_at_r" in metrics:
-            values["mean_average_precision_at_r"] = (precision_at_hits * within_r).sum(1) / wanted
-        if "mean_average_precision" in metrics:
-            values["mean_average_precision"] = precision_at_hits.sum(1) / wanted
+        values["r_precision"] = per_query(within_r) / wanted
+    if "mean_average_precision_at_r" in metrics:
+        values["mean_average_precision_at_r"] = per_query(within_r, precision) / wanted
+    if "mean_average_precision" in metrics:
+        values["mean_average_precision"] = per_query(rank > 0, precision) / wanted
     if "mean_reciprocal_rank" in metrics:
-        values["mean_reciprocal_rank"] = np.where(hits.any(1), 1 / (1 + hits.argmax(1)), 0)
+        values["mean_reciprocal_rank"] = np.where(count > 0, 1 / (1 + hits.argmax(1)), 0)
     return {metric: np.where(to_find > 0, found, np.nan) for metric, found in values.items()}
-
-
-def _factorise(
-    query: Labels, reference: Labels, queries: int, references: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    sides = [_label_array(query, queries, "query"), _label_array(reference, references, "reference")]
-    codes, names = pd.factorize(sides[0] if reference is query else np.concatenate(sides), sort=True)
-    if (codes < 0).any():
-        raise MorelliError(f"Row {int((codes < 0).argmax())} has no artist. Leave such paintings out before measuring.")
-    return np.asarray(names), codes[:queries], codes[len(codes) - references :]
-
-
-def _label_array(labels: Labels, rows: int, side: str) -> np.ndarray:
-    array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.shape != (rows,):
-        raise MorelliError(f"{rows} {side} embeddings need as many labels; they came in the shape {array.shape}.")
-    return array.astype(object) if array.dtype.kind in "US" else array
-
-
-def _refuse_other_queries(query: Tensor, codes: np.ndarray, reference: Tensor, gallery_codes: np.ndarray) -> None:
-    first = reference[: len(query)]
-    if first.shape != query.shape or not torch.equal(query, first) or (codes != gallery_codes[: len(codes)]).any():
-        raise MorelliError("With ref_includes_query the first references, and their labels, must be the queries.")
-
-
-def _enough_neighbours(k: int | None, largest: int, metrics: Sequence[str]) -> int:
-    if largest < 1:
-        raise MorelliError(
-            "Nothing can be retrieved: no query has another painting of its artist to find (every artist has a single "
-            "painting). At least one artist needs two."
-        )
-    if k is None:
-        return largest
-    need_all = sorted({"r_precision", "mean_average_precision_at_r"} & set(metrics))
-    if k < largest and need_all:
-        raise MorelliError(
-            f"k is {k}, but an artist has {largest} paintings to find, so {' and '.join(need_all)} would be wrong. "
-            f"Leave k out, or give at least {largest}."
-        )
-    return k

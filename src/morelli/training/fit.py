@@ -90,7 +90,7 @@ def fit(
     objective: Objective,
     dataset: Dataset[Any],
     labels: Sequence[int],
-    validate: Callable[[], float],
+    validate: Callable[[], float] | None,
     config: TrainingConfig,
     folder: Path,
     *,
@@ -111,7 +111,8 @@ def fit(
         objective: its parameters are trained too.
         dataset: gives (input, label).
         labels: the label of every item, 0 to artists − 1.
-        validate: measures the model as it stands; higher is better.
+        validate: measures the model as it stands; higher is better. None where nobody validates: the last weights are
+            then the best.
         folder: ``checkpoint.pt`` is kept here while training goes on.
         resume: go on from ``checkpoint.pt`` if it is there.
         accelerator: from :func:`create_accelerator`; made by it if None.
@@ -159,8 +160,9 @@ def fit(
                 state.epoch += 1
                 is_look = state.epoch % config.validate_every == 0 or state.epoch == config.epochs
                 if is_look:
-                    row["validation_pair_auc"] = once(partial(float, validate()))
-                    state.look(row["validation_pair_auc"])
+                    if validate is not None:
+                        row["validation_pair_auc"] = once(partial(float, validate()))
+                    state.look(row.get("validation_pair_auc", state.epoch))
                 row["seconds"] = time.perf_counter() - started
                 state.history.append(row)
                 accelerator.log({key: value for key, value in row.items() if key != "epoch"}, step=state.epoch)

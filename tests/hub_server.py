@@ -17,7 +17,7 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import _http
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 from local_server import LocalServer
 
 TOKEN = "hf_averysecrettoken"
@@ -113,6 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
                 content = self.hub.models[f"{owner}/{name}"][path]
                 commit = self.hub.commit_of(f"{owner}/{name}")
                 self._answer(200, content, ETag=f'"{_blob(content)}"', X_Repo_Commit=commit)
+            case [owner, name, "resolve", _, _] if f"{owner}/{name}" in self.hub.models:
+                self._answer(404, X_Error_Code="EntryNotFound")
             case _:
                 self._missing()
 

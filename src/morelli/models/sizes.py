@@ -1,0 +1,81 @@
+"""Sizes of pictures that an architecture refuses, and those near them that it takes."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from morelli.errors import MorelliError
+from morelli.models.weights import create_net
+
+if TYPE_CHECKING:
+    from morelli.models.backbones import BackboneConfig
+
+REFUSALS: Final = (AssertionError, RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError)
+"""What networks raise for pictures of a size that they were not made for."""
+_STEPS: Final = (8, 14, 16, 28, 32, 64)
+"""Patches, and patches in a window, of known architectures; sizes that they take are multiples of such."""
+_NAMED: Final = 2
+"""Sizes named on each side of the one that was asked for."""
+
+
+def check_size(config: "BackboneConfig") -> None:
+    """Check, without weights, that a timm model takes pictures of the size its config asks for.
+
+    Raises:
+        MorelliError: it does not, though it takes its own size; sizes near the wanted one that would do are named.
+    """
+    wanted = config.image_size
+    if wanted is None or (refusal := _refusal(config, wanted)) is None:
+        return
+    if own := _own_size(config):
+        raise refused_size(config, own, refusal)
+
+
+def refused_size(config: "BackboneConfig", own: int, error: Exception) -> MorelliError:
+    """The error for a size that an architecture does not take; ``own`` is that which its weights were made for."""
+    wanted = config.image_size or own
+    near = {step * (wanted // step + more) for step in _STEPS for more in (0, 1)}
+    near -= {wanted, own}
+    below = _first(config, sorted((size for size in near if 32 <= size < wanted), reverse=True))
+    above = _first(config, sorted(size for size in near if size > wanted))
+    fitting = ", ".join(str(size) for size in sorted({*below, *above, own} - {wanted}))
+    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    would_do = f"These sizes would do: {fitting}. " if fitting else ""
+    return MorelliError(
+        f"{config.name} cannot take pictures of {wanted} pixels a side ({reason}). {would_do}"
+        "Set image_size to one of them, or to none for the size its weights were made for."
+    )
+
+
+def _first(config: "BackboneConfig", sizes: Iterable[int]) -> list[int]:
+    found: list[int] = []
+    for size in sizes:
+        if len(found) < _NAMED and _refusal(config, size) is None:
+            found.append(size)
+    return found
+
+
+def _own_size(config: "BackboneConfig") -> int | None:
+    with suppress(*REFUSALS), torch.device("meta"), torch.random.fork_rng(devices=[]):
+        net = create_net(config.model_copy(update={"image_size": None}))
+        return int(net.pretrained_cfg["input_size"][-1])  # type: ignore[index]
+    return None
+
+
+def _refusal(config: "BackboneConfig", size: int) -> Exception | None:
+    """Why a size is refused, by the model's making or by its forward pass; on the meta device, where both are quick."""
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
+                net = create_net(config.model_copy(update={"image_size": size})).eval()
+                channels = int(config.in_chans or net.pretrained_cfg["input_size"][0])  # type: ignore[index]
+                net(torch.zeros(1, channels, size, size))
+        except OSError:
+            return None  # what the hub describes cannot be asked
+        except REFUSALS as error:
+            last = error
+        else:
+            return None
+    return last
