@@ -1,7 +1,8 @@
 """The ``morelli`` command. Each command calls one importable function; heavy modules are imported inside it."""
 
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
@@ -13,7 +14,7 @@ from morelli.cli import gallery as gallery_commands
 from morelli.cli import networks as network_commands
 from morelli.cli import report as report_commands
 from morelli.cli._output import prepare_output
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, MorelliWarning
 
 app = typer.Typer(
     name="morelli",
@@ -53,12 +54,26 @@ def about(
 def main() -> None:
     """Run the command line; a user's mistake is printed without a traceback and exits with status 2."""
     prepare_output()
+    warnings.simplefilter("always", MorelliWarning)
+    warnings.showwarning = _show_warning
     try:
         app()
     except MorelliError as error:
         _fail(str(error))
     except OSError as error:
         _fail(sentence_of(error))
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(f"Note: {message}\n" if issubclass(category, MorelliWarning) else text)
 
 
 def _fail(message: str) -> None:
