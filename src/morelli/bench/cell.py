@@ -107,7 +107,7 @@ def fit_cells(cells: Sequence[Cell], paintings: pd.DataFrame) -> tuple[list[Cell
     trained = [cell for cell in cells if cell.head is not None]
     recipe = cells[0].recipe
     split = fit_split(paintings, recipe.split, trains=bool(trained))
-    if split.note:
+    if split.config != recipe.split:
         recipe = recipe.model_copy(update={"split": split.config})
         cells = [replace(cell, recipe=recipe) for cell in cells if cell.fold in split.config.fold_numbers]
     rows = [one.rows(paintings, "train") for one in split.folds]
