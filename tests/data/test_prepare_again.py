@@ -14,6 +14,7 @@ from PIL import Image
 
 from morelli.data import _pool
 from morelli.data import prepare as module
+from morelli.data._picture_files import needs_package
 from morelli.data.prepare import prepare
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
@@ -188,3 +189,23 @@ def test_left_out_pictures_are_told_apart_from_removed_ones(gallery: Path, tmp_p
     assert (summary.usable, summary.removed) == (5, 1)
     assert len(pd.read_csv(out / "left_out.csv")) == 2
     assert len(list(out.glob("images/*/*.jpg"))) == 5
+
+
+def test_what_only_a_package_can_read_is_tried_again(
+    gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: list[str]
+) -> None:
+    paint(gallery / "Painter A" / "new.png", 10)
+    shrink = _pool.shrink
+
+    def without_package(stream: Any, *others: Any) -> Any:
+        if stream.name.endswith("new.png"):
+            raise needs_package("HEIC", "'morelli[pictures]'")
+        return shrink(stream, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_pool, "shrink", without_package)
+        assert prepare(gallery, tmp_path / "out", workers=1).usable == 6
+    read.clear()
+
+    assert prepare(gallery, tmp_path / "out", workers=1).usable == 7
+    assert read == ["new.png"]

@@ -45,6 +45,13 @@ def prepare(
             help="A CSV's column of title, style, genre, date or source; repeatable.",
         ),
     ] = None,
+    keep_unattributed: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unattributed",
+            help='Keep artists called "unknown", "after …", "workshop of …", schools and the like.',
+        ),
+    ] = False,
 ) -> None:
     """Turn paintings into a prepared folder, which all other commands read.
 
@@ -93,6 +100,7 @@ def prepare(
         artist_column=artist_column,
         path_column=path_column,
         columns=_columns(columns or []),
+        keep_unattributed=keep_unattributed,
     )
     show_summary(summary, out)
 

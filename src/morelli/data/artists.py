@@ -117,8 +117,10 @@ def _is_generation(part: str) -> bool:
 
 
 def _faults(name: str) -> int:
-    """How little a name looks as it does in print: separators for spaces, no small or no large letters, a comma."""
-    return sum(["_" in name, name in (name.lower(), name.upper()), bool(_COMMA.search(name)), " " not in name.strip()])
+    """In how many ways a name looks otherwise than in print."""
+    has_stray_spaces = name != " ".join(name.split())
+    is_of_one_case = name in (name.lower(), name.upper())
+    return sum([has_stray_spaces, is_of_one_case, "_" in name, "," in name, " " not in name.strip()])
 
 
 def usual(kind: Kind, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int]:
