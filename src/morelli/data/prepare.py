@@ -26,6 +26,7 @@ from morelli.data._journal import (
     finished,
     opened_journal,
 )
+from morelli.data._picture_files import may_be_read_later
 from morelli.data._pool import Outcome, Task, shrink_all
 from morelli.data._recognise import read_source
 from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source
@@ -168,12 +169,14 @@ def _write_folder(
 
 def _refuse_another(chosen: Source, out: Path, before: Finished) -> None:
     """A source of which nothing was there before is another one, whatever its name."""
-    if before.records and not before.records.keys() & set(chosen.paintings["id"]):
+    if before.records and not before.records.keys() & chosen.places.keys():
         raise another_source(out, "  the files or tables of the source are not the same")
 
 
 def _versions(chosen: Source, records: dict[str, Record]) -> dict[str, str]:
-    return {id_: records[id_].version for id_ in chosen.paintings["id"] if records[id_].version}
+    """The version of each original that need not be read again while it stays as it is."""
+    known = (records[id_] for id_ in chosen.paintings["id"])
+    return {one.id: one.version for one in known if one.version and not may_be_read_later(one.left_out)}
 
 
 def _delete_others(chosen: Source, out: Path, records: dict[str, Record]) -> None:
@@ -204,7 +207,7 @@ def _is_kept(out: Path, record: Record | None, version: str) -> bool:
     if record is None or record.version != version:
         return False
     if record.left_out:
-        return not is_stand_in(record.left_out)
+        return not is_stand_in(record.left_out) and not may_be_read_later(record.left_out)
     path = out / _file(record.id)
     return path.is_file() and path.stat().st_size == record.jpeg_bytes
 
