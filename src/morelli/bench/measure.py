@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
+from morelli._files import check_writable
 from morelli.bench.run_folder import CONFIG, METRICS, RunFolder
 from morelli.bench.side_files import write_side
 from morelli.data.artists import artist_key
@@ -40,6 +41,8 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Pat
     """
     if out is not None and (out / CONFIG).exists():
         raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
+    if out is not None:
+        check_writable(out / METRICS)
     network = Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     trained_on = set(network.card.training_paintings)

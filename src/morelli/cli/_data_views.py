@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from morelli._text import one_line
 
 if TYPE_CHECKING:
     from morelli.data.prepare import PrepareSummary
@@ -14,8 +17,8 @@ if TYPE_CHECKING:
 def show_summary(summary: "PrepareSummary", out: Path) -> None:
     """Print what a preparation came to."""
     console = Console()
-    for line in summary.understood:
-        console.print(escape(line), highlight=False)
+    for line in (*summary.understood, *summary.names.lines()):
+        console.print(Text(line))
     rows = [("usable paintings", summary.usable), ("artists", summary.artists), ("repaired", summary.repaired)]
     rows += [(f"left out: {reason}", count) for reason, count in summary.left_out.items()]
     rows += [
@@ -60,5 +63,5 @@ def _grid(rows: list[tuple[str, str]]) -> Table:
     table.add_column()
     table.add_column(justify="right")
     for name, value in rows:
-        table.add_row(escape(name), value)
+        table.add_row(Text(one_line(name)), value)
     return table
