@@ -99,7 +99,7 @@ ASKED = {
     "styles that tell no artist": [f"{style}/{i}.jpg" for style in STYLES for i in range(2)],
     "a split that tells no artist": [f"{part}/{i}.jpg" for part in ("train", "test") for i in range(3)],
     "folders or names": [
-        f"{place}/{name}" for place in ("Salon", "Werkstatt") for name in each("{a}_sea-{i}.jpg", SLUGS)
+        f"{place}/{name}" for place in ("Salon", "Kabinett") for name in each("{a}_sea-{i}.jpg", SLUGS)
     ],
     "two names of files": each("{a}_sea-{i}.jpg", SLUGS[:2]),
 }

@@ -1,6 +1,7 @@
 """One cell at work: features or images in, a trained and measured network out."""
 
 import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from morelli.bench.cell import Cell
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import write_side
 from morelli.data.artists import artist_key, artist_keys, groups_of, usual
+from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
 from morelli.errors import MorelliError
@@ -30,7 +32,8 @@ from morelli.models.network import Network, NetworkCard, largest_shorter_side, s
 from morelli.models.sources import SourceStatistics
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
-from morelli.training.objectives import Objective, OneHotObjective, create_objective
+from morelli.training.objectives import Objective, create_objective
+from morelli.training.one_hot_loss import OneHotLoss
 
 
 class Job:
@@ -47,6 +50,7 @@ class Job:
         log: Tracker | None = None,
     ) -> None:
         self.cell, self.split, self.run, self.resume = cell, split, run, resume
+        self.paintings = paintings
         is_compiled = cell.training.compile and cell.backbone.train == "all"
         self.accelerator = create_accelerator(cell.training.precision, log, run.path, compiled=is_compiled)
         self.device = self.accelerator.device
@@ -61,6 +65,8 @@ class Job:
             artists=len(self.artists),
             normalised=self.head.normalise,
             sampling=cell.training.sampling,
+            m=cell.training.m,
+            batch_size=cell.training.batch_size,
             groups={kind: usual(kind, self.rows["train"], self.labels.tolist()) for kind in cell.objective.auxiliary},
         )
         # Features come after everything that is drawn at random: computing them, but not reading them, draws too.
@@ -219,6 +225,7 @@ class Job:
             "parameters": self.backbone.parameter_count() + sum(p.numel() for p in self.head.parameters()),
             "image_size": self.backbone.image_size,
             "embedding_width": self.head.width,
+            "copies": asdict(count_copies(self.paintings)),
         }
         resamples = self.cell.recipe.evaluation.resamples
         for side, embedded in embeddings.items():
@@ -233,20 +240,22 @@ class Job:
                 normalised=cohort_scorers(network) if side == "unseen" else None,
                 resamples=resamples,  # the same draws whatever the training's seed, so that runs can be paired
             )
-            metrics[side] = {**measured.metrics, "interval": measured.intervals}
+            copies = count_copies(self.paintings, self.rows[side]["id"]).of_side()
+            metrics[side] = {**measured.metrics, **copies, "interval": measured.intervals}
             write_side(self.run.path, side, measured)
-        if isinstance(self.objective, OneHotObjective) and "seen" in metrics:
-            metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(self.objective, embeddings["seen"])
+        loss = self.objective and self.objective.loss
+        if isinstance(loss, OneHotLoss) and "seen" in metrics:
+            metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(loss, embeddings["seen"])
         metrics |= {"unmeasured": unmeasured} if unmeasured else {}
         metrics |= {"notes": self.notes} if self.notes else {}
         self.facts["measured"] = _decisions(metrics["unseen"])
         self.network().save(self.run.path / "model")  # now with these facts
         return metrics
 
-    def _classifier_accuracy(self, objective: OneHotObjective, embeddings: Tensor) -> float:
+    def _classifier_accuracy(self, loss: OneHotLoss, embeddings: Tensor) -> float:
         label_of = {artist_key(artist): label for label, artist in enumerate(self.artists)}
         wanted = torch.tensor([label_of[artist_key(name)] for name in self.rows["seen"]["artist"]])
-        guessed = without_gradient(_Logits(objective), embeddings).argmax(1)
+        guessed = without_gradient(_Logits(loss), embeddings).argmax(1)
         return float((guessed == wanted).float().mean())
 
 
@@ -259,9 +268,9 @@ def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Logits(torch.nn.Module):
-    def __init__(self, objective: OneHotObjective) -> None:
+    def __init__(self, loss: OneHotLoss) -> None:
         super().__init__()
-        self.objective = objective
+        self.loss = loss
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return self.objective.logits(embeddings)
+        return self.loss.get_logits(embeddings)

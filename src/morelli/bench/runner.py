@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from morelli._files import write_text_whole, written_whole
+from morelli._files import UnwritableError, cache_folder, write_text_whole, written_whole
 from morelli._processes import first_goes_first, is_first, once, processes
 from morelli.bench.cell import Cell, fit_cells, grid
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
@@ -18,11 +18,10 @@ from morelli.bench.environment import environment
 from morelli.bench.job import Job
 from morelli.bench.model_card import write_model_card
 from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder
-from morelli.data.prepared import read_paintings
+from morelli.data.copies import paintings_and_copies
 from morelli.data.splits import split_paintings
 from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError, did_you_mean
-from morelli.models.feature_cache import cache_folder
 from morelli.training.checkpoint import CHECKPOINT
 from morelli.training.fit import Tracker, check_tracker
 
@@ -66,7 +65,8 @@ def bench(
     check_tracker(log)
     cells = grid(recipe)
     data = prepared_folder(recipe)
-    paintings = read_paintings(data)
+    with first_goes_first():
+        paintings = paintings_and_copies(data)
     cells, notes = fit_cells(cells, paintings)
     runs = []
     told: set[str] = set()
@@ -105,6 +105,8 @@ def _record(run: RunFolder, title: str, say: Callable[[str], None], told: set[st
     started = time.perf_counter()
     try:
         work()
+    except UnwritableError:
+        raise  # neither the failure nor the runs after it could be written
     except Exception as error:
         cause = str(error) if isinstance(error, MorelliError) else f"{type(error).__name__}: {error}"
         details = "" if isinstance(error, MorelliError) else f"\n{traceback.format_exc()}"
@@ -156,7 +158,8 @@ def train(
     run = RunFolder(out)
     once(lambda: _check_free(run, resume))
     data = prepared_folder(recipe)
-    paintings = read_paintings(data)
+    with first_goes_first():
+        paintings = paintings_and_copies(data)
     (cell,), notes = fit_cells([cell], paintings)
     for note in notes if is_first() else ():
         say(note)

@@ -29,6 +29,10 @@ class Tracker(StrEnum):
 Log = Annotated[
     Tracker | None, typer.Option("--log", help="Log each epoch there too, in the run folder.", show_default=False)
 ]
+KeepCopies = Annotated[
+    bool,
+    typer.Option("--keep-copies", help="Count copies of a painting (resized, saved again, mirrored) as paintings."),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe's quick variant: minutes instead of hours.")]
 Model = Annotated[
     str,
@@ -55,9 +59,10 @@ def model_first(command: str, first: Path, *others: Path) -> tuple[Any, ...]:
     return str(first), *others
 
 
-def overrides_of(data: Path | None, overrides: list[str] | None) -> list[str]:
-    """The recipe overrides that the options --data and --set stand for."""
+def overrides_of(data: Path | None, overrides: list[str] | None, *, keep_copies: bool = False) -> list[str]:
+    """The recipe overrides that the options --data, --keep-copies and --set stand for."""
     from morelli._yaml import write_yaml
 
+    kept = ["split.keep_copies=true"] if keep_copies else []
     # A folder may be named 2024 or 1e3.
-    return [*([f"data={write_yaml(str(data))}"] if data else []), *(overrides or [])]
+    return [*([f"data={write_yaml(str(data))}"] if data else []), *(overrides or []), *kept]

@@ -1,5 +1,6 @@
 """``morelli bench`` and ``morelli table``."""
 
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from morelli.cli._options import Config, Data, Log, Metrics, Overrides, Quick, overrides_of
+from morelli.cli._options import Config, Data, KeepCopies, Log, Metrics, Overrides, Quick, overrides_of
 
 
 class TableFormat(StrEnum):
@@ -43,6 +44,7 @@ def bench(
     out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
     quick: Quick = False,
     overrides: Overrides = None,
+    keep_copies: KeepCopies = False,
     log: Log = None,
     style: _Format = TableFormat.rich,
     metrics: Metrics = None,
@@ -64,7 +66,7 @@ def bench(
     from morelli.bench.config import load_recipe
     from morelli.bench.runner import bench as run_bench
 
-    recipe = load_recipe(config, overrides_of(data, overrides), quick=quick)
+    recipe = load_recipe(config, overrides_of(data, overrides, keep_copies=keep_copies), quick=quick)
     try:
         runs = run_bench(recipe, out, say=lambda line: typer.echo(line, err=True), log=log.value if log else None)
     except KeyboardInterrupt:
@@ -141,9 +143,11 @@ def compare_runs(
         return
     for row in rows.itertuples():
         verdict = "distinguishable from zero" if row.distinguishable else "not distinguishable from zero"
+        interval = f"({row.low:+.3f} to {row.high:+.3f}): {verdict}"
+        if isinstance(row.low, float) and math.isnan(row.low):
+            interval = "(no interval: too few artists, or nothing varies)"
         typer.echo(
-            f"{row.metric}: {row.first:.3f} against {row.second:.3f}, a difference of {row.difference:+.3f} "
-            f"({row.low:+.3f} to {row.high:+.3f}): {verdict}"
+            f"{row.metric}: {row.first:.3f} against {row.second:.3f}, a difference of {row.difference:+.3f} {interval}"
         )
 
 

@@ -12,7 +12,9 @@ Out = Annotated[Path, typer.Option(help="The prepared folder to write.", show_de
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Argument(help="A folder or a CSV file; see above.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(help="A folder, a zip archive or a CSV; see above.", readable=False, show_default=False)
+    ],
     out: Out,
     size: Annotated[int, typer.Option(help="Pixels on the shorter side; smaller pictures stay as they are.")] = 256,
     only_artists: Annotated[
@@ -43,6 +45,13 @@ def prepare(
             help="A CSV's column of title, style, genre, date or source; repeatable.",
         ),
     ] = None,
+    keep_unattributed: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unattributed",
+            help='Keep artists called "unknown", "after …", "workshop of …", schools and the like.',
+        ),
+    ] = False,
 ) -> None:
     """Turn paintings into a prepared folder, which all other commands read.
 
@@ -91,6 +100,7 @@ def prepare(
         artist_column=artist_column,
         path_column=path_column,
         columns=_columns(columns or []),
+        keep_unattributed=keep_unattributed,
     )
     show_summary(summary, out)
 

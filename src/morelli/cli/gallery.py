@@ -56,7 +56,7 @@ def compare(
 
 
 def index(
-    folder: Annotated[Path, typer.Argument(help="Pictures, at any depth.")],
+    folder: Annotated[Path, typer.Argument(help="Pictures, at any depth.", readable=False)],
     second: ModelFirst = None,
     model: Model = DEFAULT,
     out: Annotated[

@@ -10,6 +10,7 @@ from morelli.cli._options import (
     DEFAULT,
     Config,
     Data,
+    KeepCopies,
     Log,
     Model,
     ModelFirst,
@@ -38,6 +39,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     quick: Quick = False,
     overrides: Overrides = None,
+    keep_copies: KeepCopies = False,
     log: Log = None,
 ) -> None:
     """Train one network and measure it on seen and unseen artists.
@@ -54,7 +56,7 @@ def train(
     from morelli.bench.config import load_recipe
     from morelli.bench.runner import train as run_train
 
-    recipe = load_recipe(config, overrides_of(data, overrides), quick=quick)
+    recipe = load_recipe(config, overrides_of(data, overrides, keep_copies=keep_copies), quick=quick)
     try:
         run = run_train(
             recipe,
@@ -84,6 +86,7 @@ def evaluate(
     first: ModelFirst = None,
     model: Model = DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="Print every metric as JSON.")] = False,
+    keep_copies: KeepCopies = False,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap draws of artists behind the intervals.")] = 1000,
     out: Annotated[
         Path | None, typer.Option(help="A folder to keep the metrics in, with what reports and comparisons read.")
@@ -103,7 +106,7 @@ def evaluate(
 
     if first:
         (model,) = model_first("evaluate", first)
-    measured = evaluate_network(model, data, resamples=resamples, out=out)
+    measured = evaluate_network(model, data, resamples=resamples, out=out, keep_copies=keep_copies)
     typer.echo(json.dumps(measured, indent=1, allow_nan=False) if as_json else render_evaluation(measured))
 
 

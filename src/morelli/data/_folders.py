@@ -11,6 +11,7 @@ from morelli.data._copy_trees import without_copy_trees
 from morelli.data._layout import FIELDS, Layout, UnclearError, guess_layout
 from morelli.data._listing import File, Listing, list_source, pictures_of
 from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source, id_from_path
+from morelli.data.artists import artist_key
 from morelli.errors import MorelliError
 
 _SHOWN = 3
@@ -56,7 +57,7 @@ def folders_of_artists(source: Path, out: Path, layout: str | None) -> Source:
     paintings["bytes"] = [picture.bytes for picture, _ in used]
     for column in DETAILS:
         paintings[column] = paintings[column].replace({"": None}) if column in FIELDS else None
-    artists = paintings["artist"].nunique()
+    artists = paintings["artist"].map(artist_key).nunique()
     said = [f'Layout: "{chosen.pattern}", {artists:,} artists{"" if layout else " (if that is wrong: --layout)"}.']
     said += [f"Left aside: {count:,} pictures in {copy}, copies of {of}." for copy, (of, count) in copies.items()]
     if stray:

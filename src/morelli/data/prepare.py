@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,16 @@ from morelli.data._journal import (
     finished,
     opened_journal,
 )
+from morelli.data._picture_files import may_be_read_later
 from morelli.data._pool import Outcome, Task, shrink_all
 from morelli.data._recognise import read_source
 from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source
 from morelli.data._workers import cores
-from morelli.data.artists import artist_key
+from morelli.data.artists import artist_key, one_spelling
+from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
 from morelli.data.describe import count_reasons
-from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, read_paintings, write_paintings
+from morelli.data.naming import NamesSummary, attributed, is_stand_in, without_stand_ins, write_spellings
+from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, write_paintings
 from morelli.errors import MorelliError, did_you_mean
 
 DUPLICATES = "duplicates.csv"
@@ -46,7 +49,12 @@ class PrepareSummary:
     for several paintings: by one artist, or by several; each picture counts once. They are kept, and listed in
     ``duplicates.csv``, for a split to keep them on one side. ``skipped_files`` are no pictures, or lie in no artist's
     folder. ``understood`` says how the source was read. ``added``, ``changed`` and ``removed`` count paintings against
-    those that the folder had when the run began, if it was finished then.
+    those that the folder had when the run began, if it was finished then. ``names`` says what was made of the artists'
+    names.
+
+    ``copies`` counts the paintings that show what another one by their artist shows, byte for byte or saved again,
+    resized, mirrored, cropped a little; ``shared_pictures`` the pictures that stand under several artists. They are
+    kept too, and listed in ``copies.csv``; see :mod:`morelli.data.copies` for what is made of them.
     """
 
     usable: int
@@ -55,6 +63,8 @@ class PrepareSummary:
     left_out: dict[str, int]
     duplicates_within_artists: int
     duplicates_across_artists: int
+    copies: int
+    shared_pictures: int
     skipped_files: int
     seconds: float
     already_done: bool
@@ -62,6 +72,7 @@ class PrepareSummary:
     added: int = 0
     changed: int = 0
     removed: int = 0
+    names: NamesSummary = field(default_factory=NamesSummary)
 
 
 def prepare(
@@ -77,6 +88,7 @@ def prepare(
     artist_column: str | None = None,
     path_column: str | None = None,
     columns: Mapping[str, str] | None = None,
+    keep_unattributed: bool = False,
 ) -> PrepareSummary:
     """Turn ``source`` into the prepared folder ``out``.
 
@@ -99,6 +111,8 @@ def prepare(
         path_column: name of a CSV's column of paths, which are relative to the CSV; likewise.
         columns: a CSV's columns of other things, by ``title``, ``style``, ``genre``, ``date`` and ``source``; likewise.
             An empty name says that there is none.
+        keep_unattributed: take names that are no one artist's, such as "unknown" or "workshop of Titian", for artists.
+            By default their paintings are left out, as is a file that stands under three artists or more.
 
     Raises:
         MorelliError: a mistake in the source or the options, a folder of other options, a full disk, no painting left.
@@ -111,6 +125,8 @@ def prepare(
     named = {**(columns or {}), "artist": artist_column, "path": path_column}
     offered = read_source(source, out, layout, {field: name for field, name in named.items() if name is not None})
     _check_artists(offered, only_artists)
+    if not keep_unattributed:
+        offered = attributed(offered, only_artists)
     chosen = offered.choose(only_artists, max_per_artist, limit)
     options = {
         "format": FORMAT_VERSION,
@@ -138,9 +154,10 @@ def _write_folder(
             return None
         with opened_journal(out, before.records) as journal:
             _shrink_missing(chosen, out, journal, options["size"], workers)
-            _write_tables(chosen, out, journal.records)
-            _delete_others(chosen, out, journal.records)
-            finish(out, options, fingerprint, _versions(chosen, journal.records))
+            records = without_stand_ins(chosen, journal.records)
+            _write_tables(chosen, out, records)
+            _delete_others(chosen, out, records)
+            finish(out, options, fingerprint, _versions(chosen, records))
         return {record.id: record.version for record in before.records.values() if not record.left_out}
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -152,12 +169,14 @@ def _write_folder(
 
 def _refuse_another(chosen: Source, out: Path, before: Finished) -> None:
     """A source of which nothing was there before is another one, whatever its name."""
-    if before.records and not before.records.keys() & set(chosen.paintings["id"]):
+    if before.records and not before.records.keys() & chosen.places.keys():
         raise another_source(out, "  the files or tables of the source are not the same")
 
 
 def _versions(chosen: Source, records: dict[str, Record]) -> dict[str, str]:
-    return {id_: records[id_].version for id_ in chosen.paintings["id"] if records[id_].version}
+    """The version of each original that need not be read again while it stays as it is."""
+    known = (records[id_] for id_ in chosen.paintings["id"])
+    return {one.id: one.version for one in known if one.version and not may_be_read_later(one.left_out)}
 
 
 def _delete_others(chosen: Source, out: Path, records: dict[str, Record]) -> None:
@@ -188,7 +207,7 @@ def _is_kept(out: Path, record: Record | None, version: str) -> bool:
     if record is None or record.version != version:
         return False
     if record.left_out:
-        return True
+        return not is_stand_in(record.left_out) and not may_be_read_later(record.left_out)
     path = out / _file(record.id)
     return path.is_file() and path.stat().st_size == record.jpeg_bytes
 
@@ -229,9 +248,12 @@ def _write_tables(chosen: Source, out: Path, records: dict[str, Record]) -> None
         reasons = "\n".join(f"  {count:,} {reason}" for reason, count in count_reasons(out).items())
         raise MorelliError(f"Not one painting can be used. What was found:\n{reasons}\nSee {out / LEFT_OUT}.")
     paintings = offered[["id", "artist", *DETAILS]].merge(pd.DataFrame(usable), on="id")
-    paintings["file"] = paintings["id"].map(_file)
+    paintings = paintings.assign(file=paintings["id"].map(_file), artist=one_spelling(paintings["artist"]))
+    write_spellings(out, offered["artist"])
     same = _duplicates(paintings)
     write_text_whole(out / DUPLICATES, same[["sha256", "id", "artist"]].to_csv(index=False, lineterminator="\n"))
+    paintings = with_copies(out, paintings)
+    write_copies(out, paintings)
     write_paintings(out, paintings)
 
 
@@ -241,7 +263,8 @@ def _duplicates(paintings: pd.DataFrame) -> pd.DataFrame:
 
 def _summary(out: Path, chosen: Source, before: dict[str, str] | None, seconds: float) -> PrepareSummary:
     """Sum up; ``before`` has the versions of what the folder held, None where nothing was to do."""
-    paintings = read_paintings(out)
+    paintings = paintings_and_copies(out)
+    copies = count_copies(paintings)
     same = _duplicates(paintings).assign(key=lambda rows: rows["artist"].map(artist_key))
     now = set(paintings["id"])
     then = before or {}
@@ -252,6 +275,8 @@ def _summary(out: Path, chosen: Source, before: dict[str, str] | None, seconds: 
         left_out=count_reasons(out),
         duplicates_within_artists=same["sha256"][same.duplicated(["sha256", "key"])].nunique(),
         duplicates_across_artists=int((same.groupby("sha256")["key"].nunique() > 1).sum()),
+        copies=copies.copies,
+        shared_pictures=copies.shared,
         skipped_files=chosen.skipped_files,
         seconds=seconds,
         already_done=before is None,
@@ -259,6 +284,7 @@ def _summary(out: Path, chosen: Source, before: dict[str, str] | None, seconds: 
         added=len(now - then.keys()) if then else 0,
         changed=sum(chosen.versions[id_] != then[id_] for id_ in now & then.keys()),
         removed=len(then.keys() - now),
+        names=NamesSummary.of(chosen.paintings["artist"], out / LEFT_OUT),
     )
 
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from torch import Tensor
 
+from morelli.data.hashes import Looks
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
-from morelli.gallery.copies import Looks
 from morelli.gallery.pictures import Facts
 from morelli.models.network import Network, NetworkCard
 
@@ -119,7 +119,7 @@ def compare(network: Network, a: Facts, b: Facts, embeddings: Tensor, prior: flo
     """
     check_prior(prior)
     card = network.card
-    score = float(network.scorer(embeddings[:1], embeddings[1:]))
+    score = float(network.scorer.pairwise_distance(embeddings[:1], embeddings[1:]))
     copies = "file" if a.sha256 == b.sha256 else "picture" if Looks([b.look]).copies_of(a.look) else None
     threshold = None if copies else card.threshold
     calibration = Calibration.from_dict(card.calibration) if card.calibration and not copies else None
@@ -166,7 +166,10 @@ def _notes(card: NetworkCard, pictures: tuple[Facts, Facts], copies: str | None,
     elif card.calibration["slope"] == 0:
         notes.append("On validation artists this network was no better than chance: the probability is the prior.")
     if rates is None:
-        notes.append("How often this network is wrong on unseen artists stands nowhere in it; train it again to know.")
+        remedy = (
+            "train it again to know" if card.threshold is not None else "train it again, with more validation artists"
+        )
+        notes.append(f"How often this network is wrong on unseen artists stands nowhere in it; {remedy}.")
     for letter, picture in zip("AB", pictures, strict=True):
         if was_trained_on(card, picture):
             notes.append(

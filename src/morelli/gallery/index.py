@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from morelli._file_names import printable, unescaped
+from morelli._files import check_writable
 from morelli.data._listing import list_folder, pictures_of
+from morelli.data.hashes import copy_groups
 from morelli.errors import MorelliError
 from morelli.gallery._reader import Read, Reader
 from morelli.gallery._store import SCHEMA, Store, joined
-from morelli.gallery.copies import copy_groups
 from morelli.models.packaged import packaged_version
 
 PICTURES, ARTISTS = "pictures", "artists"
@@ -143,6 +144,7 @@ def index_folder(reader: Reader, model: str | Path, folder: Path, out: Path | No
     started = time.monotonic()
     folder = folder.resolve()
     out = (out or folder.with_name(f"{folder.name}.index")).resolve()
+    check_writable(out / PICTURES)
     files, summary = listed(folder, out)
     version = packaged_version(model)
     noted = str(model) if version else str(Path(model).resolve())
