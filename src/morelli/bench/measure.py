@@ -21,13 +21,15 @@ from morelli.evaluation.normalisation import cohort_scorers
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
 
-def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Path | None = None) -> dict[str, Any]:
+def evaluate_network(
+    model: Path | Network, data: Path, *, resamples: int = 1000, out: Path | None = None
+) -> dict[str, Any]:
     """Measure a finished network; artists in its training list are ``seen``, all others ``unseen``.
 
     Paintings that it was trained on are left out, since their scores would say nothing about new ones.
 
     Args:
-        model: a run folder, or its ``model`` folder.
+        model: a run folder, its ``model`` folder, or a network.
         data: a prepared folder.
         resamples: bootstrap draws of artists behind the intervals.
         out: a folder to write ``metrics.json`` and the files of each side into (:mod:`morelli.bench.side_files`).
@@ -40,7 +42,7 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Pat
     """
     if out is not None and (out / CONFIG).exists():
         raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
-    network = Network.load(model)
+    network = model if isinstance(model, Network) else Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     trained_on = set(network.card.training_paintings)
     is_new = [digest not in trained_on for digest in short_digests(dataset.paintings)]
@@ -50,7 +52,7 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Pat
     dataset = dataset.only(list(dataset.paintings["id"][is_new]))
     paintings = dataset.paintings
     is_seen = _is_one_of(paintings, network.card.training_artists)
-    measured: dict[str, Any] = {"model": str(model), "objective": network.card.objective, "notes": notes}
+    measured: dict[str, Any] = {"model": _place(model), "objective": network.card.objective, "notes": notes}
     embeddings = embed_with(network, dataset, Accelerator().device)
     for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
         rows = paintings[chosen].reset_index(drop=True)
@@ -75,6 +77,10 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Pat
     if out is not None:
         RunFolder(out).write(METRICS, measured)
     return measured
+
+
+def _place(model: str | Path | Network) -> str:
+    return "in memory" if isinstance(model, Network) else str(model)
 
 
 def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
