@@ -128,9 +128,9 @@ def per_line(folder: Path) -> dict[str, float]:
 
     from morelli.models.heads import CosineScorer
 
-    scorer = CosineScorer()
+    score = CosineScorer().pairwise_distance
     with torch.inference_mode():
-        return loop(folder, 20_000, torch.from_numpy, lambda first, second: float(scorer(first[None], second[None])))
+        return loop(folder, 20_000, torch.from_numpy, lambda first, second: float(score(first[None], second[None])))
 
 
 def lean_per_line(folder: Path) -> dict[str, float]:

@@ -29,8 +29,14 @@ if TYPE_CHECKING:
     from morelli.models.backbones import Backbone as Backbone
     from morelli.models.backbones import BackboneConfig as BackboneConfig
     from morelli.models.embedder import embed as embed
+    from morelli.models.heads import ConcatHead as ConcatHead
     from morelli.models.heads import CosineScorer as CosineScorer
+    from morelli.models.heads import DistanceScorer as DistanceScorer
+    from morelli.models.heads import PairHead as PairHead
     from morelli.models.network import Network as Network
+    from morelli.training.one_hot_loss import OneHotLoss as OneHotLoss
+    from morelli.training.pair_loss import EmbeddingsAlreadyPackagedAsPairs as EmbeddingsAlreadyPackagedAsPairs
+    from morelli.training.pair_loss import PairLoss as PairLoss
 
 _HOMES = {
     "bench.config": ("load_recipe",),
@@ -50,8 +56,10 @@ _HOMES = {
     "gallery.painters": ("Painters",),
     "models.backbones": ("Backbone", "BackboneConfig"),
     "models.embedder": ("embed",),
-    "models.heads": ("CosineScorer",),
+    "models.heads": ("ConcatHead", "CosineScorer", "DistanceScorer", "PairHead"),
     "models.network": ("Network",),
+    "training.one_hot_loss": ("OneHotLoss",),
+    "training.pair_loss": ("EmbeddingsAlreadyPackagedAsPairs", "PairLoss"),
 }
 _HOME_OF = {name: f"morelli.{home}" for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

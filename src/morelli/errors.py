@@ -19,6 +19,10 @@ class UnmeasurableError(InputError):
     """The arguments fit, but no measure can be taken of them: NaN, collapsed embeddings, nothing to find."""
 
 
+class MorelliWarning(UserWarning):
+    """What a user should know though the work goes on; the command line prints it as one sentence."""
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Return ``' Did you mean "x"?'`` for the closest of the known names, or an empty string."""
     by_folded_name = {name.casefold(): name for name in known}

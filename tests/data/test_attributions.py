@@ -12,7 +12,7 @@ UNKNOWN = (
 )
 SEVERAL = (
     "Various, various artists, Divers, Artistes divers, Verschiedene Künstler, Autori vari, AA.VV., Varios "
-    "autores, Diverse kunstenaars, Misc., Others"
+    "autores, Diverse kunstenaars, Misc."
 )
 ANOTHER = (
     "after Claude Monet, after-claude-monet, Workshop of Titian, Workshop_of_Titian, Circle of Rubens, Studio "

@@ -337,3 +337,61 @@ def test_the_real_competition_has_the_seed_projects_800_100_100_artists(competit
     assert counts[list(keys["validation"])].min() >= counts[list(keys["unseen"])].max()
     for side in ("train", "validation", "unseen"):
         assert key_of[list(getattr(split, side))].value_counts().max() == 20
+
+
+@pytest.mark.parametrize("artists", [4, 5, 12, 40])
+@pytest.mark.parametrize("groups", [True, False])
+def test_the_default_split_fits_any_table(artists: int, groups: bool) -> None:
+    names = make_artists(artists, 5)
+    group = ["test_only" if name in ("Artist 00", "Artist 01") else "train_and_test" for name in names]
+    table = make_table(names, **({"artist_group": group, "in_train": True} if groups else {}))
+
+    split = split_paintings(table, SplitConfig())
+
+    keys = keys_on(split, table)
+    assert keys["train"]
+    assert len(keys["unseen"]) >= 2
+    assert not keys["train"] & keys["unseen"]
+    if groups and artists > 5:
+        assert keys["unseen"] == {"artist 00", "artist 01"}
+
+
+def test_what_the_default_split_changes_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    split_paintings(make_table(make_artists(12, 5)), SplitConfig())
+    assert not caplog.messages
+    split_paintings(make_table(make_artists(4, 5)), SplitConfig())
+    assert len(caplog.messages) == 1
+    assert "fitted to 4 artists" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("kind", ["auto", "fraction", "folds", "rotation", "seed"])
+@pytest.mark.parametrize("categories", [False, True])
+def test_a_table_of_numbers_from_elsewhere_is_split(kind: Any, categories: bool, tmp_path: Path) -> None:
+    rows = [(painting, artist - 1) for painting, artist in enumerate(np.repeat(range(12), 6))]
+    table = pd.DataFrame(rows, columns=["id", "artist"], index=np.arange(len(rows))[::-1])
+    table = table.astype({"artist": "category"}) if categories else table
+    sizes = {"train_artists": 4, "validation_artists": 2, "unseen_artists": 2, "per_artist": 4}
+
+    split = split_paintings(table, SplitConfig(kind=kind, folds=3, **sizes))
+
+    sides = {side: set(split.rows(table, side)["artist"]) for side in SIDES}
+    assert sides["seen"] <= sides["train"]
+    assert len(sides["unseen"]) >= 2
+    assert not sides["train"] & sides["unseen"]
+    assert not sides["train"] & sides["validation"]
+    split.save(tmp_path / "split.json", table)
+    assert Split.load(tmp_path / "split.json") == split
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda table: table.rename(columns={"artist": "label"}), "no column artist; it has: id, label"),
+        (lambda table: table[["artist"]], "no column id"),
+        (lambda table: table.assign(id="p"), "the id 'p' twice"),
+        (lambda table: table.assign(artist=None), "'p0000' has no artist"),
+    ],
+)
+def test_a_table_that_cannot_be_split_is_refused(change: Any, expected: str) -> None:
+    with pytest.raises(MorelliError, match=expected):
+        split_paintings(change(make_table(make_artists(12, 5))[["id", "artist"]]), SplitConfig())

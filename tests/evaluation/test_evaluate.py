@@ -144,7 +144,7 @@ def test_other_scorers_are_measured_by_their_own_scores(scorer):
     pairs = list(itertools.combinations(range(50), 2))
     first, second = (embeddings[list(side)] for side in zip(*pairs, strict=True))
     with torch.no_grad():
-        scores = scorer(first, second).numpy()
+        scores = scorer.pairwise_distance(first, second).numpy()
     same = [table["artist"][i] == table["artist"][j] for i, j in pairs]
     assert evaluate(embeddings, table, scorer).metrics["pair_auc"] == pytest.approx(
         roc_auc_score(same, scores), abs=1e-6

@@ -41,7 +41,7 @@ def test_scores_follow_the_formula_and_are_symmetric(seed, method, k):
             wanted = naive(*(t.double().numpy() for t in (a[i], b[j], cohort)), method, k)
             assert matrix[i, j].item() == pytest.approx(wanted, rel=1e-3, abs=1e-3)
     torch.testing.assert_close(scorer.matrix(b, a).T, matrix, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(scorer(a, b[:4]), matrix.diagonal(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(scorer.pairwise_distance(a, b[:4]), matrix.diagonal(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -46,7 +46,9 @@ def by_line(embeddings: Tensor, ids: list[str], scorer: Scorer, pairs: Path) -> 
     with pairs.open() as file, torch.no_grad():
         return {
             int(row["index"]): float(
-                scorer(of[row["image1"].removesuffix(".jpg")][None], of[row["image2"].removesuffix(".jpg")][None])
+                scorer.pairwise_distance(
+                    of[row["image1"].removesuffix(".jpg")][None], of[row["image2"].removesuffix(".jpg")][None]
+                )
             )
             for row in csv.DictReader(file)
         }

@@ -97,7 +97,7 @@ def test_a_pair_head_has_a_file_of_its_own(pictures: Path, tmp_path: Path) -> No
     assert str(done.scorer) in done.text()
     a, b = painters.embed(sorted(pictures.rglob("*.png"))[:8]).split(4)
     (scores,) = InferenceSession(done.scorer).run(None, {"a": a.numpy(), "b": b.numpy()})
-    np.testing.assert_allclose(scores, painters.network.scorer(a, b).detach(), atol=1e-5)
+    np.testing.assert_allclose(scores, painters.network.scorer.pairwise_distance(a, b).detach(), atol=1e-5)
 
 
 def test_long_embeddings_stay_as_they_are(tmp_path: Path) -> None:

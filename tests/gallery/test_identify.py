@@ -35,7 +35,7 @@ def test_probabilities_are_those_of_the_learned_rule(painters: Painters, index: 
     scorer = painters.network.scorer
     for candidate in answer.candidates:
         shown = painters.embed(sorted((pictures.parent / f"enrolled-{candidate.artist[-1]}").iterdir()))
-        score = float(scorer(painters.embed(query), artist_embedding(shown, scorer)[None]))
+        score = float(scorer.pairwise_distance(painters.embed(query), artist_embedding(shown, scorer)[None]))
         assert candidate.score == pytest.approx(score, abs=1e-4)
     scores = np.array([[candidate.score for candidate in answer.candidates]])
     np.testing.assert_allclose(rules.probabilities(scores, [2, 2])[0], [*chances, answer.none], atol=1e-6)

@@ -47,7 +47,7 @@ def test_all_against_all_is_row_by_row(name: str, rows: int, columns: int) -> No
     scores = scorer.matrix(a, b)
 
     assert scores.shape == (rows, columns)
-    expected = torch.stack([scorer(a[row].expand_as(b), b) for row in range(rows)])
+    expected = torch.stack([scorer.pairwise_distance(a[row].expand_as(b), b) for row in range(rows)])
     torch.testing.assert_close(scores, expected, atol=2e-6, rtol=1e-5)
 
 
@@ -70,7 +70,7 @@ def test_scores_are_symmetric(name: str, seed: int, width: int, rows: int, scale
     scorer = make_scorer(name, width, seed)
     a, b = scale * normal(rows, width, seed=seed), scale * normal(rows, width, seed=seed + 1)
 
-    torch.testing.assert_close(scorer(a, b), scorer(b, a), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(scorer.pairwise_distance(a, b), scorer.pairwise_distance(b, a), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(scorer.matrix(a, b), scorer.matrix(b, a).T, atol=1e-5, rtol=1e-5)
 
 
@@ -88,8 +88,8 @@ def test_a_painting_has_distance_zero_to_itself() -> None:
 def test_cosine_and_distance_are_the_textbook_ones() -> None:
     a, b = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 3.0]])
 
-    assert CosineScorer()(a, b).item() == pytest.approx(24 / 25)
-    assert DistanceScorer()(a, b).item() == pytest.approx(-(2**0.5))
+    assert CosineScorer().pairwise_distance(a, b).item() == pytest.approx(24 / 25)
+    assert DistanceScorer().pairwise_distance(a, b).item() == pytest.approx(-(2**0.5))
 
 
 @torch.no_grad()
@@ -102,7 +102,7 @@ def test_pair_head_is_an_mlp_on_difference_and_product() -> None:
 
     naive = head.out(torch.relu(first(torch.cat([(a - b).abs(), a * b], dim=1)))).squeeze(1)
 
-    torch.testing.assert_close(head(a, b), naive)
+    torch.testing.assert_close(head.pairwise_distance(a, b), naive)
 
 
 @torch.no_grad()
@@ -118,7 +118,7 @@ def test_concat_head_is_the_mean_over_both_orders_of_an_mlp_on_both_embeddings()
 
     assert not torch.allclose(naive(a, b), naive(b, a))
     torch.testing.assert_close(head.one_order(a, b), naive(a, b))
-    torch.testing.assert_close(head(a, b), (naive(a, b) + naive(b, a)) / 2)
+    torch.testing.assert_close(head.pairwise_distance(a, b), (naive(a, b) + naive(b, a)) / 2)
 
 
 def test_concat_head_has_the_seed_projects_layers() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, MorelliWarning
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder
 from morelli.models.heads import EmbeddingHead, HeadConfig
@@ -154,9 +154,26 @@ def test_the_objective_is_told_the_epoch(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_stops_training_and_says_why(tmp_path: Path) -> None:
     head, objective = made("bce-onehot")
     with torch.no_grad():
-        objective.get_parameter("log_scale").fill_(torch.nan)
+        objective.get_parameter("loss.log_scale").fill_(torch.nan)
     with pytest.raises(MorelliError, match=r"(?s)loss became nan in epoch 1.*training.learning_rate"):
         trained(tmp_path, head, objective)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            {"kind": "triplet", "miner": {"name": "TripletMarginMiner", "margin": -9.0}},
+            "its miner TripletMarginMiner found",
+        ),
+        ({"kind": "triplet", "loss": {"name": "TripletMarginLoss", "margin": -9.0}, "miner": {}}, "Raise its margin"),
+    ],
+)
+def test_a_loss_that_stays_at_zero_says_so_once_in_the_first_epoch(config: Any, words: str, tmp_path: Path) -> None:
+    with pytest.warns(MorelliWarning, match=f"zero throughout the first epoch.*{words}") as caught:
+        history = trained(tmp_path, *made(config), epochs=3)
+    assert len(caught) == 1
+    assert (history["loss"] == 0).all()
 
 
 def test_batches_that_do_not_fit_the_artists_are_refused(tmp_path: Path) -> None:

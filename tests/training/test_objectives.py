@@ -1,6 +1,7 @@
 """Objectives: every kind learns, every PML loss and miner is had by name, and mistakes are named."""
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -11,18 +12,13 @@ from torch.nn import functional
 
 from morelli.errors import MorelliError
 from morelli.models.heads import CosineScorer, DistanceScorer
-from morelli.training.objectives import (
-    MetricObjective,
-    Objective,
-    ObjectiveConfig,
-    OneHotObjective,
-    PairObjective,
-    create_objective,
-)
+from morelli.training.config import ObjectiveConfig
+from morelli.training.objectives import Objective, create_objective
 
 WIDTH, ARTISTS = 8, 4
 LABELS = torch.arange(16) % ARTISTS
 LOSSES = [
+    "SmoothAPLoss",
     "AngularLoss",
     "ArcFaceLoss",
     "CircleLoss",
@@ -39,7 +35,6 @@ LOSSES = [
     "P2SGradLoss",
     "ProxyAnchorLoss",
     "ProxyNCALoss",
-    "SmoothAPLoss",
     "SoftTripleLoss",
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",
@@ -85,7 +80,7 @@ def made(config: Any, **options: Any) -> Objective:
 )
 def test_every_objective_gives_a_finite_loss_with_gradients(config: Any) -> None:
     points = embeddings()
-    objective = made(config)
+    objective = made(config, m=4, batch_size=16)
     loss, _ = objective(points, LABELS)
     if isinstance(config, dict) and config.get("loss", {}).get("name") == "CrossBatchMemory":
         loss, _ = objective(points, LABELS)
@@ -153,7 +148,7 @@ def test_names_and_defaults() -> None:
 def test_the_scorer_follows_from_the_embeddings() -> None:
     assert isinstance(made("triplet").scorer, CosineScorer)
     assert isinstance(made("triplet", normalised=False).scorer, DistanceScorer)
-    assert made("bce-pair").scorer(embeddings(), embeddings()).shape == (len(LABELS),)
+    assert made("bce-pair").scorer.pairwise_distance(embeddings(), embeddings()).shape == (len(LABELS),)
 
 
 def test_arguments_reach_the_loss_the_miner_and_the_distance_inside() -> None:
@@ -164,10 +159,132 @@ def test_arguments_reach_the_loss_the_miner_and_the_distance_inside() -> None:
             "miner": {"name": "TripletMarginMiner", "type_of_triplets": "semihard"},
         }
     )
-    assert isinstance(objective, MetricObjective)
     loss: Any = objective.loss
     miner: Any = objective.miner
     assert (loss.margin, loss.distance.p, miner.type_of_triplets) == (0.3, 1, "semihard")
+
+
+def test_plain_names_stand_for_losses_miners_and_their_parts() -> None:
+    config = ObjectiveConfig.model_validate({"loss": "SupConLoss", "miner": "MultiSimilarityMiner"})
+    assert (config.kind, config.name, config.loss, config.miner) == (
+        "metric",
+        "SupConLoss",
+        {"name": "SupConLoss"},
+        {"name": "MultiSimilarityMiner"},
+    )
+    loss: Any = made(
+        {"loss": {"name": "ContrastiveLoss", "distance": "CosineSimilarity", "reducer": "SumReducer"}}
+    ).loss
+    assert [type(part).__name__ for part in (loss.distance, loss.reducer.reducers["pos_loss"])] == [
+        "CosineSimilarity",
+        "SumReducer",
+    ]
+
+
+def test_lists_and_dicts_of_parts_are_made() -> None:
+    listed: Any = {
+        "name": "MultipleLosses",
+        "losses": ["SupConLoss", {"name": "ArcFaceLoss", "margin": 20}, {"name": "PairLoss", "distance": "ConcatHead"}],
+        "miners": [
+            None,
+            "BatchHardMiner",
+            {"name": "MultiSimilarityMiner", "distance": {"name": "LpDistance", "p": 1}},
+        ],
+        "weights": [1, 0.5, 0.1],
+    }
+    objective = made({"loss": listed})
+    loss: Any = objective.loss
+    assert [type(part).__name__ for part in loss.losses] == ["SupConLoss", "ArcFaceLoss", "PairLoss"]
+    assert loss.losses[1].W.shape == (WIDTH, ARTISTS)
+    assert [type(part).__name__ for part in loss.miners] == ["NoneType", "BatchHardMiner", "MultiSimilarityMiner"]
+    assert loss.miners[2].distance.p == 1
+    assert loss.weights == [1, 0.5, 0.1]
+    assert objective.scorer is loss.losses[2].distance
+    named: Any = made({"loss": {"name": "MultipleLosses", "losses": {"a": "SupConLoss", "b": {"name": "NTXentLoss"}}}})
+    assert {key: type(part).__name__ for key, part in named.loss.losses.items()} == {
+        "a": "SupConLoss",
+        "b": "NTXentLoss",
+    }
+    regularised: Any = made(
+        {
+            "loss": {
+                "name": "ArcFaceLoss",
+                "embedding_regularizer": {"name": "LpRegularizer", "p": 1},
+                "weight_regularizer": "RegularFaceRegularizer",
+                "reducer": {"name": "ClassWeightedReducer", "weights": [1, 2, 3, 4]},
+            }
+        }
+    ).loss
+    assert regularised.embedding_regularizer.p == 1
+    assert type(regularised.weight_regularizer).__name__ == "RegularFaceRegularizer"
+
+
+@pytest.mark.parametrize("head", ["PairHead", "ConcatHead"])
+@pytest.mark.parametrize("loss", ["ContrastiveLoss", "CrossBatchMemory"])
+def test_the_head_that_a_loss_trains_scores_afterwards(head: str, loss: str) -> None:
+    config: Any = {"name": loss, "distance": head}
+    if loss == "CrossBatchMemory":
+        config = {"name": loss, "memory_size": 64, "loss": {"name": "PairLoss", "distance": head}}
+    objective = made({"loss": config})
+    assert type(objective.scorer).__name__ == head
+    inside: Any = objective.loss.loss if loss == "CrossBatchMemory" else objective.loss
+    assert objective.scorer is inside.distance
+
+
+def test_a_kind_takes_arguments_and_miners_as_any_loss() -> None:
+    objective = made(
+        {"kind": "bce-pair", "loss": {"embedding_regularizer": "LpRegularizer"}, "miner": "BatchHardMiner"}
+    )
+    plain = made({"kind": "bce-pair", "miner": "BatchHardMiner"})
+    points = embeddings().detach()
+    added = objective(points, LABELS)[0] - plain(points, LABELS)[0]
+    assert added.item() == pytest.approx(1.0, abs=1e-4)  # the length of each embedding
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "words"),
+    [
+        ({"loss": "DynamicSoftMarginLoss"}, {}, "backward through the graph a second time"),
+        ({"kind": "triplet", "miner": "EmbeddingsAlreadyPackagedAsTriplets"}, {}, "triplets laid end to end"),
+        ({"kind": "bce-pair", "miner": "EmbeddingsAlreadyPackagedAsPairs"}, {}, "pairs laid end to end"),
+        (
+            {
+                "loss": {
+                    "name": "MultipleLosses",
+                    "losses": ["TripletMarginLoss"],
+                    "miners": ["EmbeddingsAlreadyPackagedAsTriplets"],
+                }
+            },
+            {},
+            "triplets laid end to end",
+        ),
+        (
+            {"loss": {"name": "CrossBatchMemory", "loss": "SupConLoss", "memory_size": 100}},
+            {"batch_size": 128, "artists": 64},
+            "does not work",
+        ),
+        ({"loss": {"name": "ArcFaceLoss", "num_classes": 3}}, {}, "does not work"),
+        ({"loss": {"name": "ArcFaceLoss", "embedding_size": 9}}, {}, "does not work"),
+        ({"loss": {"name": "NTXentLoss", "temperature": 0.0}}, {}, "it becomes nan"),
+        (
+            {"kind": "triplet", "miner": {"name": "TripletMarginMiner", "distance": "PairHead"}},
+            {},
+            "weights of its own",
+        ),
+        ({"loss": {"name": "ContrastiveLoss", "reducer": "DoNothingReducer"}}, {}, "gives a dict, not one number"),
+        ({"loss": {"name": "MultipleLosses", "losses": ["SupConLos"]}}, {}, 'Did you mean "SupConLoss"'),
+        ({"loss": {"name": "PairLoss", "distance": "LpDistance"}}, {}, "PairLoss trains a pair head"),
+        (
+            {"loss": {"name": "PairLoss", "distance": {"name": "PairHead", "width": 5}}},
+            {},
+            "takes embeddings of 5 numbers",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_any_training(config: Any, options: Any, words: str) -> None:
+    with pytest.raises(MorelliError, match=re.escape(words)) as raised:
+        made(config, **options)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -231,41 +348,14 @@ def test_active_triplets_of_a_batch_without_any() -> None:
     assert logged["active_triplets"] == 0
 
 
-@pytest.mark.parametrize("kind", ["bce-pair", "bce-concat"])
-@torch.no_grad()
-def test_pair_loss_is_balanced_and_equals_a_naive_one(kind: str) -> None:
-    objective = made(kind)
-    assert isinstance(objective, PairObjective)
-    points = embeddings().detach()
-    first, second = objective._pairs(LABELS)
-    pairs = list(zip(first.tolist(), second.tolist(), strict=True))
-    same = [bool(LABELS[a] == LABELS[b]) for a, b in pairs]
-    positives = {(a, b) for a, b in itertools.permutations(range(len(LABELS)), 2) if LABELS[a] == LABELS[b]}
-    assert {pair for pair, alike in zip(pairs, same, strict=True) if alike} == positives
-    assert same.count(True) == same.count(False) == len(positives)
-    assert len(set(pairs)) == len(pairs)
-
-    torch.manual_seed(1)
-    loss, logged = objective(points, LABELS)
-    torch.manual_seed(1)
-    first, second = objective._pairs(LABELS)
-    total, right = 0.0, 0
-    for a, b in zip(first, second, strict=True):
-        left, other = points[a][None], points[b][None]
-        scorer: Any = objective.scorer
-        logit = (scorer.one_order if kind == "bce-concat" else scorer)(left, other)
-        chance = float(torch.sigmoid(logit))
-        alike = bool(LABELS[a] == LABELS[b])
-        total -= float(torch.log(torch.tensor(chance if alike else 1 - chance)))
-        right += (chance > 0.5) == alike
-    assert float(loss) == pytest.approx(total / len(first), rel=1e-5)
-    assert logged["pair_accuracy"] == pytest.approx(right / len(first))
-
-
 def test_packaged_pairs_and_triplets_are_taken_as_they_come() -> None:
-    pairs = made("bce-pair", sampling="pairs")
-    assert isinstance(pairs, PairObjective)
-    assert [part.tolist() for part in pairs._pairs(LABELS[:6])] == [[0, 2, 4], [1, 3, 5]]
+    pairs = made("bce-pair", sampling="pairs").requires_grad_(False)
+    points = embeddings(6).detach()
+    logits = pairs.scorer.pairwise_distance(points[0::2], points[1::2])
+    same = torch.tensor([1.0, 0.0, 1.0])
+    loss, _ = pairs(points, torch.tensor([0, 0, 1, 2, 2, 2]))
+    each = functional.binary_cross_entropy_with_logits(logits, same, reduction="none")
+    assert float(loss) == pytest.approx(float(each[same == 1].mean() + each[same == 0].mean()) / 2, rel=1e-5)
 
     margin = 0.5
     config = {
@@ -278,19 +368,3 @@ def test_packaged_pairs_and_triplets_are_taken_as_they_come() -> None:
     anchors, positives, negatives = points[0::3], points[1::3], points[2::3]
     naive = functional.triplet_margin_loss(anchors, positives, negatives, margin=margin, eps=0)
     assert float(loss) == pytest.approx(float(naive), rel=1e-5)
-
-
-@torch.no_grad()
-def test_one_hot_loss_equals_a_naive_sum_over_artists() -> None:
-    objective = made("bce-onehot")
-    assert isinstance(objective, OneHotObjective)
-    points = embeddings().detach()
-    loss, logged = objective(points, LABELS)
-    chances = torch.sigmoid(objective.logits(points))
-    naive = 0.0
-    for row, label in enumerate(LABELS):
-        for artist in range(ARTISTS):
-            chance = chances[row, artist] if artist == label else 1 - chances[row, artist]
-            naive -= float(torch.log(chance)) / len(LABELS)
-    assert float(loss) == pytest.approx(naive, rel=1e-4)
-    assert logged["classifier_accuracy"] == pytest.approx(float((chances.argmax(1) == LABELS).float().mean()))

@@ -16,8 +16,10 @@ from morelli.errors import MorelliError
 from morelli.models.backbones import BackboneConfig
 from morelli.models.heads import HeadConfig
 from morelli.models.weights import check_name
+from morelli.training.config import ObjectiveConfig
 from morelli.training.fit import TrainingConfig, create_sampler
-from morelli.training.objectives import ObjectiveConfig, create_objective
+from morelli.training.objectives import create_objective, head_of, make_loss
+from morelli.training.one_hot_loss import OneHotLoss
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,14 @@ def fit_cells(cells: Sequence[Cell], paintings: pd.DataFrame) -> tuple[list[Cell
     trained = [cell for cell in cells if cell.head is not None]
     recipe = cells[0].recipe
     split = fit_split(paintings, recipe.split, trains=bool(trained))
-    if split.note:
+    if split.config != recipe.split:
         recipe = recipe.model_copy(update={"split": split.config})
         cells = [replace(cell, recipe=recipe) for cell in cells if cell.fold in split.config.fold_numbers]
     rows = [one.rows(paintings, "train") for one in split.folds]
     labels = [pd.factorize(of_fold["artist"].map(artist_key))[0].tolist() for of_fold in rows]
     notes = dict.fromkeys([split.note] if split.note else [])
     fitted, failures = [], {}
+    tried: set[tuple[str, int]] = set()
     for cell in cells:
         cell, note = _with_fitting_batch(cell, labels)
         fitted.append(cell)
@@ -124,6 +127,9 @@ def fit_cells(cells: Sequence[Cell], paintings: pd.DataFrame) -> tuple[list[Cell
             create_sampler(labels[cell.fold], cell.training, cell.seed)
             for kind in cell.kinds:
                 usual(kind, rows[cell.fold], labels[cell.fold])
+            if (cell.objective.name, cell.fold) not in tried:
+                _try_objective(cell, cell.head, len(set(labels[cell.fold])))
+                tried.add((cell.objective.name, cell.fold))
         except MorelliError as error:
             failures[cell.folder_name] = error
             notes[f"{cell.objective.name} cannot be trained: {error}"] = None
@@ -150,11 +156,6 @@ def _with_fitting_batch(cell: Cell, labels: Sequence[Sequence[int]]) -> tuple[Ce
 
 
 def _check_objective(cell: Cell) -> None:
-    if cell.head and cell.head.keep and cell.objective.kind.startswith("bce"):
-        raise MorelliError(
-            f"Objective {cell.objective.name} learns to score its own embeddings, so untrained features cannot be set "
-            "behind them. Set head.keep to 0 for it."
-        )
     if cell.head and cell.training.sampling == "balanced":
         check_batch(cell.training.m, cell.training.batch_size)
     if cell.training.epochs <= cell.objective.classify_first:
@@ -162,5 +163,24 @@ def _check_objective(cell: Cell) -> None:
             f"Objective {cell.objective.name} classifies in its first {cell.objective.classify_first} epochs, but all "
             f"its training has {cell.training.epochs}. Set classify_first lower, or training.epochs higher."
         )
-    width = cell.head.width if cell.head else 2
-    create_objective(cell.objective, width=width or 2, artists=2, normalised=True, sampling=cell.training.sampling)
+    if cell.head is None:
+        return
+    loss, _ = make_loss(cell.objective, width=cell.head.width or 2, artists=2, sampling=cell.training.sampling)
+    if cell.head.keep and (head_of(loss) or isinstance(loss, OneHotLoss)):
+        raise MorelliError(
+            f"Objective {cell.objective.name} learns to score its own embeddings, so untrained features cannot be set "
+            "behind them. Set head.keep to 0 for it."
+        )
+
+
+def _try_objective(cell: Cell, head: HeadConfig, artists: int) -> None:
+    training = cell.training
+    create_objective(
+        cell.objective,
+        width=head.width or 2,
+        artists=artists,
+        normalised=head.normalise,
+        sampling=training.sampling,
+        m=training.m,
+        batch_size=training.batch_size,
+    )

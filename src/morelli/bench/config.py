@@ -16,8 +16,8 @@ from morelli.evaluation.calibration import Method
 from morelli.evaluation.normalisation import COHORT_SIZE
 from morelli.models.backbones import BackboneConfig
 from morelli.models.heads import HeadConfig
+from morelli.training.config import LABEL, ObjectiveConfig
 from morelli.training.fit import TrainingConfig
-from morelli.training.objectives import LABEL, ObjectiveConfig
 
 
 class SyntheticConfig(Section):

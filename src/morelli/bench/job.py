@@ -30,7 +30,8 @@ from morelli.models.network import Network, NetworkCard, largest_shorter_side, s
 from morelli.models.own_parts import ModuleBackbone
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
-from morelli.training.objectives import Objective, OneHotObjective, create_objective
+from morelli.training.objectives import Objective, create_objective
+from morelli.training.one_hot_loss import OneHotLoss
 
 
 class Job:
@@ -61,6 +62,8 @@ class Job:
             artists=len(self.artists),
             normalised=self.head.normalise,
             sampling=cell.training.sampling,
+            m=cell.training.m,
+            batch_size=cell.training.batch_size,
             groups={kind: usual(kind, self.rows["train"], self.labels.tolist()) for kind in cell.objective.auxiliary},
         )
         # Features come after everything that is drawn at random: computing them, but not reading them, draws too.
@@ -174,7 +177,8 @@ class Job:
         rows = self.rows["validation"]
         if embedded is None:
             self.notes.append(
-                "No artist validates: the last weights are kept, with no threshold, calibration or identification."
+                "No artist validates: training keeps its last weights, and there is no threshold, calibration or "
+                "identification."
             )
             return None
         keys = artist_keys(rows["artist"]).tolist()
@@ -223,18 +227,19 @@ class Job:
             )
             metrics[side] = {**measured.metrics, "interval": measured.intervals}
             write_side(self.run.path, side, measured)
-        if isinstance(self.objective, OneHotObjective) and "seen" in metrics:
-            metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(self.objective, embeddings["seen"])
+        loss = self.objective and self.objective.loss
+        if isinstance(loss, OneHotLoss) and "seen" in metrics:
+            metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(loss, embeddings["seen"])
         metrics |= {"unmeasured": unmeasured} if unmeasured else {}
         metrics |= {"notes": self.notes} if self.notes else {}
         self.facts["measured"] = _decisions(metrics["unseen"])
         self.network().save(self.run.path / "model")  # now with these facts
         return metrics
 
-    def _classifier_accuracy(self, objective: OneHotObjective, embeddings: Tensor) -> float:
+    def _classifier_accuracy(self, loss: OneHotLoss, embeddings: Tensor) -> float:
         label_of = {artist_key(artist): label for label, artist in enumerate(self.artists)}
         wanted = torch.tensor([label_of[artist_key(name)] for name in self.rows["seen"]["artist"]])
-        guessed = without_gradient(_Logits(objective), embeddings).argmax(1)
+        guessed = without_gradient(_Logits(loss), embeddings).argmax(1)
         return float((guessed == wanted).float().mean())
 
 
@@ -246,9 +251,9 @@ def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Logits(torch.nn.Module):
-    def __init__(self, objective: OneHotObjective) -> None:
+    def __init__(self, loss: OneHotLoss) -> None:
         super().__init__()
-        self.objective = objective
+        self.loss = loss
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return self.objective.logits(embeddings)
+        return self.loss.get_logits(embeddings)

@@ -16,7 +16,7 @@ from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
-from morelli.evaluation.evaluate import evaluate
+from morelli.evaluation.evaluate import evaluate, too_few
 from morelli.evaluation.normalisation import cohort_scorers
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
@@ -56,8 +56,8 @@ def evaluate_network(
     embeddings = embed_with(network, dataset, Accelerator().device)
     for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
         rows = paintings[chosen].reset_index(drop=True)
-        if rows["artist"].nunique() < 2 or rows["artist"].value_counts().max() < 2:
-            measured["notes"].append(_too_few(side, rows))
+        if reason := too_few(side, rows):
+            measured["notes"].append(reason)
             continue
         part = embeddings[torch.tensor(chosen.to_numpy(copy=True))]
         result = evaluate(
@@ -105,13 +105,6 @@ def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int) -> lis
     if network.card.prepared_size not in (None, size):
         notes.append(f"The network was trained on pictures of {network.card.prepared_size} px, these have {size} px.")
     return notes
-
-
-def _too_few(side: str, rows: pd.DataFrame) -> str:
-    return (
-        f"{side.capitalize()} artists: {rows['artist'].nunique()} with {len(rows)} paintings, too few to measure; it "
-        "takes two artists, and one with two paintings."
-    )
 
 
 def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> str:

@@ -21,8 +21,8 @@ from morelli.data.splits import SplitConfig
 from morelli.errors import MorelliError
 from morelli.models.backbones import BackboneConfig
 from morelli.models.heads import HeadConfig
+from morelli.training.config import ObjectiveConfig
 from morelli.training.fit import TrainingConfig
-from morelli.training.objectives import ObjectiveConfig
 
 FORMAT_VERSION = 1
 CONFIG, METRICS, ENVIRONMENT, FAILURE = "config.yaml", "metrics.json", "environment.json", "failure.txt"

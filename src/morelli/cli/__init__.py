@@ -2,7 +2,8 @@
 
 import errno
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
@@ -12,7 +13,7 @@ from morelli.cli import data as data_commands
 from morelli.cli import gallery as gallery_commands
 from morelli.cli import networks as network_commands
 from morelli.cli import report as report_commands
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, MorelliWarning
 
 app = typer.Typer(
     name="morelli",
@@ -51,6 +52,8 @@ def about(
 
 def main() -> None:
     """Run the command line; a user's mistake is printed without a traceback and exits with status 2."""
+    warnings.simplefilter("always", MorelliWarning)
+    warnings.showwarning = _show_warning
     try:
         app()
     except MorelliError as error:
@@ -60,6 +63,18 @@ def main() -> None:
             raise
         where = f" while writing {error.filename}" if error.filename else ""
         _fail(f"The disk is full{where}. Free some space and run the same command again; what was finished is kept.")
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(f"Note: {message}\n" if issubclass(category, MorelliWarning) else text)
 
 
 def _fail(message: str) -> None:

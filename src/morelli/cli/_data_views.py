@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from morelli._text import one_line
 
 if TYPE_CHECKING:
     from morelli.data.prepare import PrepareSummary
@@ -13,15 +16,19 @@ if TYPE_CHECKING:
 
 def show_summary(summary: "PrepareSummary", out: Path) -> None:
     """Print what a preparation came to."""
+    console = Console()
+    for line in (*summary.understood, *summary.names.lines()):
+        console.print(Text(line))
     rows = [("usable paintings", summary.usable), ("artists", summary.artists), ("repaired", summary.repaired)]
     rows += [(f"left out: {reason}", count) for reason, count in summary.left_out.items()]
     rows += [
         ("duplicates within an artist", summary.duplicates_within_artists),
         ("duplicates across artists", summary.duplicates_across_artists),
-        ("files that are no pictures", summary.skipped_files),
+        ("files not used", summary.skipped_files),
     ]
+    since = (("added", summary.added), ("changed", summary.changed), ("removed", summary.removed))
+    rows += [(f"{what} since last time", count) for what, count in since if count]
     done = "was already finished; nothing to do" if summary.already_done else f"is ready after {summary.seconds:,.1f} s"
-    console = Console()
     console.print(_grid([(name, f"{count:,}") for name, count in rows]))
     console.print(f"{escape(str(out))} {done}.", soft_wrap=True, highlight=False)
     if summary.left_out:
@@ -56,5 +63,5 @@ def _grid(rows: list[tuple[str, str]]) -> Table:
     table.add_column()
     table.add_column(justify="right")
     for name, value in rows:
-        table.add_row(escape(name), value)
+        table.add_row(Text(one_line(name)), value)
     return table

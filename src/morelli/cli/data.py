@@ -25,8 +25,31 @@ def prepare(
         int | None, typer.Option(help="At most so many paintings in all, artist by artist.", show_default=False)
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.", show_default=False)] = None,
-    artist_column: Annotated[str, typer.Option(help="The CSV's column of artists.")] = "artist",
-    path_column: Annotated[str, typer.Option(help="The CSV's column of paths.")] = "path",
+    layout: Annotated[
+        str | None,
+        typer.Option(help='Where paths name the artist, e.g. "{style}/{artist}_{title}".', show_default=False),
+    ] = None,
+    artist_column: Annotated[
+        str | None, typer.Option(help="The CSV's column of artists; else found by its name.", show_default=False)
+    ] = None,
+    path_column: Annotated[
+        str | None, typer.Option(help="The CSV's column of paths; else found by its name.", show_default=False)
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="FIELD=COLUMN",
+            help="A CSV's column of title, style, genre, date or source; repeatable.",
+        ),
+    ] = None,
+    keep_unattributed: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unattributed",
+            help='Keep artists called "unknown", "after …", "workshop of …", schools and the like.',
+        ),
+    ] = False,
 ) -> None:
     """Turn paintings into a prepared folder, which all other commands read.
 
@@ -34,20 +57,29 @@ def prepare(
 
     - a folder with the competition's files, as downloaded (train.zip, test.zip, all_data_info.csv.zip, …) or unpacked;
 
-    - a folder with one folder per artist, such as `paintings/Claude Monet/water-lilies.jpg`;
+    - a folder, or a zip archive, with one folder per artist, such as `paintings/Claude Monet/water-lilies.jpg`;
+      folders above (a download's own, those of a split, styles) and artists in file names are found too, and said;
 
-    - a CSV file with the columns `path` and `artist`, and if you like `title`, `style`, `genre`, `date`, `source`;
-      paths are relative to the CSV.
+    - a CSV file with the columns `path` and `artist`, and if you like `title`, `style`, `genre`, `date`, `source`,
+      in any case and under the usual names; paths are relative to the CSV.
 
     Archives are read without unpacking them. Every picture is read whole, so that a truncated one is found: it is
     repaired from replacements_for_corrupted_files.zip, or left out and listed in `left_out.csv`. An interrupted run
-    goes on where it was; a finished one is left alone.
+    goes on where it was; of a finished one, only pictures that are new or have changed are read.
+
+    LAYOUT is a pattern for paths below SOURCE: `*` stands for anything in the name of a folder or file, `#` for a
+    number, `**` at the end for files at any depth, `{artist}`, `{title}`, `{style}`, `{genre}`, `{date}` and
+    `{source}` for what is kept.
 
     Examples:
 
         morelli data prepare downloads --out prepared/painters
 
         morelli data prepare my-paintings --out prepared/mine --size 320
+
+        morelli data prepare wikiart --out prepared/wikiart --layout "{style}/{artist}_{title}"
+
+        morelli data prepare museum.csv --out prepared/museum --artist-column Maker --column date=Dated
 
         morelli data prepare downloads --out prepared/small --only-artists "Claude Monet" --only-artists "Edgar Degas"
     """
@@ -62,10 +94,22 @@ def prepare(
         max_per_artist=max_per_artist,
         limit=limit,
         workers=workers,
+        layout=layout,
         artist_column=artist_column,
         path_column=path_column,
+        columns=_columns(columns or []),
+        keep_unattributed=keep_unattributed,
     )
     show_summary(summary, out)
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    from morelli.errors import MorelliError
+
+    for one in given:
+        if "=" not in one:
+            raise MorelliError(f'--column takes FIELD=COLUMN, such as title=Object; it was given "{one}".')
+    return {field.strip(): column.strip() for field, _, column in (one.partition("=") for one in given)}
 
 
 @app.command()

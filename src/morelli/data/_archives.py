@@ -6,20 +6,22 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 from typing import TypeAlias
 
+from morelli.data._pointers import HEAD_BYTES, stand_in
 from morelli.errors import MorelliError
 
 MAX_ENTRY_BYTES = 1 << 30
 _MAX_INFLATION = 200  # deflate reaches 1,032 at most, real pictures stay below 100
 _INFLATION_MATTERS_FROM = 64 << 20
 _KEPT_IN_MEMORY = 64 << 20
+_SAYS_UTF8 = 0x800
 _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
-
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError)
 
 Stream: TypeAlias = "io.BufferedReader | tempfile.SpooledTemporaryFile[bytes]"
 
@@ -36,9 +38,28 @@ class DamagedEntryError(Exception):
     """The bytes of one archive entry cannot be had; its neighbours may be sound."""
 
 
+class BrokenArchiveError(MorelliError):
+    """An archive is not whole, or no zip archive; ``reason`` says so in a few words."""
+
+    def __init__(self, archive: Path, reason: str) -> None:
+        super().__init__(
+            f"{archive} is not a whole zip archive ({reason}). A download that was cut looks like this: get the file "
+            "again, then run the same command."
+        )
+        self.reason = reason
+
+
 def is_clutter(name: str) -> bool:
     """Tell whether a relative path is the system's, not the user's: ``__MACOSX``, ``._x.jpg``, hidden files."""
     return any(part == "__MACOSX" or part.startswith(".") for part in name.split("/"))
+
+
+def entry_name(entry: zipfile.ZipInfo) -> str:
+    """The path of an entry; some programs write it in UTF-8 without saying so, and it is then read as code page 437."""
+    if not entry.flag_bits & _SAYS_UTF8:
+        with suppress(UnicodeError):
+            return entry.filename.encode("cp437").decode("utf-8")
+    return entry.filename
 
 
 def entries(archive: Path) -> list[zipfile.ZipInfo]:
@@ -59,10 +80,9 @@ def open_archive(archive: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
     except zipfile.BadZipFile as error:
-        raise MorelliError(
-            f"{archive} is not a whole zip archive ({error}). A download that was cut looks like this: get the file "
-            "again, then run the same command."
-        ) from error
+        with archive.open("rb") as stream:
+            instead = stand_in(stream.read(HEAD_BYTES))
+        raise BrokenArchiveError(archive, instead or str(error)) from error
 
 
 def _refuse_unsafe(archive: Path, entry: zipfile.ZipInfo) -> None:
@@ -118,10 +138,25 @@ class Originals:
             try:
                 with self._archive(place.path).open(place.entry) as packed:
                     copyfileobj(packed, spooled, 1 << 20)
-            except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+            except _DAMAGE as error:
                 raise DamagedEntryError(str(error)) from error
             spooled.seek(0)
             yield spooled
+
+    def head(self, place: Place, count: int) -> bytes:
+        """The first bytes of an original, without unpacking the rest.
+
+        Raises:
+            DamagedEntryError, OSError: as :meth:`open`.
+        """
+        if place.entry is None:
+            with Path(place.path).open("rb") as stream:
+                return stream.read(count)
+        try:
+            with self._archive(place.path).open(place.entry) as packed:
+                return packed.read(count)
+        except _DAMAGE as error:
+            raise DamagedEntryError(str(error)) from error
 
     def _archive(self, path: str) -> zipfile.ZipFile:
         if path not in self._archives:

@@ -6,13 +6,16 @@ from pathlib import Path
 import pandas as pd
 
 from morelli.data._archives import DamagedEntryError, Originals, Place, entries
+from morelli.data._folders import passed_over, unreadable
+from morelli.data._listing import File, Listing, list_archive, list_folder
 from morelli.data._pictures import SUFFIXES
-from morelli.data._source import DETAILS, Source, left_out, read_rows, walk
+from morelli.data._rows import read_rows
+from morelli.data._source import DETAILS, Source, left_out
 from morelli.errors import MorelliError
 
 TABLE_NAMES = ("all_data_info.csv", "all_data_info.csv.zip")
 REPLACEMENTS = "replacements_for_corrupted_files"
-_PICTURE_ARCHIVE = re.compile(r"(train|test)(_\d+)?\.zip", re.IGNORECASE)
+PICTURE_ARCHIVE = re.compile(r"(train|test)(_\d+)?\.zip", re.IGNORECASE)
 _PART = re.compile(r"(train|test)(_\d+)?(\.zip)?|train_info\.csv(\.zip)?", re.IGNORECASE)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _COLUMNS = ("new_filename", "artist", *DETAILS)
@@ -26,7 +29,8 @@ def parts_of_competition(folder: Path) -> list[str]:
 def competition(folder: Path, out: Path) -> Source:
     """List the competition's paintings: rows of ``all_data_info.csv`` whose ``new_filename`` is in the archives."""
     rows = _read_table(next(folder / name for name in TABLE_NAMES if (folder / name).is_file()))
-    originals, replacements, skipped = _find_pictures(folder, out)
+    listing = list_folder(folder, out.resolve())
+    originals, replacements, skipped = _find_pictures(listing)
     if not originals:
         raise MorelliError(
             f"{folder} has the competition's table but no pictures. Put train.zip and test.zip (or their unpacked "
@@ -42,16 +46,25 @@ def competition(folder: Path, out: Path) -> Source:
         left_out(rows[missing], "not in the archives"),
         left_out(rows[nameless], "no artist in the table"),
         left_out(unlisted, "no row in the table"),
+        unreadable(listing),
     ]
     paintings = rows[~again & ~missing & ~nameless].reset_index(drop=True)
-    paintings["bytes"] = [originals[name][1] for name in paintings["file"]]
+    found = [originals[name] for name in paintings["file"]]
+    paintings["bytes"] = [file.bytes for file in found]
+    whole = {name.rpartition(".")[0]: file for name, file in replacements.items()}
+    versions = [
+        f"{file.version} {whole[id_].version}" if id_ in whole else file.version
+        for id_, file in zip(paintings["id"], found, strict=True)
+    ]
     return Source(
-        "competition",
-        paintings,
-        dict(zip(paintings["id"], (originals[name][0] for name in paintings["file"]), strict=True)),
-        pd.concat(unusable, ignore_index=True),
-        {name.rpartition(".")[0]: place for name, (place, _) in replacements.items()},
-        skipped,
+        kind="competition",
+        paintings=paintings,
+        places=dict(zip(paintings["id"], (file.place for file in found), strict=True)),
+        versions=dict(zip(paintings["id"], versions, strict=True)),
+        left_out=pd.concat(unusable, ignore_index=True),
+        replacements={id_: file.place for id_, file in whole.items()},
+        skipped_files=skipped,
+        understood=["The competition's files.", *passed_over(listing)],
     )
 
 
@@ -60,7 +73,7 @@ def _id(files: pd.Series) -> pd.Series:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    rows = read_rows(path, _read_zipped(path) if path.suffix == ".zip" else path.read_bytes())
+    rows = read_rows(path, _read_zipped(path) if path.suffix == ".zip" else path.read_bytes()).cells
     absent = [column for column in _COLUMNS if column not in rows.columns]
     if absent:
         raise MorelliError(
@@ -94,35 +107,29 @@ def _read_zipped(path: Path) -> bytes:
         raise MorelliError(f"{path} is damaged ({error}). Download it again.") from error
 
 
-Found = dict[str, tuple[Place, int]]
-
-
-def _find_pictures(folder: Path, out: Path) -> tuple[Found, Found, int]:
+def _find_pictures(listing: Listing) -> tuple[dict[str, File], dict[str, File], int]:
     """Return (pictures, their replacements, number of other files), each picture by its file name.
 
     A picture that is there twice is taken from an archive before a folder, and from the first of several.
     """
-    originals: Found = {}
-    replacements: Found = {}
-    loose: Found = {}
+    originals: dict[str, File] = {}
+    replacements: dict[str, File] = {}
+    loose: dict[str, File] = {}
     skipped = 0
-    for name, entry in walk(folder, out):
-        at_top = "/" not in name
-        is_replacement = any(part.startswith(REPLACEMENTS) for part in name.split("/"))
-        if at_top and (_PICTURE_ARCHIVE.fullmatch(name) or name == f"{REPLACEMENTS}.zip"):
+    for file in listing.files:
+        at_top = "/" not in file.name
+        is_replacement = any(part.startswith(REPLACEMENTS) for part in file.name.split("/"))
+        if at_top and (PICTURE_ARCHIVE.fullmatch(file.name) or file.name == f"{REPLACEMENTS}.zip"):
             where = replacements if is_replacement else originals
-            for member in entries(Path(entry.path)):
-                place = Place(entry.path, member.filename)
-                skipped += not _add(where, member.filename, place, member.file_size)
-        elif not at_top or Path(name).suffix.lower() in SUFFIXES:
-            where = replacements if is_replacement else loose
-            skipped += not _add(where, name, Place(entry.path), entry.stat().st_size)
+            for member in list_archive(Path(file.place.path)).files:
+                skipped += not _add(where, member)
+        elif not at_top or file.suffix in SUFFIXES:
+            skipped += not _add(replacements if is_replacement else loose, file)
     return loose | originals, replacements, skipped
 
 
-def _add(found: Found, name: str, place: Place, size: int) -> bool:
-    file = name.rpartition("/")[2]
-    if Path(file).suffix.lower() not in SUFFIXES:
+def _add(found: dict[str, File], file: File) -> bool:
+    if file.suffix not in SUFFIXES:
         return False
-    found.setdefault(file, (place, size))
+    found.setdefault(file.name.rpartition("/")[2], file)
     return True

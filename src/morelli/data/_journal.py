@@ -1,22 +1,28 @@
-"""What an unfinished prepared folder remembers, so that a run that was cut goes on instead of starting again."""
+"""What a prepared folder remembers: of a run that was cut, to go on; of a finished one, to add what is new."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pandas as pd
+
 from morelli._files import write_text_whole
+from morelli.data.prepared import LEFT_OUT, OPTIONS, TABLE, read_paintings
 from morelli.errors import MorelliError
 
-OPTIONS = "prepare.json"
 JOURNAL = "progress.jsonl"
+_FINGERPRINT, _VERSIONS = "fingerprint", "originals"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of one original: a picture in the folder (``jpeg_bytes`` long), or a reason for leaving it out."""
+    """What became of one original: a picture in the folder (``jpeg_bytes`` long), or a reason for leaving it out.
+
+    It holds for the original's ``version``; without one, the original is tried again by the next run.
+    """
 
     id: str
     status: str = ""
@@ -25,10 +31,28 @@ class Record:
     sha256: str = ""
     jpeg_bytes: int = 0
     left_out: str = ""
+    version: str = ""
 
 
-def claim(out: Path, options: dict[str, Any]) -> None:
-    """Make ``out`` the folder of a run with these options, or find that it already is.
+@dataclass(frozen=True)
+class Finished:
+    """What an earlier run finished.
+
+    Attributes:
+        fingerprint: of the source as it was; empty where no run was finished.
+        versions: of its originals, by id; None from a morelli that kept none.
+        records: what became of them.
+    """
+
+    fingerprint: str
+    versions: dict[str, str] | None
+    records: dict[str, Record]
+
+
+def claim(out: Path, options: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
+    """Make ``out`` the folder of a run with these options, or find that it already is; return what stands there.
+
+    A source of another name is the same if it has the same originals in the same ``versions``.
 
     Raises:
         MorelliError: the folder holds something else, or was prepared with other options or from another source.
@@ -40,35 +64,64 @@ def claim(out: Path, options: dict[str, Any]) -> None:
                 f"{out} is already there and was not made by morelli data prepare. Choose another --out, "
                 "or delete it first."
             )
-        write_text_whole(path, json.dumps(options, indent=2, ensure_ascii=False) + "\n")
-        return
+        _write(out, options)
+        return options
     try:
         earlier = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise MorelliError(f"{path} is damaged ({error}). Delete {out} and prepare it again.") from error
-    differences = [_difference(key, earlier.get(key), options[key]) for key in options]
-    listed = "\n".join(difference for difference in differences if difference)
+    differ = [key for key, now in options.items() if earlier.get(key) != now]
+    if differ == ["name"] and earlier.get(_VERSIONS) == versions:
+        differ = []
+    listed = "\n".join(f"  {key}: {earlier.get(key)} then, {options[key]} now" for key in differ)
     if listed:
-        raise MorelliError(
-            f"{out} was prepared from another source or with other options:\n{listed}\n"
-            "Choose another --out, or delete that folder to prepare it anew."
-        )
+        raise another_source(out, listed)
+    return earlier
 
 
-def _difference(key: str, then: object, now: object) -> str:
-    if then == now:
-        return ""
-    if key == "fingerprint":
-        return "  the files or tables of the source are not the same"
-    return f"  {key}: {then} then, {now} now"
+def another_source(out: Path, differences: str) -> MorelliError:
+    """The refusal to write over what was prepared from something else."""
+    return MorelliError(
+        f"{out} was prepared from another source or with other options:\n{differences}\n"
+        "Choose another --out, or delete that folder to prepare it anew."
+    )
+
+
+def finished(out: Path, claimed: dict[str, Any]) -> Finished:
+    """What was prepared earlier, by what :func:`claim` found; nothing where no run came to its end."""
+    if not (out / TABLE).is_file():
+        return Finished("", None, {})
+    versions = claimed.get(_VERSIONS)
+    known = versions or {}
+    records = {}
+    with suppress(MorelliError, OSError):  # of another format or damaged: all is read again
+        columns = {field.name for field in fields(Record)}
+        for row in read_paintings(out).to_dict("records"):
+            kept = {str(key): value for key, value in row.items() if key in columns}
+            size = (out / row["file"]).stat().st_size if (out / row["file"]).is_file() else -1
+            records[row["id"]] = Record(**kept, jpeg_bytes=size, version=known.get(row["id"], ""))
+        for row in pd.read_csv(out / LEFT_OUT, dtype=str, keep_default_na=False).to_dict("records"):
+            if row["id"] in known:
+                records[row["id"]] = Record(row["id"], left_out=row["reason"], version=known[row["id"]])
+    return Finished(claimed.get(_FINGERPRINT, ""), versions, records)
+
+
+def finish(out: Path, options: dict[str, Any], fingerprint: str, versions: dict[str, str]) -> None:
+    """Note that the folder is finished, and what it was made from."""
+    _write(out, {**options, _FINGERPRINT: fingerprint, _VERSIONS: versions})
+    (out / JOURNAL).unlink(missing_ok=True)
+
+
+def _write(out: Path, facts: dict[str, Any]) -> None:
+    write_text_whole(out / OPTIONS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
 class Journal:
     """The records of finished originals: one line each, written just before the picture is moved into place."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, records: dict[str, Record]) -> None:
         self._stream = stream
-        self.records: dict[str, Record] = {}
+        self.records = dict(records)
         whole = 0
         stream.seek(0)
         for line in stream.read().splitlines(keepends=True):
@@ -88,21 +141,15 @@ class Journal:
 
 
 @contextmanager
-def opened_journal(out: Path) -> Iterator[Journal]:
-    """Hold the journal of ``out`` open, and delete it when the block ends without an error.
+def opened_journal(out: Path, records: dict[str, Record]) -> Iterator[Journal]:
+    """Hold the journal of ``out`` open, beginning with the records of what was finished before it.
 
     Raises:
         MorelliError: another process is preparing the same folder.
     """
     with (out / JOURNAL).open("a+b", buffering=0) as stream:
         _lock(stream, out)
-        yield Journal(stream)
-    forget(out)
-
-
-def forget(out: Path) -> None:
-    """Delete the journal: the folder is finished."""
-    (out / JOURNAL).unlink(missing_ok=True)
+        yield Journal(stream, records)
 
 
 def _lock(stream: BinaryIO, out: Path) -> None:

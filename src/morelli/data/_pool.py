@@ -1,5 +1,6 @@
 """Shrinking many originals over all cores. The workers import Pillow, but no pandas and no torch."""
 
+import errno
 import hashlib
 import logging
 import multiprocessing
@@ -12,10 +13,12 @@ from pathlib import Path
 
 from morelli.data._archives import DamagedEntryError, Originals, Place
 from morelli.data._pictures import UnusableError, shrink
+from morelli.data._pointers import HEAD_BYTES, stand_in
 from morelli.data._workers import process_pool
 from morelli.errors import MorelliError
 
 _LARGEST_CHUNK = 8
+_OWN_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # not the original's
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Task:
     place: Place
     replacement: Place | None
     size: int
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,11 @@ class Outcome:
     height: int = 0
     sha256: str = ""
     left_out: str = ""
+    version: str = ""
+
+
+class _UnreadableError(UnusableError):
+    """The bytes cannot be had now; another time they may."""
 
 
 def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Generator[Outcome]:
@@ -46,7 +55,7 @@ def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Gener
 
     Raises:
         MorelliError: a worker was killed, which mostly means that memory ran out.
-        OSError: an original cannot be read, or the disk is full.
+        OSError: the disk is full, or this process may open no more files.
         MemoryError: a picture is too large for this machine's memory.
     """
     if workers == 1:
@@ -101,16 +110,19 @@ def _attempt_chunk(tasks: Sequence[Task]) -> list[Outcome]:
 
 
 def _attempt(task: Task, originals: Originals, one_at_a_time: AbstractContextManager[object]) -> Outcome:
+    version = task.version
     try:
         return _outcome(task, task.place, "ok", originals, one_at_a_time)
     except UnusableError as error:
         reason = str(error)
-    if task.replacement is None:
-        return Outcome(task.id, left_out=reason)
-    try:
-        return _outcome(task, task.replacement, "repaired", originals, one_at_a_time)
-    except UnusableError as error:
-        return Outcome(task.id, left_out=f"{reason}; its replacement: {error}")
+        version = "" if isinstance(error, _UnreadableError) else version
+    if task.replacement is not None:
+        try:
+            return _outcome(task, task.replacement, "repaired", originals, one_at_a_time)
+        except UnusableError as error:
+            reason = f"{reason}; its replacement: {error}"
+            version = "" if isinstance(error, _UnreadableError) else version
+    return Outcome(task.id, left_out=reason, version=version)
 
 
 def _outcome(
@@ -118,9 +130,17 @@ def _outcome(
 ) -> Outcome:
     try:
         with originals.open(place) as original:
+            instead = stand_in(original.read(HEAD_BYTES))
+            if instead:
+                raise UnusableError(instead)
+            original.seek(0)
             sha256 = hashlib.file_digest(original, "sha256").hexdigest()
             original.seek(0)
             small = shrink(original, task.size, one_at_a_time)
     except DamagedEntryError as error:
         raise UnusableError(f"damaged in the archive ({error})") from error
-    return Outcome(task.id, status, small.jpeg, small.width, small.height, sha256)
+    except OSError as error:
+        if error.errno in _OWN_TROUBLE:
+            raise
+        raise _UnreadableError(f"cannot be read ({error.strerror or error})") from error
+    return Outcome(task.id, status, small.jpeg, small.width, small.height, sha256, version=task.version)

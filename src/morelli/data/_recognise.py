@@ -1,51 +1,91 @@
 """Which kind of source a path is."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from morelli.data._competition import TABLE_NAMES, competition, parts_of_competition
-from morelli.data._own_pictures import csv_of_paths, folder_per_artist
+from morelli._file_names import printable
+from morelli.data._competition import PICTURE_ARCHIVE, TABLE_NAMES, competition, parts_of_competition
+from morelli.data._folders import NoArtistsError, UnclearArtistsError, folders_of_artists
 from morelli.data._source import Source
+from morelli.data._table import SUFFIXES as TABLES
+from morelli.data._table import table_of_paintings
+from morelli.data.prepared import TABLE
 from morelli.errors import MorelliError
 
 LAYOUTS = """A source is one of:
   1. a folder with the competition's files: all_data_info.csv.zip, train.zip, test.zip (or train_1.zip, …) and
      replacements_for_corrupted_files.zip, as downloaded or unpacked;
-  2. a folder with one folder per artist: SOURCE/Claude Monet/water-lilies.jpg;
+  2. a folder, or a zip archive, with one folder per artist: SOURCE/Claude Monet/water-lilies.jpg; other layouts are
+     found too, or told with --layout;
   3. a CSV file with the columns path and artist; paths are relative to the CSV."""
 
 
-def read_source(path: Path, out: Path, artist_column: str, path_column: str) -> Source:
+def read_source(path: Path, out: Path, layout: str | None, columns: Mapping[str, str]) -> Source:
     """List what ``path`` offers; ``out`` is never taken for a part of it.
 
     Raises:
         MorelliError: nothing there, none of the three kinds of source, or one with mistakes in it.
     """
-    if not path.exists():
-        raise MorelliError(f"No source at {path}.\n{LAYOUTS}")
+    name = printable(str(path))
     try:
+        if not path.exists():
+            raise MorelliError(f"No source at {name}.\n{LAYOUTS}")
         if path.is_dir():
-            return _read_folder(path, out)
-        if path.suffix.lower() == ".csv":
-            return csv_of_paths(path, artist_column, path_column)
+            return _read_folder(path, out, layout, columns)
+        if path.suffix.lower() in TABLES:
+            return table_of_paintings(path, out, columns)
+        if path.suffix.lower() == ".zip":
+            return _read_archive(path, out, layout)
     except OSError as error:
-        raise MorelliError(f"{path} cannot be read: {error}. Mend that and run the same command again.") from error
-    if path.suffix.lower() == ".zip":
-        raise MorelliError(f"{path} is one archive; pass the folder that holds it: {path.parent}\n{LAYOUTS}")
-    raise MorelliError(f"{path} is not a source.\n{LAYOUTS}")
+        raise MorelliError(
+            f"{name} cannot be read: {printable(str(error))}. Mend that and run the same command again."
+        ) from error
+    hint = " Save the table as CSV." if path.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
+    raise MorelliError(f"{name} is not a source.{hint}\n{LAYOUTS}")
 
 
-def _read_folder(path: Path, out: Path) -> Source:
-    if any((path / name).is_file() for name in TABLE_NAMES):
+def _read_archive(path: Path, out: Path, layout: str | None) -> Source:
+    try:
+        return folders_of_artists(path, out, layout)
+    except MorelliError as error:
+        if PICTURE_ARCHIVE.fullmatch(path.name):
+            raise MorelliError(
+                f"{error}\nIf it is one of the competition's archives, pass the folder that holds it: {path.parent}\n"
+                f"{LAYOUTS}"
+            ) from error
+        raise
+
+
+def _read_folder(path: Path, out: Path, layout: str | None, columns: Mapping[str, str]) -> Source:
+    if (path / TABLE).is_file():
+        raise MorelliError(f"{path} is a prepared folder already. Give it to the other commands: --data {path}")
+    if not layout and any((path / name).is_file() for name in TABLE_NAMES):
         return competition(path, out)
+    tables = sorted(file for file in path.glob("*.*") if file.suffix.lower() in TABLES - {".txt"} and file.is_file())
+    try:
+        source = folders_of_artists(path, out, layout)
+    except NoArtistsError as error:
+        for table in tables:
+            with suppress(MorelliError):
+                source = table_of_paintings(table, out, columns)
+                source.understood.insert(0, f"Table: {table.name}, because the folders tell no artists.")
+                return source
+        raise MorelliError(_explained(path, error, tables)) from error
+    if tables:
+        names = ", ".join(table.name for table in tables[:3])
+        source.understood.append(f"Not used: {names}; a table of paintings can be a source itself.")
+    return source
+
+
+def _explained(path: Path, error: NoArtistsError, tables: list[Path]) -> str:
     parts = parts_of_competition(path)
     if parts:
-        raise MorelliError(
-            f"{path} has {', '.join(parts[:3])} but no {TABLE_NAMES[1]}, which names the artists. "
-            f"Get it with: morelli data download --out {path} --only {TABLE_NAMES[1]}\n{LAYOUTS}"
+        return (
+            f"{path} has {', '.join(parts[:3])} but no {TABLE_NAMES[1]}, which names the artists. Get it with: "
+            f"morelli data download --out {path} --only {TABLE_NAMES[1]}\nIf it is not the competition's: {error}\n"
+            f"{LAYOUTS}"
         )
-    try:
-        return folder_per_artist(path, out)
-    except MorelliError as error:
-        tables = sorted(path.glob("*.csv"))
-        hint = f"Or did you mean the table in it: {tables[0]}\n" if tables else ""
-        raise MorelliError(f"{error}\n{hint}{LAYOUTS}") from error
+    hint = f"\nOr did you mean the table in it: {tables[0]}" if tables else ""
+    layouts = "" if isinstance(error, UnclearArtistsError) else f"\n{LAYOUTS}"
+    return f"{error}{hint}{layouts}"

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import pandas as pd
 
@@ -48,8 +48,10 @@ def folded(text: str) -> str:
 
 
 @lru_cache(maxsize=1 << 16)
-def artist_key(name: str) -> str:
+def artist_key(name: Any) -> str:
     """Fold a name so that the usual spellings of one artist compare equal; everything that compares artists uses this.
+
+    An artist who is a number, as in other people's tables, has that number for a key.
 
     What is folded: case, accents, spaces; separators such as ``_ - . '``; the order of "Surname, Name", with what
     stands behind it in brackets or as dates; initials written together or apart; where "the Elder" or "Jr." stands, and
@@ -62,6 +64,8 @@ def artist_key(name: str) -> str:
     >>> artist_key("J. M. W. Turner") == artist_key("Turner, J.M.W.") == "jmw turner"
     True
     """
+    if not isinstance(name, str):
+        return str(name)
     text = folded("".join(one for one in name if unicodedata.category(one) != "Cf"))
     key = _as_spoken(text) or text  # a name of separators alone is its own key
     return key if key == text else artist_key(key)
@@ -73,7 +77,9 @@ def artist_keys(names: pd.Series) -> pd.Series:
     The key is the artist's :func:`one_spelling`, :func:`folded`, so that sorted keys are in the order in which people
     look names up.
     """
-    keys: pd.Series = one_spelling(names).map(folded)
+    text = names.astype(object).map(str)
+    numbered = not names.map(lambda name: isinstance(name, str)).any()
+    keys: pd.Series = text if numbered else one_spelling(text).map(folded)
     return keys
 
 
@@ -111,8 +117,10 @@ def _is_generation(part: str) -> bool:
 
 
 def _faults(name: str) -> int:
-    """How little a name looks as it does in print: separators for spaces, no small or no large letters, a comma."""
-    return sum(["_" in name, name in (name.lower(), name.upper()), bool(_COMMA.search(name)), " " not in name.strip()])
+    """In how many ways a name looks otherwise than in print."""
+    has_stray_spaces = name != " ".join(name.split())
+    is_of_one_case = name in (name.lower(), name.upper())
+    return sum([has_stray_spaces, is_of_one_case, "_" in name, "," in name, " " not in name.strip()])
 
 
 def usual(kind: Kind, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int]:

@@ -19,9 +19,7 @@ _NOTHING: Final = (  # only as the whole name
     r"[\W_]*|anon|nan|null|none|n[ /]a|no (?:artist|name)|not available|undefined|untitled|tbd"
     r"|sans nom|ohne namen?|senza nome|sin (?:autor|nombre)|zonder naam|不明|不詳"
 )
-_SEVERAL: Final = (
-    r"various|several|multiple|mixed|diverse?s?|verschiedene|vari|a ?a ?v ?v|vario?s|others?|misc(?:ellaneous)?"
-)
+_SEVERAL: Final = r"various|several|multiple|mixed|diverse?s?|verschiedene|vari|a ?a ?v ?v|vario?s|misc(?:ellaneous)?"
 _PEOPLE: Final = (
     r"artists?|painters?|authors?|masters?|makers?|hands?|artistes?|peintres?|auteurs?|maitres?|kunstler|maler|meister"
     r"|artist[ai]|pittor[ei]|autor[ei]?|maestr[io]|artistas|autores|pintor(?:es)?|maestros|kunstenaars?|schilders?"

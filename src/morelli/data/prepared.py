@@ -4,6 +4,8 @@
 what could not be used and why. The table is written last, so a folder without it is unfinished.
 """
 
+import shlex
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +18,7 @@ from morelli.errors import MorelliError
 
 FORMAT_VERSION = 1
 TABLE = "paintings.parquet"
+OPTIONS = "prepare.json"
 LEFT_OUT = "left_out.csv"
 _VERSION_KEY = b"morelli_prepared_format"
 
@@ -56,12 +59,17 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
         MorelliError: the folder is missing, unfinished, empty, damaged, or of another format version.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not folder.exists():
         raise MorelliError(f"No prepared folder at {folder}. Make one with: morelli data prepare SOURCE --out {folder}")
     path = folder / TABLE
+    if not path.is_file() and not (folder / OPTIONS).is_file():
+        raise MorelliError(
+            f"{folder} has no {TABLE}: it is not a prepared folder. If your paintings are in it, prepare them first: "
+            f"{shlex.join(['morelli', 'data', 'prepare', str(folder), '--out', str(_free(folder))])}"
+        )
     if not path.is_file():
         raise MorelliError(
-            f"{folder} has no {TABLE}: it is not a prepared folder, or its preparation did not finish. "
+            f"{folder} has no {TABLE}: its preparation did not finish. "
             f"Run again: morelli data prepare SOURCE --out {folder}"
         )
     try:
@@ -78,3 +86,10 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
         raise MorelliError(f"{path} lists no paintings. Prepare the folder again from a source that has some.")
     paintings: pd.DataFrame = table.to_pandas()
     return paintings.assign(artist=one_spelling(paintings["artist"]))
+
+
+def _free(source: Path) -> Path:
+    """A folder that is not there yet, for what is prepared from ``source``."""
+    name = source.resolve().stem or "paintings"
+    places = (Path("prepared") / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(place for place in places if not place.exists())

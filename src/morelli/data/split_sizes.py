@@ -48,6 +48,7 @@ def fit_split(paintings: pd.DataFrame, config: SplitConfig, *, trains: bool = Tr
         MorelliError: there are too few artists for any split of this kind, with the numbers it takes; or what makes
             the split impossible is not its numbers.
     """
+    config = config.for_table(paintings)
     counts = paintings["artist"].map(artist_key).value_counts()
     usable = int((counts > 1).sum())
     needed = _FEWEST.get(config.kind, 4)

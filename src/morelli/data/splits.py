@@ -4,6 +4,7 @@
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +32,16 @@ _NUMBERS_OF = {
 class SplitConfig(Section):
     """How artists are divided.
 
-    ``competition``: the competition's ``test_only`` artists are unseen, and its own test paintings of the other
-    artists are the seen test set. ``seed``: the seed project's ranking by number of paintings. ``fraction``: a seeded
-    share of the artists is unseen. ``folds``: each of ``folds`` equal groups of artists is unseen once. ``rotation``:
-    the unseen artists stay the same (the competition's, or a ``fraction`` where the table has none), and each of
-    ``folds`` equal groups of the others is the validation side once (Musgrave et al. 2020).
+    ``auto``: ``competition`` where the table has its unseen artists, else ``fraction``, whose numbers fit themselves to
+    few artists: what is right for any prepared folder. ``competition``: the competition's ``test_only`` artists are
+    unseen, and its own test paintings of the other artists are the seen test set. ``seed``: the seed project's ranking
+    by number of paintings. ``fraction``: a seeded share of the artists is unseen. ``folds``: each of ``folds`` equal
+    groups of artists is unseen once. ``rotation``: the unseen artists stay the same (the competition's, or a
+    ``fraction`` where the table has none), and each of ``folds`` equal groups of the others is the validation side once
+    (Musgrave et al. 2020).
     """
 
-    kind: Literal["competition", "seed", "fraction", "folds", "rotation"] = "competition"
+    kind: Literal["auto", "competition", "seed", "fraction", "folds", "rotation"] = "auto"
     seed: int = 0
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of the training artists set aside to choose models and thresholds on: at least two of them, or none at 0.
@@ -56,6 +59,14 @@ class SplitConfig(Section):
     validation_artists: int = Field(default=100, ge=0)
     unseen_artists: int = Field(default=100, ge=1)
     per_artist: int = Field(default=20, ge=2)
+
+    def for_table(self, paintings: pd.DataFrame) -> "SplitConfig":
+        """The same, with ``auto`` decided by the table."""
+        if self.kind != "auto":
+            return self
+        is_competition = "artist_group" in paintings and (paintings["artist_group"] == "test_only").any()
+        kind = "competition" if is_competition and not self.without_test_only else "fraction"
+        return self.model_copy(update={"kind": kind})
 
     @property
     def fold_numbers(self) -> range:
@@ -86,7 +97,7 @@ class Split:
 
     def save(self, path: Path, paintings: pd.DataFrame) -> None:
         """Write the artists and painting ids on each side as JSON."""
-        artists = {side: sorted(self.rows(paintings, side)["artist"].unique()) for side in SIDES}
+        artists = {side: sorted(map(str, self.rows(paintings, side)["artist"].unique())) for side in SIDES}
         content = {"format": FORMAT_VERSION, "artists": artists, "paintings": {s: getattr(self, s) for s in SIDES}}
         write_text_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
@@ -110,15 +121,23 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
     """Divide the paintings by artist.
 
     Args:
-        paintings: the table of a prepared folder.
-        config: which split.
+        paintings: the table of a prepared folder, or any with the columns ``id`` and ``artist``; artists can be
+            numbers.
+        config: which split; ``SplitConfig()`` fits any prepared folder.
         fold: which group is unseen, for ``folds``, or validates, for ``rotation``; else 0.
 
     Raises:
         MorelliError: there are too few artists, no unseen artist, no artist with two paintings on a side, or an
             artist (under any of the spellings that :func:`morelli.data.artists.artist_key` folds) on two sides.
     """
-    table = paintings.assign(key=artist_keys(paintings["artist"]))
+    table = _as_prepared(paintings)
+    if config.kind == "auto":
+        from morelli.data.split_sizes import fit_split  # which divides by this function
+
+        fitted = fit_split(paintings, config)
+        if fitted.note:
+            logging.getLogger(__name__).warning(fitted.note)
+        return fitted.folds[0]
     if config.without_test_only and config.kind in ("fraction", "folds"):
         test_only = set(table["key"][table["artist_group"] == "test_only"])
         table = table[~table["key"].isin(test_only)]
@@ -133,6 +152,22 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
     split = Split(**{side: tuple(table["id"][sides == side]) for side in SIDES})
     check_disjoint(split, paintings, validates=config.validates)
     return split
+
+
+def _as_prepared(paintings: pd.DataFrame) -> pd.DataFrame:
+    """The table with a key for each artist, and empty columns in the place of those that other people's tables lack."""
+    if lacking := [column for column in ("id", "artist") if column not in paintings]:
+        raise MorelliError(
+            f"The paintings' table has no column {' and no column '.join(lacking)}; it has: "
+            f"{', '.join(map(str, paintings))}. Rename what it calls them."
+        )
+    if (twice := paintings["id"].duplicated()).any():
+        raise MorelliError(f"The paintings' table has the id {paintings['id'][twice].iloc[0]!r} twice.")
+    if (nobody := paintings["artist"].isna()).any():
+        raise MorelliError(f"The painting {paintings['id'][nobody].iloc[0]!r} has no artist. Leave such paintings out.")
+    absent = {"artist_group": None, "in_train": True, "sha256": None}
+    absent = {column: value for column, value in absent.items() if column not in paintings}
+    return paintings.reset_index(drop=True).assign(**absent, key=artist_keys(paintings["artist"]).to_numpy())
 
 
 def check_disjoint(split: Split, paintings: pd.DataFrame, *, validates: bool = True) -> None:

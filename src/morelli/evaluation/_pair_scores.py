@@ -67,7 +67,7 @@ def _distinct(images: Array, count: int) -> Array:
 
 def _gathered(embeddings: Tensor, scorer: Scorer, first: Array, second: Array) -> Array:
     scores = [
-        scorer(
+        scorer.pairwise_distance(
             _take(embeddings, first[at : at + _GATHERED_AT_ONCE]),
             _take(embeddings, second[at : at + _GATHERED_AT_ONCE]),
         )

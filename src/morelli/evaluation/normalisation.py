@@ -68,8 +68,9 @@ class CohortScorer(Scorer):
         self.register_buffer("cohort", cohort.detach().clone())
         self.train(base.training)
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.normalise(self.base(a, b), self.closeness(a), self.closeness(b))
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        scores = self.base.pairwise_distance(query_emb, ref_emb)
+        return self.normalise(scores, self.closeness(query_emb), self.closeness(ref_emb))
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
         return self.normalise(self.base.matrix(a, b), self.closeness(a)[:, None], self.closeness(b)[None])

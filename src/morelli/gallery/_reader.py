@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from morelli._file_names import unescaped
 from morelli.data._pictures import UnusableError
 from morelli.gallery.pictures import Facts, read_file
 from morelli.models.embedder import loader_workers, progress_bar
@@ -53,7 +54,7 @@ class Reader:
         return torch.cat([self._forward(default_collate(batch)) for batch in batches])
 
     def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[Read]:
-        """Read and embed files, in their order."""
+        """Read and embed files, in their order; their names are written as :func:`morelli._file_names.escaped` does."""
         dataset = _Files(root, files, self.size, self.transform)
         # An original takes up to a hundred times as long to decode as a prepared picture, so processes pay earlier.
         workers = loader_workers(len(files), self.device, few=32)
@@ -97,7 +98,7 @@ class _Files(Dataset[tuple[str, Any, Facts | str]]):
     def __getitem__(self, place: int) -> tuple[str, Any, Facts | str]:
         file = self.files[place]
         try:
-            opened = read_file(self.root / file, file, self.size)
+            opened = read_file(self.root / unescaped(file), file, self.size)
         except UnusableError as error:
             return file, None, str(error)
         return file, self.transform(opened.rgb), opened.facts

@@ -119,7 +119,7 @@ def compare(network: Network, a: Facts, b: Facts, embeddings: Tensor, prior: flo
     """
     check_prior(prior)
     card = network.card
-    score = float(network.scorer(embeddings[:1], embeddings[1:]))
+    score = float(network.scorer.pairwise_distance(embeddings[:1], embeddings[1:]))
     copies = "file" if a.sha256 == b.sha256 else "picture" if Looks([b.look]).copies_of(a.look) else None
     threshold = None if copies else card.threshold
     calibration = Calibration.from_dict(card.calibration) if card.calibration and not copies else None

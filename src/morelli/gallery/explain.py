@@ -87,13 +87,13 @@ def explain(reader: Reader, a: Image.Image, b: Image.Image) -> Explanation:
         a, b: as :func:`~morelli.gallery.pictures.open_picture` gives them.
     """
     whole = reader.embed([a, b])
-    scorer = reader.network.scorer
-    score = float(scorer(whole[:1], whole[1:]))
+    score_rows = reader.network.scorer.pairwise_distance
+    score = float(score_rows(whole[:1], whole[1:]))
     maps = []
     for picture, other in ((a, whole[1:]), (b, whole[:1])):
         boxes = _windows(picture.size)
         hidden = reader.embed([_hide(picture, box) for box in boxes])
-        falls = score - scorer(hidden, other.expand(len(hidden), -1)).numpy()
+        falls = score - score_rows(hidden, other.expand(len(hidden), -1)).numpy()
         maps.append(_spread(picture.size, boxes, falls))
     return Explanation((a, b), (maps[0], maps[1]), score)
 

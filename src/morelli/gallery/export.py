@@ -20,7 +20,7 @@ from morelli._files import write_text_whole, written_whole
 from morelli.errors import MorelliError
 from morelli.gallery._reader import Reader
 from morelli.models.backbones import JointBackbone, SingleBackbone
-from morelli.models.heads import CosineScorer, DistanceScorer
+from morelli.models.heads import CosineScorer, DistanceScorer, Scorer
 from morelli.models.network import Network
 
 TOLERANCE: Final = 1e-4
@@ -80,11 +80,22 @@ def export(reader: Reader, path: Path) -> Exported:
     if not isinstance(network.scorer, CosineScorer | DistanceScorer):
         scorer = path.with_suffix(".scorer.onnx")
         pairs = (torch.randn(3, network.head.width), torch.randn(3, network.head.width))
-        _write(network.scorer.eval(), pairs, ["a", "b"], "score", scorer)
+        _write(_PairScores(network.scorer).eval(), pairs, ["a", "b"], "score", scorer)
     facts = {**_facts(network, reader.size, scorer), "inputs": _inputs(network, inputs)}
     difference = _write(embedder, inputs, list(facts["inputs"]), "embedding", path)
     write_text_whole(_facts_path(path), json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return Exported(path, scorer, path.stat().st_size / 1e6, difference)
+
+
+class _PairScores(nn.Module):
+    """Embeddings (N, D), (N, D) in, scores (N,) out."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__()
+        self.scorer = scorer
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.scorer.pairwise_distance(a, b)
 
 
 class _Embeddings(nn.Module):

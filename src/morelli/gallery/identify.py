@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from morelli._file_names import printable
 from morelli.data.artists import artist_key
 from morelli.data.attributions import unattributed
 from morelli.errors import MorelliError
@@ -158,15 +159,15 @@ def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, re
     copies = [[found.pictures["file"][place] for place in group] for group in groups]
     found = found.take([place for place in range(len(found.pictures)) if place not in repeated])
     others = before.take(np.flatnonzero(~is_same).tolist()) if len(before.pictures) else before
-    _refuse_shared(others.pictures, found.pictures, artist)
-    files_there = [str(folder / file) for file in found.pictures["file"]]
+    _refuse_shared(index, others.pictures, found.pictures, artist)
+    files_there = [str(Path(printable(str(folder))) / file) for file in found.pictures["file"]]
     found = Store(found.pictures.assign(file=files_there), found.embeddings, facts)
     joined([Store(others.pictures, others.embeddings, facts), found]).write(index.path, ARTISTS)
     notes = _enrolment_notes(reader.network, artist, len(found.pictures))
     return Enrolment(artist, len(found.pictures), copies, summary.left_out, notes)
 
 
-def _refuse_shared(others: pd.DataFrame, found: pd.DataFrame, artist: str) -> None:
+def _refuse_shared(index: PictureIndex, others: pd.DataFrame, found: pd.DataFrame, artist: str) -> None:
     if others.empty:
         return
     looks = Looks(list(others["look"]))
@@ -176,7 +177,7 @@ def _refuse_shared(others: pd.DataFrame, found: pd.DataFrame, artist: str) -> No
             raise MorelliError(
                 f"{file} is enrolled already, as a painting by {there['artist']} ({there['file']}). It cannot be by "
                 f"{artist} too: take it out of one of the two folders, or mend the name of who is enrolled: "
-                f'morelli enroll INDEX --rename "{there["artist"]}" "{artist}"'
+                f'morelli enroll {index.path} --rename "{there["artist"]}" "{artist}"'
             )
 
 

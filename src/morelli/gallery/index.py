@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from morelli.data._pictures import SUFFIXES
-from morelli.data._source import walk
+from morelli._file_names import printable, unescaped
+from morelli.data._listing import list_folder, pictures_of
 from morelli.errors import MorelliError
 from morelli.gallery._reader import Read, Reader
 from morelli.gallery._store import SCHEMA, Store, joined
@@ -84,8 +84,9 @@ class IndexSummary:
         pictures: how many it holds.
         embedded, unchanged, dropped: pictures that are new or changed, that were there before, and that are gone.
         copies: groups of files that show one picture.
-        left_out: (file, reason) of pictures that cannot be used.
-        other_files: files that are no pictures by their names.
+        left_out: (file, reason) of pictures that cannot be used, and of folders that cannot be read.
+        other_files: files that are no pictures.
+        passed_over: how many files or folders of what kind were not looked at, such as thumbnails.
         seconds: taken in all.
     """
 
@@ -97,12 +98,13 @@ class IndexSummary:
     copies: list[list[str]] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     other_files: int = 0
+    passed_over: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def text(self) -> str:
         """What the command prints."""
         lines = [
-            f"{_as_typed(self.path)}: {self.pictures:,} pictures ({self.embedded:,} embedded now, "
+            f"{printable(str(_as_typed(self.path)))}: {self.pictures:,} pictures ({self.embedded:,} embedded now, "
             f"{self.unchanged:,} unchanged, {self.dropped:,} dropped) in {self.seconds:.1f} s."
         ]
         if self.copies:
@@ -111,6 +113,7 @@ class IndexSummary:
         if self.left_out:
             lines.append(f"Left out, {len(self.left_out):,}:")
             lines += [f"  {file}: {reason}" for file, reason in self.left_out]
+        lines += [f"Passed over: {count:,} {what}." for what, count in self.passed_over.items()]
         return "\n".join(lines)
 
 
@@ -118,7 +121,7 @@ def index_folder(reader: Reader, model: Path, folder: Path, out: Path | None = N
     """Embed the pictures below a folder, at any depth; on later calls only those that are new or have changed.
 
     A file counts as changed when its size or its time of change has. What is finished is kept when the work is
-    interrupted. Links are not followed.
+    interrupted. Links to folders are followed once, links to files are not.
 
     Args:
         reader: the network at work.
@@ -172,19 +175,22 @@ def listed(folder: Path, ignored: Path) -> tuple[list[str], IndexSummary]:
     summary = IndexSummary(ignored)
     files = []
     try:
-        for name, entry in walk(folder, ignored):
-            if Path(name).suffix.lower() not in SUFFIXES:
-                summary.other_files += 1
-            elif entry.is_symlink():
-                summary.left_out.append((name, "a link; pictures are taken where they lie"))
-            else:
-                files.append(name)
+        listing = list_folder(folder, ignored)
     except OSError as error:
         raise MorelliError(f"{folder} cannot be listed: {error}.") from error
+    for picture in pictures_of(listing, folder):
+        if picture.is_link:
+            listing.left_out.append((picture.name, "a link; pictures are taken where they lie"))
+        else:
+            files.append(picture.name)
+    summary.left_out = sorted(listing.left_out)
+    summary.passed_over = dict(listing.passed_over)
+    summary.other_files = listing.other_files.total()
     if not files:
+        left_out = "".join(f"\n  {file}: {reason}" for file, reason in summary.left_out[:5])
         raise MorelliError(
-            f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}), but {summary.other_files} other files and "
-            f"{len(summary.left_out)} links. Links, hidden files and prepared folders inside it are passed over."
+            f"{printable(str(folder))} holds no pictures, but {summary.other_files} other files. Links to files, "
+            f"hidden files and prepared folders inside it are passed over.{left_out}"
         )
     return files, summary
 
@@ -237,7 +243,7 @@ def _unchanged(pictures: pd.DataFrame, folder: Path, files: Sequence[str]) -> li
         zip(pictures["file"], pictures["bytes"], pictures["mtime_ns"], strict=True)
     ):
         with suppress(OSError):  # one that has just gone is dropped
-            if file in there and _version(folder / file) == (length, mtime_ns):
+            if file in there and _version(folder / unescaped(file)) == (length, mtime_ns):
                 places.append(place)
     return places
 

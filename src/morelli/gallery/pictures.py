@@ -9,7 +9,9 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
+from morelli._file_names import printable
 from morelli.data._pictures import UnusableError, read_rgb, shrunk_rgb
+from morelli.data._pointers import HEAD_BYTES, stand_in
 from morelli.errors import MorelliError
 from morelli.gallery.copies import look_of
 
@@ -71,11 +73,11 @@ def _from_path(path: Path, size: int) -> Opened:
     if path.is_dir():
         raise MorelliError(f"{path} is a folder, not a picture. Give a file; for folders there is: morelli index")
     if not path.is_file():
-        raise MorelliError(f"There is no picture {path}.")
+        raise MorelliError(f"There is no picture {printable(str(path))}.")
     try:
-        return read_file(path, str(path), size)
+        return read_file(path, printable(str(path)), size)
     except UnusableError as error:
-        raise MorelliError(f"{path} cannot be used: {error}.") from error
+        raise MorelliError(f"{printable(str(path))} cannot be used: {error}.") from error
 
 
 def read_file(path: Path, name: str, size: int) -> Opened:
@@ -90,6 +92,9 @@ def read_file(path: Path, name: str, size: int) -> Opened:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             if not before.st_size:
                 raise UnusableError("empty")
+            stream.seek(0)
+            if instead := stand_in(stream.read(HEAD_BYTES)):
+                raise UnusableError(instead)
             stream.seek(0)
             rgb = read_rgb(stream, size)
         after = path.stat()

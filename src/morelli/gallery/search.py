@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from morelli._file_names import printable, unescaped
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.normalisation import CohortScorer
@@ -64,7 +65,7 @@ class SearchResult:
         """Plain values for JSON."""
         values = asdict(self)
         for match in (*values["copies"], *values["matches"]):
-            match["path"] = str(match["path"])
+            match["path"] = printable(str(match["path"]))
         return {**values, "caveat": CAVEAT}
 
     def text(self) -> str:
@@ -164,4 +165,4 @@ class Searcher:
             calibration = Calibration.from_dict(self.network.card.calibration)
             probability = float(calibration.probability(score, prior))
         also = tuple(self._files[place] for place in others)
-        return Match(self._files[first], self.index.folder / self._files[first], score, probability, also)
+        return Match(self._files[first], self.index.folder / unescaped(self._files[first]), score, probability, also)

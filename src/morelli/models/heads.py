@@ -4,11 +4,13 @@ from itertools import pairwise
 
 import torch
 from pydantic import Field, model_validator
+from pytorch_metric_learning.distances import BaseDistance
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional
 
 from morelli._config import Section
+from morelli.errors import InputError
 
 _PAIRS_AT_ONCE = 1 << 14  # more no longer fit a cache and were 1.5 times as slow
 _ROWS_AT_ONCE = 8
@@ -117,29 +119,37 @@ def _mlp(features: int, config: HeadConfig) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-class Scorer(nn.Module):
-    """How alike two hands are: higher means more likely the same. Symmetric: ``score(a, b) == score(b, a)``."""
+class Scorer(BaseDistance):  # type: ignore[misc]
+    """How alike two hands are: higher means more likely the same. Symmetric: the score of a, b is that of b, a.
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Score row by row: (N, D), (N, D) → (N,)."""
+    A pytorch-metric-learning distance, inverted as its similarities are: every loss, miner and nearest-neighbour search
+    that takes a ``distance`` takes a scorer. Called, it scores all against all with gradients, (N, D), (M, D) → (N, M);
+    ``pairwise_distance`` scores row by row.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(normalize_embeddings=False, is_inverted=True)
+
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Score row by row: (…, D), (…, D) → (…); the dimensions before the last are broadcast."""
         raise NotImplementedError
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        return self.matrix(query_emb, ref_emb)
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
         """Score all against all: (N, D), (M, D) → (N, M)."""
         rows = max(1, _PAIRS_AT_ONCE // max(1, len(b)))
-        blocks = [self._block(a[start : start + rows], b) for start in range(0, len(a), rows)]
+        starts = range(0, len(a), rows)
+        blocks = [self.pairwise_distance(a[start : start + rows, None], b[None]) for start in starts]
         return torch.cat(blocks) if blocks else a.new_empty(0, len(b))
-
-    def _block(self, a: Tensor, b: Tensor) -> Tensor:
-        scores: Tensor = self(a.repeat_interleave(len(b), 0), b.repeat(len(a), 1))
-        return scores.view(len(a), len(b))
 
 
 class CosineScorer(Scorer):
     """The cosine of the angle between two embeddings."""
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return functional.cosine_similarity(a, b)
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        return functional.cosine_similarity(query_emb, ref_emb, dim=-1)
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
         return functional.normalize(a, dim=1) @ functional.normalize(b, dim=1).T
@@ -148,8 +158,8 @@ class CosineScorer(Scorer):
 class DistanceScorer(Scorer):
     """Minus the Euclidean distance of two embeddings."""
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        distances: Tensor = torch.linalg.vector_norm(a - b, dim=1)
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        distances: Tensor = torch.linalg.vector_norm(query_emb - ref_emb, dim=-1)
         return -distances
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
@@ -160,7 +170,12 @@ class DistanceScorer(Scorer):
 class PairHead(Scorer):
     """A small network on (|a−b|, a·b), the product taken element by element, giving the logit of "same hand".
 
-    Symmetric by construction. The first layer is linear in both parts, so a block of scores needs no stored pairs.
+    Symmetric by construction. Train it with :class:`~morelli.training.pair_loss.PairLoss`, or as ``distance`` of any
+    pytorch-metric-learning loss. The first layer is linear in both parts, so a block of scores needs no stored pairs.
+
+    Args:
+        width: numbers in an embedding.
+        hidden: units of its one hidden layer.
     """
 
     def __init__(self, width: int, hidden: int = 32) -> None:
@@ -169,10 +184,14 @@ class PairHead(Scorer):
         self.product = nn.Linear(width, hidden, bias=False)
         self.out = nn.Linear(hidden, 1)
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        a, b = _as_weights(self.product, query_emb, ref_emb)
         hidden = functional.relu(self.difference((a - b).abs()) + self.product(a * b))
         logits: Tensor = self.out(hidden)
         return logits.squeeze(-1)
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        return super().matrix(query_emb, ref_emb) if torch.is_grad_enabled() else self.matrix(query_emb, ref_emb)
 
     @torch.no_grad()
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
@@ -181,6 +200,7 @@ class PairHead(Scorer):
         W·(a∘b) is (W∘a)·b, one matrix product for all hidden units of some rows at once; |a−b| needs every pair, and
         is written over and over into one buffer that stays in a core's cache.
         """
+        a, b = _as_weights(self.product, a, b)
         scores = a.new_empty(len(a), len(b))
         for start in range(0, len(b), _COLUMNS_AT_ONCE):
             columns = b[start : start + _COLUMNS_AT_ONCE]
@@ -202,6 +222,10 @@ class ConcatHead(Scorer):
 
     By itself it depends on the order of the two; the score is the mean of both orders. The hidden layers halve from
     ``width`` to 32, which for the seed's 512 features are its own 512, 256, 128, 64, 32.
+
+    Args:
+        width: numbers in an embedding.
+        dropout: share of the first hidden layer's units that training leaves out.
     """
 
     def __init__(self, width: int, dropout: float = 0.5) -> None:
@@ -217,18 +241,27 @@ class ConcatHead(Scorer):
         self.rest = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
 
     def one_order(self, a: Tensor, b: Tensor) -> Tensor:
-        """Score row by row with ``a`` first: (N, D), (N, D) → (N,)."""
+        """Score row by row with ``a`` first, as training does: (…, D), (…, D) → (…)."""
+        a, b = _as_weights(self.right, a, b)
         logits: Tensor = self.rest(self.left(a) + self.right(b))
         return logits.squeeze(-1)
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return (self.one_order(a, b) + self.one_order(b, a)) / 2
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        return (self.one_order(query_emb, ref_emb) + self.one_order(ref_emb, query_emb)) / 2
 
-    def _block(self, a: Tensor, b: Tensor) -> Tensor:
-        def hidden(first: Tensor, second: Tensor) -> Tensor:
-            logits: Tensor = self.rest(first + second)
-            return logits.squeeze(-1)
 
-        forth = hidden(self.left(a)[:, None], self.right(b)[None])
-        back = hidden(self.left(b)[None], self.right(a)[:, None])
-        return (forth + back) / 2
+def _as_weights(layer: nn.Linear, *embeddings: Tensor) -> tuple[Tensor, ...]:
+    """Embeddings in the precision of a head's weights.
+
+    Raises:
+        InputError: they lie on another device, or have another width.
+    """
+    weight = layer.weight
+    for rows in embeddings:
+        if rows.device != weight.device:
+            raise InputError(
+                f"The pair head is on {weight.device}, the embeddings are on {rows.device}. Move it there with .to()."
+            )
+        if rows.shape[-1] != weight.shape[1]:
+            raise InputError(f"The pair head takes embeddings of {weight.shape[1]} numbers, not of {rows.shape[-1]}.")
+    return tuple(rows.to(weight.dtype) for rows in embeddings)

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -31,10 +32,11 @@ from morelli._config import Section
 from morelli._processes import is_first, once, processes
 from morelli.data.artists import Kind
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, MorelliWarning
 from morelli.models.embedder import loader_workers, progress_bar
 from morelli.training._threads import one_thread_if_small
 from morelli.training.checkpoint import CHECKPOINT, Stateful, TrainingState
+from morelli.training.config import Sampling
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.gradients import whole_batch_backward
 from morelli.training.objectives import Objective
@@ -47,7 +49,7 @@ class TrainingConfig(Section):
     """How a network is trained."""
 
     epochs: int = Field(default=60, ge=1)
-    sampling: Literal["balanced", "triplets", "pairs"] = "balanced"
+    sampling: Sampling = "balanced"
     """``balanced``: ``m`` paintings of each artist. ``triplets`` and ``pairs``: the seed project's random tuples."""
     batch_size: int = Field(default=256, ge=2)
     """Paintings in a balanced batch, a multiple of ``m``; or tuples in a batch of tuples."""
@@ -245,6 +247,8 @@ class _Epoch:
             self._check(logged[-1:], number)
             logged.append(self._step(inputs, labels, min(self.batch_size, self.paintings - step * self.batch_size)))
         self._check(logged[-1:], number)
+        if number == 0 and self.accelerator.is_main_process and not any(bool(one["loss"]) for one in logged):
+            warnings.warn(self.objective.why_zero(), MorelliWarning, stacklevel=3)
         means = {key: float(torch.stack([one[key] for one in logged]).double().mean()) for key in logged[0]}
         return {"epoch": number + 1, **means, "learning_rate": float(self.schedule.get_last_lr()[0])}
 
