@@ -1,12 +1,29 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, where they may not be written, and the cache folder."""
 
+import errno
+import os
+import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from morelli.errors import MorelliError
+
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LITTLE_SPACE = 1 << 16
+
+
+class UnwritableError(MorelliError):
+    """A place cannot be written or its disk is full, which ends whatever else would be written there too."""
+
+
+def cache_folder() -> Path:
+    """Where features and the demo's paintings are kept: ``MORELLI_CACHE``, else ``~/.cache/morelli``."""
+    base = os.environ.get("MORELLI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "morelli"
+    return Path(base).expanduser()
 
 
 @contextmanager
@@ -14,20 +31,82 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; move it into place only if the block ends without an error.
 
     The temporary name keeps the suffix, because several writers choose the format by it.
+
+    Raises:
+        UnwritableError: ``path`` cannot be written, or the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial{''.join(path.suffixes)}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()  # before any work is spent on what can be written nowhere
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is not None and Path(error.filename) not in (temporary, path, *path.parents):
+            raise  # of something that is read
+        raise _unwritable(path, error, is_full=error.errno in _FULL) from error
+    except Exception as error:
+        if isinstance(error, MorelliError) or not _means_full(error, path.parent):
+            raise
+        raise _unwritable(path, error, is_full=True) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text_whole(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
+    """Write ``text`` as UTF-8 to ``path``, whole or not at all.
+
+    Raises:
+        UnwritableError: as :func:`written_whole`.
+    """
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(path: Path) -> None:
+    """Find out before long work whether its result can be written.
+
+    Raises:
+        UnwritableError: as :func:`written_whole`, as far as permissions tell.
+    """
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise _unwritable(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder)))
+
+
+def sentence_of(error: OSError) -> str:
+    """What an error of the system means, for one who did not write this program."""
+    if error.errno in _FULL:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return f"The disk is full{where}. Free some space and run the same command again; what was finished is kept."
+    if error.filename is None:
+        return f"{error.strerror or error} ({type(error).__name__})."
+    return f"{error.filename} cannot be read or written ({error.strerror}). Mend that, or choose another place."
+
+
+def _unwritable(path: Path, error: Exception, *, is_full: bool = False) -> UnwritableError:
+    if is_full:
+        return UnwritableError(
+            f"The disk is full: {path} could not be written. Free some space and run the same command again; what was "
+            "finished is kept."
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    folder = getattr(error, "filename", None)
+    where = f": {folder}" if folder is not None and Path(folder) in path.parents else ""
+    remedy = "Choose another place, or make this one writable."
+    if path.is_relative_to(cache_folder()):
+        remedy = "That is morelli's cache: set MORELLI_CACHE to a folder that can be written."
+    return UnwritableError(f"{path} cannot be written ({reason}{where}). {remedy}")
+
+
+def _means_full(error: Exception, folder: Path) -> bool:
+    """Tell it of the errors of safetensors, which names the reason, and torch, which only says that writing failed."""
+    with suppress(OSError):
+        return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free < _LITTLE_SPACE
+    return False
 
 
 def is_lfs_pointer(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """A bench on few artists gives a table: what fits is fitted, what cannot be had says why in its place."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from morelli.bench.compare_runs import compare_runs
 from morelli.bench.config import Recipe, load_recipe
 from morelli.bench.measure import evaluate_network
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import bench, train
 from morelli.bench.tables import over_folds_and_seeds, render, table
+from morelli.cli import app
 from morelli.data.prepared import read_paintings, write_paintings
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
@@ -92,6 +96,12 @@ def test_four_artists_give_a_whole_table(
     assert "unseen" in evaluate_network(runs[1].path, asked.data or Path(), resamples=0)
     pictures = sorted((asked.data or Path()).rglob("*.jpg"))[:2]
     assert "no calibration" in Painters.load(runs[1].path).compare(*pictures).text()
+    (row,) = compare_runs(runs[1].path, runs[0].path, ["pair_auc"]).to_dict("records")
+    assert row["difference"] == pytest.approx(rows["unseen_pair_auc"][1] - rows["unseen_pair_auc"][0])
+    assert math.isnan(row["low"])
+    assert not row["distinguishable"]
+    shown = CliRunner().invoke(app, ["compare-runs", str(runs[1].path), str(runs[0].path), "--metric", "pair_auc"])
+    assert "no interval: too few artists" in shown.output
 
 
 def test_most_artists_with_two_paintings_lose_a_side_and_not_the_table(

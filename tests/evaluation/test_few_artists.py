@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, UnmeasurableError
 from morelli.evaluation.calibration import calibrate
 from morelli.evaluation.evaluate import evaluate, pair_scores, too_few
 from morelli.evaluation.identification import learn_identification
@@ -109,7 +109,7 @@ def test_artists_without_a_pair_do_not_make_an_interval() -> None:
     assert of_few.intervals == {}
     assert "precision_at_1" in of_enough.intervals
     assert of_few.resamples is not None
-    with pytest.raises(MorelliError, match="has no interval"):
+    with pytest.raises(UnmeasurableError, match="has no interval"):
         paired_difference("pair_auc", of_few.resamples, of_few.resamples)
 
 

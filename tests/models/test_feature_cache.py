@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from morelli._files import cache_folder
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
 from morelli.models import feature_cache
 from morelli.models.backbones import Backbone, BackboneConfig
-from morelli.models.feature_cache import cache_folder, cached_features
+from morelli.models.feature_cache import cached_features
 
 TINY = {"name": "test_resnet", "weights": "none", "image_size": 32}
 

@@ -253,3 +253,14 @@ def test_fewer_paintings_than_axes_leave_the_rest_empty() -> None:
 def test_a_head_that_cannot_be_is_refused(changes: dict[str, object], expected: str) -> None:
     with pytest.raises(ValidationError, match=expected):
         HeadConfig.model_validate(changes)
+
+
+def test_features_kept_of_few_paintings_are_not_drowned_in_the_noise_of_one_axis() -> None:
+    """Twelve rows spread along eleven axes; a twelfth has no spread but rounding, which must not be blown up."""
+    random = torch.Generator().manual_seed(0)
+    head = EmbeddingHead(64, HeadConfig(hidden=(8,), width=32, keep=0.7)).eval()
+    head.standardise(torch.randn(12, 64, generator=random))
+    lengths = head.axes.norm(dim=0)
+    used = lengths[lengths > 0]
+    assert len(used) == 11
+    assert used.max() < 2 * used.min()

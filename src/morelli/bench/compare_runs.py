@@ -6,14 +6,15 @@ from pathlib import Path
 import pandas as pd
 
 from morelli.bench.side_files import resamples_path
-from morelli.errors import MorelliError
-from morelli.evaluation.resampling import Resamples, paired_difference
+from morelli.errors import MorelliError, UnmeasurableError
+from morelli.evaluation.resampling import Difference, Resamples, paired_difference
 
 
 def compare_runs(first: Path, second: Path, metrics: Sequence[str], side: str = "unseen") -> pd.DataFrame:
     """Return how much higher ``first`` measures than ``second``, one row a metric.
 
     Columns: ``metric, first, second, difference, low, high`` (95 %, over artists) and ``distinguishable`` from zero.
+    Where artists are too few for an interval, ``low`` and ``high`` are NaN.
 
     Raises:
         MorelliError: a run cannot be read, the two were not measured on the same paintings, or a metric is unknown.
@@ -21,7 +22,11 @@ def compare_runs(first: Path, second: Path, metrics: Sequence[str], side: str = 
     left, right = _read(first, side), _read(second, side)
     rows = []
     for metric in metrics:
-        difference = paired_difference(metric, left, right)
+        try:
+            difference = paired_difference(metric, left, right)
+        except UnmeasurableError:
+            value = left.measured[metric] - right.measured[metric]
+            difference = Difference(value, float("nan"), float("nan"))
         rows.append(
             {
                 "metric": f"{side}_{metric}",

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
+from morelli._files import check_writable
 from morelli.bench.run_folder import CONFIG, METRICS, RunFolder
 from morelli.bench.side_files import write_side
 from morelli.data.artists import artist_key
@@ -42,6 +43,8 @@ def evaluate_network(
     """
     if out is not None and (out / CONFIG).exists():
         raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
+    if out is not None:
+        check_writable(out / METRICS)
     network = model if isinstance(model, Network) else Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     trained_on = set(network.card.training_paintings)

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from morelli._files import write_text_whole
+from morelli._files import cache_folder, check_writable, write_text_whole
 from morelli.bench import _report_charts as charts
 from morelli.bench import _report_tables as tables
 from morelli.bench._report_paintings import unseen_paintings
@@ -22,7 +22,6 @@ from morelli.bench.run_folder import RunFolder, find_runs
 from morelli.bench.runner import data_digest
 from morelli.data.prepared import TABLE, read_paintings
 from morelli.errors import MorelliError, did_you_mean
-from morelli.models.feature_cache import cache_folder
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ def report(
     started = time.perf_counter()
     if out.is_dir():
         raise MorelliError(f"{out} is a folder. Name a file: --out {out / 'report.html'}")
+    check_writable(out)
     found = find_runs(runs)
     finished = [one for one in found if one.is_finished]
     if not finished:
@@ -94,10 +94,7 @@ def report(
         no_paintings=no_paintings,
         counts={side: _counted(rows, side) for side in charts.SIDES},
     )
-    try:
-        write_text_whole(out, text)
-    except OSError as error:
-        raise MorelliError(f"{out} cannot be written ({error.strerror or error}). Choose another --out.") from error
+    write_text_whole(out, text)
     count = len(paintings.data["pictures"]) if paintings else 0
     return ReportSummary(
         out, len(finished), chosen.run.path.name, count, out.stat().st_size / 1e6, time.perf_counter() - started

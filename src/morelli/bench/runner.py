@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from morelli._files import write_text_whole, written_whole
+from morelli._files import UnwritableError, cache_folder, write_text_whole, written_whole
 from morelli._processes import first_goes_first, is_first, once, processes
 from morelli.bench.cell import Cell, fit_cells, grid
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
@@ -22,7 +22,6 @@ from morelli.data.prepared import read_paintings
 from morelli.data.splits import split_paintings
 from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError, did_you_mean
-from morelli.models.feature_cache import cache_folder
 from morelli.training.checkpoint import CHECKPOINT
 from morelli.training.fit import Tracker, check_tracker
 
@@ -105,6 +104,8 @@ def _record(run: RunFolder, title: str, say: Callable[[str], None], told: set[st
     started = time.perf_counter()
     try:
         work()
+    except UnwritableError:
+        raise  # neither the failure nor the runs after it could be written
     except Exception as error:
         cause = str(error) if isinstance(error, MorelliError) else f"{type(error).__name__}: {error}"
         details = "" if isinstance(error, MorelliError) else f"\n{traceback.format_exc()}"

@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from morelli._files import check_writable
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
@@ -41,6 +42,7 @@ def submit(
         MorelliError: no model, no prepared folder with test pictures, an impossible prior, or a list of pairs that
             does not fit.
     """
+    check_writable(out)
     network = Network.load(model)
     probability = _probability(network, prior, say)
     paintings = read_paintings(data)

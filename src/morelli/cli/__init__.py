@@ -1,18 +1,19 @@
 """The ``morelli`` command. Each command calls one importable function; heavy modules are imported inside it."""
 
-import errno
 import sys
 import warnings
 from typing import Annotated, TextIO
 
 import typer
 
+from morelli._files import sentence_of
 from morelli.cli import bench as bench_commands
 from morelli.cli import competition as competition_commands
 from morelli.cli import data as data_commands
 from morelli.cli import gallery as gallery_commands
 from morelli.cli import networks as network_commands
 from morelli.cli import report as report_commands
+from morelli.cli._output import prepare_output
 from morelli.errors import MorelliError, MorelliWarning
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ def about(
 
 def main() -> None:
     """Run the command line; a user's mistake is printed without a traceback and exits with status 2."""
+    prepare_output()
     warnings.simplefilter("always", MorelliWarning)
     warnings.showwarning = _show_warning
     try:
@@ -59,10 +61,7 @@ def main() -> None:
     except MorelliError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        where = f" while writing {error.filename}" if error.filename else ""
-        _fail(f"The disk is full{where}. Free some space and run the same command again; what was finished is kept.")
+        _fail(sentence_of(error))
 
 
 def _show_warning(

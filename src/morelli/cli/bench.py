@@ -1,5 +1,6 @@
 """``morelli bench`` and ``morelli table``."""
 
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -141,9 +142,11 @@ def compare_runs(
         return
     for row in rows.itertuples():
         verdict = "distinguishable from zero" if row.distinguishable else "not distinguishable from zero"
+        interval = f"({row.low:+.3f} to {row.high:+.3f}): {verdict}"
+        if isinstance(row.low, float) and math.isnan(row.low):
+            interval = "(no interval: too few artists, or nothing varies)"
         typer.echo(
-            f"{row.metric}: {row.first:.3f} against {row.second:.3f}, a difference of {row.difference:+.3f} "
-            f"({row.low:+.3f} to {row.high:+.3f}): {verdict}"
+            f"{row.metric}: {row.first:.3f} against {row.second:.3f}, a difference of {row.difference:+.3f} {interval}"
         )
 
 

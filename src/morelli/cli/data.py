@@ -12,7 +12,9 @@ Out = Annotated[Path, typer.Option(help="The prepared folder to write.", show_de
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Argument(help="A folder or a CSV file; see above.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(help="A folder, a zip archive or a CSV; see above.", readable=False, show_default=False)
+    ],
     out: Out,
     size: Annotated[int, typer.Option(help="Pixels on the shorter side; smaller pictures stay as they are.")] = 256,
     only_artists: Annotated[

@@ -51,7 +51,7 @@ def compare(
 
 def index(
     model: Model,
-    folder: Annotated[Path, typer.Argument(help="Pictures, at any depth.")],
+    folder: Annotated[Path, typer.Argument(help="Pictures, at any depth.", readable=False)],
     out: Annotated[
         Path | None, typer.Option(help="The index; by default beside FOLDER, as FOLDER.index.", show_default=False)
     ] = None,

@@ -2,9 +2,9 @@
 
 import io
 from functools import lru_cache
+from itertools import chain, product
 
-import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 _SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _NEARLY_SRGB = 2
@@ -49,9 +49,8 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    steps = np.arange(0, 256, 15, dtype=np.uint8)
-    bands = np.meshgrid(*[steps] * len(Image.new(mode, (1, 1)).getbands()), indexing="ij")
-    before = np.stack([band.ravel() for band in bands], -1).squeeze()[None]
-    colours = Image.fromarray(before)
-    after = np.asarray(transform.apply(colours), dtype=int)
-    return int(np.abs(after - np.asarray(colours.convert("RGB"), dtype=int)).max()) <= _NEARLY_SRGB
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    samples = bytes(chain.from_iterable(product(range(0, 256, 15), repeat=bands)))
+    colours = Image.frombytes(mode, (len(samples) // bands, 1), samples)
+    changes = ImageChops.difference(transform.apply(colours), colours.convert("RGB"))
+    return changes.point(lambda change: 255 * (change > _NEARLY_SRGB)).getbbox() is None

@@ -58,7 +58,6 @@ class Layout:
                 f'The layout "{pattern}" must name {{artist}}, and each of {known} once at most. '
                 'For a folder per artist it is "{artist}/**".'
             )
-        self.depth = next(place for place, part in enumerate(pattern.split("/")) if "{artist}" in part)
         self._path = re.compile(_regex(pattern), re.DOTALL)
 
     def read(self, name: str) -> dict[str, str] | None:

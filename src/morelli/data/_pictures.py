@@ -18,7 +18,9 @@ from morelli.data._png import without_metadata
 
 SHORTEST_SIDE = 16
 QUALITY = 92
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2"})
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .bmp .gif .jp2 .jpx .j2k .avif .heic .heif .hif .jxl".split()  # noqa: SIM905
+)
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # other files of several pictures are scans or photographs with previews
 _LONGEST_JPEG_SIDE = 65_500

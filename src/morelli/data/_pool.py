@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from morelli.data._archives import DamagedEntryError, Originals, Place
+from morelli.data._picture_files import may_be_read_later
 from morelli.data._pictures import UnusableError, shrink
 from morelli.data._pointers import HEAD_BYTES, stand_in
 from morelli.data._workers import process_pool
@@ -110,19 +111,18 @@ def _attempt_chunk(tasks: Sequence[Task]) -> list[Outcome]:
 
 
 def _attempt(task: Task, originals: Originals, one_at_a_time: AbstractContextManager[object]) -> Outcome:
-    version = task.version
     try:
         return _outcome(task, task.place, "ok", originals, one_at_a_time)
     except UnusableError as error:
-        reason = str(error)
-        version = "" if isinstance(error, _UnreadableError) else version
+        reasons = [error]
     if task.replacement is not None:
         try:
             return _outcome(task, task.replacement, "repaired", originals, one_at_a_time)
         except UnusableError as error:
-            reason = f"{reason}; its replacement: {error}"
-            version = "" if isinstance(error, _UnreadableError) else version
-    return Outcome(task.id, left_out=reason, version=version)
+            reasons.append(error)
+    is_for_now = any(isinstance(error, _UnreadableError) or may_be_read_later(str(error)) for error in reasons)
+    left_out = "; its replacement: ".join(map(str, reasons))
+    return Outcome(task.id, left_out=left_out, version="" if is_for_now else task.version)
 
 
 def _outcome(

@@ -161,7 +161,7 @@ def _write_folder(
 
 def _refuse_another(chosen: Source, out: Path, before: Finished) -> None:
     """A source of which nothing was there before is another one, whatever its name."""
-    if before.records and not before.records.keys() & set(chosen.paintings["id"]):
+    if before.records and not before.records.keys() & chosen.places.keys():
         raise another_source(out, "  the files or tables of the source are not the same")
 
 

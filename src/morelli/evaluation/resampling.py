@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from scipy import special, stats
 
 from morelli._files import written_whole
-from morelli.errors import MorelliError, did_you_mean
+from morelli.errors import MorelliError, UnmeasurableError, did_you_mean
 
 Array = np.ndarray
 
@@ -153,8 +153,8 @@ def paired_difference(metric: str, first: Resamples, second: Resamples, level: f
     The interval is value ± t·(standard error of the difference), t at A−1 degrees of freedom.
 
     Raises:
-        MorelliError: the runs were not measured on the same paintings with the same seed, lack the measure, or have
-            too few artists for an interval.
+        MorelliError: the runs were not measured on the same paintings with the same seed, or lack the measure; an
+            :class:`~morelli.errors.UnmeasurableError` if they have too few artists for an interval.
     """
     if first.drawn_from != second.drawn_from or len(first.values) != len(second.values):
         raise MorelliError(
@@ -168,7 +168,7 @@ def paired_difference(metric: str, first: Resamples, second: Resamples, level: f
     value = first.measured[metric] - second.measured[metric]
     error = standard_error(first.values[metric].to_numpy() - second.values[metric].to_numpy(), first.artists)
     if error is None:
-        raise MorelliError(
+        raise UnmeasurableError(
             f"The difference in {metric} has no interval: {first.artists} artists are too few, or the resamples leave "
             "it undefined or do not differ."
         )

@@ -87,7 +87,7 @@ def write_submission(
         _score_block, embeddings=embeddings, numbers=numbers, scorer=scorer, probability=probability, out=out
     )
     order, in_products = PairOrder(len(numbers)), 0
-    with _one_torch_thread_each(), _disk_errors(out), written_whole(out) as partial_out:
+    with _one_torch_thread_each(), written_whole(out) as partial_out, _disk_errors(out):
         with partial_out.open("wb") as sink, mapped_blocks(pairs, COLUMNS, score) as blocks:
             sink.write(_encoded(HEADER, out))
             for scored in blocks:

@@ -166,7 +166,10 @@ def _notes(card: NetworkCard, pictures: tuple[Facts, Facts], copies: str | None,
     elif card.calibration["slope"] == 0:
         notes.append("On validation artists this network was no better than chance: the probability is the prior.")
     if rates is None:
-        notes.append("How often this network is wrong on unseen artists stands nowhere in it; train it again to know.")
+        remedy = (
+            "train it again to know" if card.threshold is not None else "train it again, with more validation artists"
+        )
+        notes.append(f"How often this network is wrong on unseen artists stands nowhere in it; {remedy}.")
     for letter, picture in zip("AB", pictures, strict=True):
         if was_trained_on(card, picture):
             notes.append(

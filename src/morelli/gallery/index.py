@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from morelli._file_names import printable, unescaped
+from morelli._files import check_writable
 from morelli.data._listing import list_folder, pictures_of
 from morelli.errors import MorelliError
 from morelli.gallery._reader import Read, Reader
@@ -135,6 +136,7 @@ def index_folder(reader: Reader, model: Path, folder: Path, out: Path | None = N
     started = time.monotonic()
     folder = folder.resolve()
     out = (out or folder.with_name(f"{folder.name}.index")).resolve()
+    check_writable(out / PICTURES)
     files, summary = listed(folder, out)
     facts = {"model": str(model.resolve()), "fingerprint": reader.fingerprint, "folder": str(folder)}
     before = _before(out, facts)

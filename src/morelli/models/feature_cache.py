@@ -6,7 +6,6 @@ and an interrupted computation goes on with the first missing block.
 """
 
 import hashlib
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,19 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from morelli._files import written_whole
+from morelli._files import cache_folder, written_whole
 from morelli._processes import anywhere, is_first
 from morelli.errors import MorelliError
 from morelli.models.backbones import SingleBackbone
 
 _BLOCK = 1024
 _DAMAGE = (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError)
-
-
-def cache_folder() -> Path:
-    """Where features and the demo's paintings are kept: ``MORELLI_CACHE``, else ``~/.cache/morelli``."""
-    base = os.environ.get("MORELLI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "morelli"
-    return Path(base).expanduser()
 
 
 def cached_features(

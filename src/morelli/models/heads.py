@@ -88,8 +88,10 @@ class EmbeddingHead(nn.Module):
     def _find_axes(self, rows: Tensor) -> None:
         analysis = PCA(min(self.axes.shape[1], len(rows)), random_state=0).fit(rows.numpy())
         deviation = torch.from_numpy(analysis.singular_values_).clamp_min(1e-6)
+        # N rows spread along N − 1 axes at most: one more is noise, which dividing by its deviation would blow up.
+        spread = deviation > 1e-5 * deviation[0]
         self.middle.copy_(torch.from_numpy(analysis.mean_))
-        self.axes[:, : len(deviation)] = torch.from_numpy(analysis.components_).T / deviation.sqrt()
+        self.axes[:, : len(deviation)] = torch.from_numpy(analysis.components_).T / deviation.sqrt() * spread
 
     def forward(self, features: Tensor) -> Tensor:
         standard = (features - self.centre) / self.spread

@@ -14,10 +14,9 @@ from typing import Any
 
 import torch
 
-from morelli._files import write_text_whole
+from morelli._files import cache_folder, write_text_whole
 from morelli._processes import once
 from morelli.models.backbones import Backbone, SingleBackbone
-from morelli.models.feature_cache import cache_folder
 
 _PICTURES = 5_000
 """Fewer are not worth it: measuring takes about as long as 100 pictures."""
