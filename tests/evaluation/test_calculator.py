@@ -340,7 +340,9 @@ def test_any_kind_of_array_will_do() -> None:
     wanted = PaintingAccuracyCalculator().get_accuracy(embeddings, labels)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for same in (embeddings.numpy(), embeddings.tolist(), embeddings.double(), embeddings.requires_grad_()):
+        read_only = embeddings.numpy().copy()
+        read_only.flags.writeable = False
+        for same in (read_only, embeddings.tolist(), embeddings.double(), embeddings.requires_grad_()):
             assert PaintingAccuracyCalculator().get_accuracy(same, labels.tolist()) == wanted
 
 
