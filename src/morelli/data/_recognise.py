@@ -7,6 +7,7 @@ from pathlib import Path
 from morelli._file_names import printable
 from morelli.data._competition import PICTURE_ARCHIVE, TABLE_NAMES, competition, parts_of_competition
 from morelli.data._folders import NoArtistsError, UnclearArtistsError, folders_of_artists
+from morelli.data._listing import OTHER_ARCHIVES
 from morelli.data._source import Source
 from morelli.data._table import SUFFIXES as TABLES
 from morelli.data._table import table_of_paintings
@@ -41,7 +42,9 @@ def read_source(path: Path, out: Path, layout: str | None, columns: Mapping[str,
         raise MorelliError(
             f"{name} cannot be read: {printable(str(error))}. Mend that and run the same command again."
         ) from error
-    hint = " Save the table as CSV." if path.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
+    suffix = path.suffix.lower()
+    hint = " Save the table as CSV." if suffix in (".xlsx", ".xls", ".ods") else ""
+    hint = " Unpack it, and pass the folder." if suffix in OTHER_ARCHIVES else hint
     raise MorelliError(f"{name} is not a source.{hint}\n{LAYOUTS}")
 
 
