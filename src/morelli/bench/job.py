@@ -29,6 +29,7 @@ from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
 from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
+from morelli.models.own_parts import ModuleBackbone
 from morelli.models.sources import SourceStatistics
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
@@ -155,6 +156,7 @@ class Job:
             objective=self.cell.objective.name,
             backbone=self.cell.backbone,
             head=self.cell.head,
+            trunk=self.backbone.card if isinstance(self.backbone, ModuleBackbone) else None,
             scorer=type(self.scorer).__name__,
             sources=self.sources.names if self.sources else (),
             prepared_size=largest_shorter_side(self.rows["train"]),

