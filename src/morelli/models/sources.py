@@ -63,7 +63,7 @@ class SourceStatistics(nn.Module):
         """
         for row, name in enumerate(self.names, 1):
             scale = self.spread[0] / self.spread[row]
-            for places in _is(sources, name).nonzero().flatten().split(_ROWS_AT_ONCE):
+            for places in torch.split(_is(sources, name).nonzero().flatten(), _ROWS_AT_ONCE):
                 features[places] = (features[places] - self.centre[row]) * scale + self.centre[0]
         return features
 
