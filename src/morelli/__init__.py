@@ -17,13 +17,23 @@ if TYPE_CHECKING:
     from morelli.data.prepared import read_paintings as read_paintings
     from morelli.data.sampling import ArtistBalancedSampler as ArtistBalancedSampler
     from morelli.data.sampling import RandomTupleSampler as RandomTupleSampler
+    from morelli.data.split_sizes import FittedSplit as FittedSplit
+    from morelli.data.split_sizes import fit_split as fit_split
     from morelli.data.splits import Split as Split
     from morelli.data.splits import SplitConfig as SplitConfig
     from morelli.data.splits import split_paintings as split_paintings
     from morelli.data.synthetic import SyntheticPainters as SyntheticPainters
+    from morelli.errors import InputError as InputError
     from morelli.errors import MorelliError as MorelliError
+    from morelli.errors import UnmeasurableError as UnmeasurableError
     from morelli.evaluation.calculator import PaintingAccuracyCalculator as PaintingAccuracyCalculator
+    from morelli.evaluation.calculator import PerArtist as PerArtist
+    from morelli.evaluation.calibration import Calibration as Calibration
+    from morelli.evaluation.calibration import calibrate as calibrate
+    from morelli.evaluation.evaluate import Evaluation as Evaluation
+    from morelli.evaluation.evaluate import choose_threshold as choose_threshold
     from morelli.evaluation.evaluate import evaluate as evaluate
+    from morelli.evaluation.neighbours import knn as knn
     from morelli.evaluation.plane_map import plane_map as plane_map
     from morelli.gallery.painters import Painters as Painters
     from morelli.models.backbones import Backbone as Backbone
@@ -32,6 +42,8 @@ if TYPE_CHECKING:
     from morelli.models.heads import ConcatHead as ConcatHead
     from morelli.models.heads import CosineScorer as CosineScorer
     from morelli.models.heads import DistanceScorer as DistanceScorer
+    from morelli.models.heads import EmbeddingHead as EmbeddingHead
+    from morelli.models.heads import HeadConfig as HeadConfig
     from morelli.models.heads import PairHead as PairHead
     from morelli.models.network import Network as Network
     from morelli.training.one_hot_loss import OneHotLoss as OneHotLoss
@@ -47,16 +59,19 @@ _HOMES = {
     "data.prepare": ("prepare",),
     "data.prepared": ("read_paintings",),
     "data.sampling": ("ArtistBalancedSampler", "RandomTupleSampler"),
+    "data.split_sizes": ("FittedSplit", "fit_split"),
     "data.splits": ("Split", "SplitConfig", "split_paintings"),
     "data.synthetic": ("SyntheticPainters",),
-    "errors": ("MorelliError",),
-    "evaluation.calculator": ("PaintingAccuracyCalculator",),
-    "evaluation.evaluate": ("evaluate",),
+    "errors": ("InputError", "MorelliError", "UnmeasurableError"),
+    "evaluation.calculator": ("PaintingAccuracyCalculator", "PerArtist"),
+    "evaluation.calibration": ("Calibration", "calibrate"),
+    "evaluation.evaluate": ("Evaluation", "choose_threshold", "evaluate"),
+    "evaluation.neighbours": ("knn",),
     "evaluation.plane_map": ("plane_map",),
     "gallery.painters": ("Painters",),
     "models.backbones": ("Backbone", "BackboneConfig"),
     "models.embedder": ("embed",),
-    "models.heads": ("ConcatHead", "CosineScorer", "DistanceScorer", "PairHead"),
+    "models.heads": ("ConcatHead", "CosineScorer", "DistanceScorer", "EmbeddingHead", "HeadConfig", "PairHead"),
     "models.network": ("Network",),
     "training.one_hot_loss": ("OneHotLoss",),
     "training.pair_loss": ("EmbeddingsAlreadyPackagedAsPairs", "PairLoss"),
@@ -69,3 +84,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'morelli' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

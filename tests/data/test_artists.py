@@ -30,6 +30,7 @@ from morelli.errors import MorelliError
         ["Sammy Davis, Jr.", "Davis, Sammy, Jr.", "Davis, Jr., Sammy", "Sammy Davis Junior"],
         ["Claude Monet (1840-1926)", "Monet, Claude, 1840–1926", "Claude Monet, 1840-1926"],
         ["Monet, Claude (French, 1840-1926)", "Claude Monet (French, 1840-1926)"],
+        ["Albrecht Dürer", "Albrecht_DÃ¼rer", "Albrecht_DuΓòá├¬rer", "Albrecht%20D%C3%BCrer", "Albrecht D&uuml;rer"],
         ["Frans Francken (I)", "Francken, Frans (I)", "Frans Francken I"],
         ["葛飾 北斎", "葛飾　北斎"],
         ["Шишкин, Иван", "Иван Шишкин"],
@@ -81,7 +82,7 @@ def test_different_artists_keep_different_keys(names: list[str]) -> None:
 
 @given(st.text())
 def test_no_name_is_folded_to_nothing(name: str) -> None:
-    assert bool(artist_key(name)) == bool(folded("".join(one for one in name if unicodedata.category(one) != "Cf")))
+    assert bool(artist_key(name)) == bool(folded(name))
 
 
 @given(st.lists(st.text("aábÁ_-., ", min_size=1), min_size=1))
@@ -105,6 +106,7 @@ def test_keys_of_a_column_sort_as_the_names_are_looked_up() -> None:
     ("written", "shown"),
     [
         (["claude_monet"] * 3 + ["Claude Monet"], "Claude Monet"),
+        (["Albrecht_DuΓòá├¬rer"] * 3 + ["Albrecht_Dürer"], "Albrecht_Dürer"),
         (["Monet, Claude", "Claude Monet", "CLAUDE MONET"], "Claude Monet"),
         (["Paul Cezanne", "Paul Cézanne", "Paul Cézanne"], "Paul Cézanne"),
         (["Jean-Marc Nattier", "jean-marc-nattier", "jean-marc-nattier"], "Jean-Marc Nattier"),

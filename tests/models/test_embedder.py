@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from morelli.data.dataset import PaintersByNumbers
+from morelli.errors import InputError
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder, embed, loader_workers
 from morelli.models.heads import EmbeddingHead, HeadConfig
@@ -48,6 +50,21 @@ def test_every_picture_passes_once(prepared: Path, embedder: Embedder) -> None:
 
     assert embed(counting, dataset, CPU).shape == (72, 3)
     assert counting.passed == 72
+
+
+def test_any_dataset_of_pictures_and_labels_is_embedded(embedder: Embedder) -> None:
+    pictures = torch.randn(5, 3, 32, 32)
+    rows = embed(embedder.backbone, TensorDataset(pictures, torch.arange(5)), CPU)
+    assert rows.shape == (5, embedder.backbone.width)
+
+
+def test_a_module_that_gives_no_vectors_is_refused() -> None:
+    class Pair(nn.Module):
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return images, images
+
+    with pytest.raises(InputError, match="Pair gives a tuple, not a tensor"):
+        embed(Pair(), TensorDataset(torch.randn(2, 3), torch.arange(2)), CPU)
 
 
 def test_progress_is_not_on_stdout(prepared: Path, embedder: Embedder, capsys: pytest.CaptureFixture[str]) -> None:

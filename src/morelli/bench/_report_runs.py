@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
 from morelli.bench.run_folder import CONFIG, RunFolder
 from morelli.bench.tables import table
+from morelli.data.artists import one_spelling
 from morelli.data.splits import SIDES, Split
 from morelli.errors import MorelliError
 
@@ -100,5 +103,6 @@ def _split(run: RunFolder) -> tuple[str, list[Side] | None]:
     artists = json.loads(content).get("artists", {})
     if not isinstance(artists, dict):
         raise MorelliError(f"{path} names no artists. Delete {run.path} and run it again.")
-    sides = [Side(side, list(artists.get(side, [])), len(getattr(split, side))) for side in SIDES]
+    names = {side: pd.Series(artists.get(side, []), dtype=str) for side in SIDES}
+    sides = [Side(side, list(one_spelling(names[side]).unique()), len(getattr(split, side))) for side in SIDES]
     return hashlib.sha256(content).hexdigest(), sides

@@ -4,9 +4,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from html import unescape
 from typing import Any, Final, Literal
+from urllib.parse import unquote
 
 import pandas as pd
+from ftfy import fix_encoding
 
 from morelli.errors import MorelliError
 
@@ -53,9 +56,10 @@ def artist_key(name: Any) -> str:
 
     An artist who is a number, as in other people's tables, has that number for a key.
 
-    What is folded: case, accents, spaces; separators such as ``_ - . '``; the order of "Surname, Name", with what
-    stands behind it in brackets or as dates; initials written together or apart; where "the Elder" or "Jr." stands, and
-    the elder and younger of other languages. What tells people apart is kept: such words themselves, dates, scripts.
+    What is folded: case, accents, spaces, letters in a wrong encoding; separators such as ``_ - . '``; the order of
+    "Surname, Name", with what stands behind it in brackets or as dates; initials written together or apart; where "the
+    Elder" or "Jr." stands, and the elder and younger of other languages. What tells people apart is kept: such words
+    themselves, dates, scripts.
 
     >>> artist_key("Degas, Edgar") == artist_key("edgar_dégas") == artist_key("EDGAR-DEGAS") == "edgar degas"
     True
@@ -66,20 +70,20 @@ def artist_key(name: Any) -> str:
     """
     if not isinstance(name, str):
         return str(name)
-    text = folded("".join(one for one in name if unicodedata.category(one) != "Cf"))
+    text = _as_meant(name)
     key = _as_spoken(text) or text  # a name of separators alone is its own key
-    return key if key == text else artist_key(key)
+    return key if key == name else artist_key(key)
 
 
 def artist_keys(names: pd.Series) -> pd.Series:
     """Give every name in a column a key, the same for all names of one artist.
 
-    The key is the artist's :func:`one_spelling`, :func:`folded`, so that sorted keys are in the order in which people
+    The key is the artist's :func:`one_spelling`, folded, so that sorted keys are in the order in which people
     look names up.
     """
     text = names.astype(object).map(str)
     numbered = not names.map(lambda name: isinstance(name, str)).any()
-    keys: pd.Series = text if numbered else one_spelling(text).map(folded)
+    keys: pd.Series = text if numbered else one_spelling(text).map(_as_meant)
     return keys
 
 
@@ -91,6 +95,13 @@ def one_spelling(names: pd.Series) -> pd.Series:
         shown.setdefault(artist_key(name), name)
     spelt: pd.Series = names.map(lambda name: shown[artist_key(name)])
     return spelt
+
+
+def _as_meant(name: str) -> str:
+    """Fold a name after undoing what befell it on its way: escapes of web pages and addresses, a wrong encoding."""
+    text = unescape(unquote(name))
+    text = text if text.isascii() else fix_encoding(text)
+    return folded("".join(one for one in text if unicodedata.category(one) != "Cf")) or folded(name)
 
 
 def _as_spoken(text: str) -> str:
@@ -120,7 +131,8 @@ def _faults(name: str) -> int:
     """In how many ways a name looks otherwise than in print."""
     has_stray_spaces = name != " ".join(name.split())
     is_of_one_case = name in (name.lower(), name.upper())
-    return sum([has_stray_spaces, is_of_one_case, "_" in name, "," in name, " " not in name.strip()])
+    is_damaged = _as_meant(name) != folded(name)
+    return sum([3 * is_damaged, has_stray_spaces, is_of_one_case, "_" in name, "," in name, " " not in name.strip()])
 
 
 def usual(kind: Kind, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int]:

@@ -272,12 +272,13 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
 
     def _placed(self, embeddings: Embeddings, device: torch.device | None = None) -> Tensor:
         try:
-            tensor = embeddings if isinstance(embeddings, Tensor) else torch.as_tensor(np.asarray(embeddings))
+            if not isinstance(embeddings, Tensor):  # a table's values may be read-only, which torch warns of
+                embeddings = torch.as_tensor(np.require(embeddings, None, "W"))
         except (TypeError, ValueError) as error:
             raise InputError(f"Embeddings must be a tensor or an array of numbers, (N, D) ({error}).") from error
-        if tensor.is_meta:
+        if embeddings.is_meta:
             raise InputError("The embeddings are on the device meta, so they hold no numbers to measure.")
-        return tensor.detach().to(self._chosen_device or device or tensor.device, torch.float32)
+        return embeddings.detach().to(self._chosen_device or device or embeddings.device, torch.float32)
 
 
 def _checked_k(k: Any) -> Any:

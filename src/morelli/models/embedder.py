@@ -8,18 +8,19 @@ from accelerate.utils import send_to_device
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from morelli._processes import gathered, is_first, own_share
-from morelli.data.dataset import PaintersByNumbers
+from morelli.errors import InputError
 from morelli.models.backbones import AnyBackbone
 from morelli.models.heads import EmbeddingHead
+from morelli.models.own_parts import ModuleHead
 
 
 class Embedder(nn.Module):
     """A backbone and a head together: a batch of what the backbone's transform gives → embeddings (B, D)."""
 
-    def __init__(self, backbone: AnyBackbone, head: EmbeddingHead) -> None:
+    def __init__(self, backbone: AnyBackbone, head: EmbeddingHead | ModuleHead) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
 
@@ -47,13 +48,14 @@ def loader_workers(pictures: int, device: torch.device, *, few: int = 512) -> in
 
 
 def embed(
-    module: nn.Module, dataset: PaintersByNumbers, device: torch.device, *, batch_size: int = 8, what: str = "embed"
+    module: nn.Module, dataset: Dataset[Any], device: torch.device, *, batch_size: int = 8, what: str = "embed"
 ) -> Tensor:
     """Pass every picture once through ``module`` in evaluation mode; several processes share the pictures.
 
     Args:
         module: a batch of what the dataset's transform gives → rows (B, …), such as a backbone or a whole network.
-        dataset: its transform gives the images.
+        dataset: a :class:`~morelli.PaintersByNumbers`, or any whose items are (image, label), the image as the module
+            takes it.
         device: where to compute; the result is on the CPU.
         what: shown beside the progress bar.
 
@@ -61,9 +63,13 @@ def embed(
 
     Returns:
         (N, …) float32, in the dataset's order, in every process.
+
+    Raises:
+        InputError: the module gives no tensor.
     """
     module = module.to(device).eval()
-    share: Subset[tuple[Any, Tensor]] = Subset(dataset, own_share(len(dataset)))
+    count = len(dataset)  # type: ignore[arg-type]  # torch's Dataset says nothing of its length
+    share: Subset[tuple[Any, Tensor]] = Subset(dataset, own_share(count))
     loader: DataLoader[tuple[Any, Tensor]] = DataLoader(
         share, batch_size, num_workers=loader_workers(len(share), device)
     )
@@ -71,5 +77,11 @@ def embed(
     # Moved before inference begins: weights that are moved inside it cannot be trained afterwards.
     with torch.inference_mode(), progress_bar() as progress:
         for images, _ in progress.track(loader, description=what):
-            rows.append(module(send_to_device(images, device)).float().cpu())
-    return gathered(torch.cat(rows), len(dataset))
+            found = module(send_to_device(images, device))
+            if not isinstance(found, Tensor):
+                raise InputError(
+                    f"{type(module).__name__} gives a {type(found).__name__}, not a tensor of embeddings (B, D). Wrap "
+                    "it in a module that returns the one to use."
+                )
+            rows.append(found.float().cpu())
+    return gathered(torch.cat(rows), count)
