@@ -22,8 +22,8 @@ from torch.utils.data import default_collate
 
 from _rates import save_rates
 from morelli import Painters
+from morelli.data.hashes import Looks
 from morelli.gallery._nearest import Nearest
-from morelli.gallery.copies import Looks
 from morelli.gallery.pictures import open_picture
 
 

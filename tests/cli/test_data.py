@@ -86,6 +86,7 @@ def test_info_tells_people_and_programs_the_same(gallery: Path, tmp_path: Path) 
         "sources": {},
         "shorter_side": {"min": 40, "median": 41, "max": 43},
         "status": {"ok": 3},
+        "copies": {"of_one_artist": 0, "under_several_artists": 0},
         "left_out": {"truncated": 1},
         "largest_artists": {"Monet": 2, "Degas": 1},
         "smallest_artists": {"Monet": 2, "Degas": 1},

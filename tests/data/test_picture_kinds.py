@@ -3,12 +3,14 @@
 import io
 import struct
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image, features
 
 from morelli.data._picture_files import may_be_read_later
 from morelli.data._pictures import HEAD_BYTES, UnusableError, picture_kind, read_rgb
+from morelli.data.prepare import prepare
 
 WRITTEN_BY_PILLOW = (
     "JPEG",
@@ -121,3 +123,24 @@ def test_without_its_plugin_a_picture_is_left_out_with_the_package_to_install(
     assert str(error.value) == reason
     assert may_be_read_later(reason)
     assert not may_be_read_later("truncated")
+
+
+def test_a_package_installed_later_brings_its_pictures_into_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = pytest.importorskip("pillow_heif")
+    plugin.register_heif_opener()
+    (tmp_path / "source" / "A").mkdir(parents=True)
+    Image.new("RGB", (64, 48), (200, 40, 40)).save(tmp_path / "source" / "A" / "1.png")
+    Image.new("RGB", (64, 48), (40, 40, 200)).save(tmp_path / "source" / "A" / "2.heic", "HEIF")
+    reason = "HEIC, which needs: pip install pillow-heif"
+
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pillow_heif", None)
+        for _ in range(2):
+            summary = prepare(tmp_path / "source", tmp_path / "out", workers=1)
+            assert (summary.usable, summary.left_out) == (1, {reason: 1})
+    with_it = prepare(tmp_path / "source", tmp_path / "out", workers=1)
+
+    assert (with_it.usable, with_it.left_out) == (2, {})
+    assert prepare(tmp_path / "source", tmp_path / "out", workers=1).already_done

@@ -67,7 +67,7 @@ def test_truncated_pictures_are_replaced_where_that_is_possible(downloads: Path,
     paintings = read_paintings(tmp_path / "out").set_index("id")
     assert paintings["status"].drop("3").eq("ok").all()
     assert paintings.loc["3", "status"] == "repaired"
-    assert paintings.fillna("").loc["4"].to_dict() | {"file": "", "sha256": ""} == {
+    assert paintings.fillna("").loc["4"].to_dict() | {"file": "", "sha256": "", "hash": ""} == {
         "file": "",
         "artist": "Artist 1",
         "artist_group": "train_and_test",
@@ -81,6 +81,8 @@ def test_truncated_pictures_are_replaced_where_that_is_possible(downloads: Path,
         "height": 40,
         "sha256": "",
         "status": "ok",
+        "hash": "",
+        "copy_of": "",
     }
     assert paintings["in_train"].sum() == 8
     assert (tmp_path / "out" / "left_out.csv").read_text() == "id,file,artist,reason\n9,9.jpg,Artist 0,truncated\n"

@@ -19,6 +19,7 @@ from morelli._processes import is_first, once, processes
 from morelli.bench.cell import Cell
 from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder
 from morelli.bench.side_files import write_side
+from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
@@ -63,7 +64,8 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
     split.save(run.path / "split.json", paintings)
     with written_whole(run.path / "history.csv") as temporary:
         pd.DataFrame(columns=["epoch", "loss"]).to_csv(temporary, index=False)
-    measured = evaluate(embeddings, split.rows(paintings, "unseen"), CosineScorer(), resamples=resamples)
+    rows = split.rows(paintings, "unseen")
+    measured = evaluate(embeddings, rows, CosineScorer(), resamples=resamples)
     write_side(run.path, "unseen", measured)
     costs = [one.environment for one in runs]
     seconds_an_image = sum(1 / cost["images_per_second"] for cost in costs)
@@ -76,8 +78,10 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
         "parameters": sum(one.metrics["parameters"] for one in runs),
         "image_size": runs[0].metrics["image_size"],
         "embedding_width": embeddings.shape[1],
+        "copies": runs[0].metrics.get("copies"),
     }
-    run.write(METRICS, {**about, "unseen": {**measured.metrics, "interval": measured.intervals}})
+    copies = count_copies(paintings, rows["id"]).of_side()
+    run.write(METRICS, {**about, "unseen": {**measured.metrics, **copies, "interval": measured.intervals}})
 
 
 def _common_split(runs: Sequence[RunFolder], paintings: pd.DataFrame) -> Split:

@@ -1,6 +1,7 @@
 """One cell at work: features or images in, a trained and measured network out."""
 
 import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from morelli.bench.cell import Cell
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import write_side
 from morelli.data.artists import artist_key, artist_keys, usual
+from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
 from morelli.errors import MorelliError
@@ -27,6 +29,7 @@ from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
 from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
+from morelli.models.own_parts import ModuleBackbone
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
 from morelli.training.objectives import Objective, create_objective
@@ -47,6 +50,7 @@ class Job:
         log: Tracker | None = None,
     ) -> None:
         self.cell, self.split, self.run, self.resume = cell, split, run, resume
+        self.paintings = paintings
         is_compiled = cell.training.compile and cell.backbone.train == "all"
         self.accelerator = create_accelerator(cell.training.precision, log, run.path, compiled=is_compiled)
         self.device = self.accelerator.device
@@ -140,6 +144,7 @@ class Job:
             objective=self.cell.objective.name,
             backbone=self.cell.backbone,
             head=self.cell.head,
+            trunk=self.backbone.card if isinstance(self.backbone, ModuleBackbone) else None,
             scorer=type(self.scorer).__name__,
             prepared_size=largest_shorter_side(self.rows["train"]),
             training_artists=tuple(sorted(self.rows["train"]["artist"].unique())),
@@ -209,6 +214,7 @@ class Job:
             "parameters": self.backbone.parameter_count() + sum(p.numel() for p in self.head.parameters()),
             "image_size": self.backbone.image_size,
             "embedding_width": self.head.width,
+            "copies": asdict(count_copies(self.paintings)),
         }
         resamples = self.cell.recipe.evaluation.resamples
         for side, embedded in embeddings.items():
@@ -223,7 +229,8 @@ class Job:
                 normalised=cohort_scorers(network) if side == "unseen" else None,
                 resamples=resamples,  # the same draws whatever the training's seed, so that runs can be paired
             )
-            metrics[side] = {**measured.metrics, "interval": measured.intervals}
+            copies = count_copies(self.paintings, self.rows[side]["id"]).of_side()
+            metrics[side] = {**measured.metrics, **copies, "interval": measured.intervals}
             write_side(self.run.path, side, measured)
         loss = self.objective and self.objective.loss
         if isinstance(loss, OneHotLoss) and "seen" in metrics:

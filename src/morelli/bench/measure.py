@@ -1,8 +1,9 @@
 """Measure a finished network on any prepared folder."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import torch
@@ -14,6 +15,7 @@ from morelli._files import check_writable
 from morelli.bench.run_folder import CONFIG, METRICS, RunFolder
 from morelli.bench.side_files import write_side
 from morelli.data.artists import artist_key
+from morelli.data.copies import count_copies, is_shared, paintings_and_copies, pictures_of, without_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
@@ -21,16 +23,27 @@ from morelli.evaluation.evaluate import evaluate, too_few
 from morelli.evaluation.normalisation import cohort_scorers
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
+SIDES: Final = ("seen", "unseen")
 
-def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Path | None = None) -> dict[str, Any]:
+
+def evaluate_network(
+    model: str | Path | Network,
+    data: Path,
+    *,
+    resamples: int = 1000,
+    out: Path | None = None,
+    keep_copies: bool = False,
+) -> dict[str, Any]:
     """Measure a finished network; artists in its training list are ``seen``, all others ``unseen``.
 
-    Paintings that it was trained on are left out, since their scores would say nothing about new ones.
+    Paintings that it was trained on are left out, since their scores would say nothing about new ones. So are copies
+    in the folder: of paintings that it was trained on, and of others; see :mod:`morelli.data.copies`.
 
     Args:
-        model: a run folder, or its ``model`` folder.
+        model: a run folder, its ``model`` folder, or a network.
         data: a prepared folder.
         resamples: bootstrap draws of artists behind the intervals.
+        keep_copies: measure copies of other paintings too.
         out: a folder to write ``metrics.json`` and the files of each side into (:mod:`morelli.bench.side_files`).
 
     Returns:
@@ -43,19 +56,23 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Pat
         raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
     if out is not None:
         check_writable(out / METRICS)
-    network = Network.load(model)
+    network = model if isinstance(model, Network) else Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
-    trained_on = set(network.card.training_paintings)
-    is_new = [digest not in trained_on for digest in short_digests(dataset.paintings)]
-    notes = _notes(network, dataset.paintings, trained_on=len(is_new) - sum(is_new))
-    if not any(is_new):
+    found = paintings_and_copies(data)
+    is_known = _is_known(network, found)
+    is_new = ~is_known if keep_copies else ~is_known.groupby(pictures_of(found)).transform("any")
+    notes = _notes(network, found, trained_on=int(is_known.sum()), copies=int((~is_new & ~is_known).sum()))
+    if not is_new.any():
         raise MorelliError(f"{data} cannot be measured: the network was trained on every painting in it.")
-    dataset = dataset.only(list(dataset.paintings["id"][is_new]))
+    found = found[is_new]
+    dataset = dataset.only(list((found if keep_copies else without_copies(found))["id"]))
     paintings = dataset.paintings
     is_seen = _is_one_of(paintings, network.card.training_artists)
-    measured: dict[str, Any] = {"model": str(model), "objective": network.card.objective, "notes": notes}
+    measured: dict[str, Any] = {"model": _place(model), "objective": network.card.objective, "notes": notes}
+    measured["copies"] = asdict(count_copies(found))
     embeddings = embed_with(network, dataset, Accelerator().device)
     for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
+        chosen = chosen & (keep_copies | ~is_shared(paintings))
         rows = paintings[chosen].reset_index(drop=True)
         if reason := too_few(side, rows):
             measured["notes"].append(reason)
@@ -70,14 +87,36 @@ def evaluate_network(model: Path, data: Path, *, resamples: int = 1000, out: Pat
             normalised=cohort_scorers(network) if side == "unseen" else None,
             resamples=resamples,
         )
-        measured[side] = {**result.metrics, "interval": result.intervals}
+        copies = count_copies(found, rows["id"]).of_side()
+        measured[side] = {**result.metrics, **copies, "interval": result.intervals}
         if out is not None:
             write_side(out, side, result)
-    if not {"seen", "unseen"} & measured.keys():
+    if not set(SIDES) & measured.keys():
         raise MorelliError(f"{data} cannot be measured. " + " ".join(measured["notes"]))
+    notes += _copy_notes(measured, keep_copies=keep_copies)
     if out is not None:
         RunFolder(out).write(METRICS, measured)
     return measured
+
+
+def _place(model: str | Path | Network) -> str:
+    return "in memory" if isinstance(model, Network) else str(model)
+
+
+def _is_known(network: Network, paintings: pd.DataFrame) -> pd.Series:
+    """Which paintings the network was trained on."""
+    trained_on = set(network.card.training_paintings)
+    return pd.Series([digest in trained_on for digest in short_digests(paintings)], paintings.index)
+
+
+def _copy_notes(measured: dict[str, Any], *, keep_copies: bool) -> list[str]:
+    copies, pairs = (sum(measured.get(side, {}).get(key, 0) for side in SIDES) for key in ("copies", "copy_pairs"))
+    shared = measured["copies"]["shared"]
+    done = "counted" if keep_copies else "left out"
+    notes = [f"{copies} copies of measured paintings are {done}, and {pairs} pairs of copies."] if copies else []
+    if shared:
+        notes.append(f"{shared} pictures stand under several artists and are {done}.")
+    return notes
 
 
 def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
@@ -92,10 +131,12 @@ def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
     return paintings["artist"].map(artist_key).isin(keys)
 
 
-def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int) -> list[str]:
+def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int, copies: int) -> list[str]:
     notes = []
     if trained_on:
         notes.append(f"{trained_on} paintings that the network was trained on are left out.")
+    if copies:
+        notes.append(f"{copies} copies of paintings that the network was trained on are left out, too.")
     if chosen_on := paintings["artist"][_is_one_of(paintings, network.card.validation_artists)].nunique():
         notes.append(f"{chosen_on} of the unseen artists served to choose the best weights and the threshold.")
     size = largest_shorter_side(paintings)
@@ -106,7 +147,7 @@ def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int) -> lis
 
 def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> str:
     """Return the result of :func:`evaluate_network` as a table for a terminal."""
-    sides = [side for side in ("seen", "unseen") if side in measured]
+    sides = [side for side in SIDES if side in measured]
     grid = Table(title=f"{measured['objective']} ({measured['model']})", title_justify="left")
     grid.add_column("metric")
     for side in sides:
@@ -114,7 +155,7 @@ def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> 
         grid.add_column(f"{side}\n{counts}", justify="right")
     names = dict.fromkeys(name for side in sides for name in measured[side])
     for name in names:
-        if name not in ("artists", "paintings", "interval"):
+        if name not in ("artists", "paintings", "copies", "copy_pairs", "interval"):
             grid.add_row(name, *(_value(measured[side], name) for side in sides))
     console = Console(width=width or 100)
     with console.capture() as captured:

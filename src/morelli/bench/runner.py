@@ -18,7 +18,7 @@ from morelli.bench.environment import environment
 from morelli.bench.job import Job
 from morelli.bench.model_card import write_model_card
 from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder
-from morelli.data.prepared import read_paintings
+from morelli.data.copies import paintings_and_copies
 from morelli.data.splits import split_paintings
 from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError, did_you_mean
@@ -65,7 +65,8 @@ def bench(
     check_tracker(log)
     cells = grid(recipe)
     data = prepared_folder(recipe)
-    paintings = read_paintings(data)
+    with first_goes_first():
+        paintings = paintings_and_copies(data)
     cells, notes = fit_cells(cells, paintings)
     runs = []
     told: set[str] = set()
@@ -157,7 +158,8 @@ def train(
     run = RunFolder(out)
     once(lambda: _check_free(run, resume))
     data = prepared_folder(recipe)
-    paintings = read_paintings(data)
+    with first_goes_first():
+        paintings = paintings_and_copies(data)
     (cell,), notes = fit_cells([cell], paintings)
     for note in notes if is_first() else ():
         say(note)

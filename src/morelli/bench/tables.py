@@ -53,7 +53,7 @@ def table(runs: Sequence[RunFolder]) -> pd.DataFrame:
     """
     rows = pd.DataFrame([_row(run) for run in sorted(runs, key=_place)])
     measured = [column for column in map(str, rows) if column.startswith(_SIDES)]
-    order = [*_KEYS, *_ABOUT, *measured, *_COST, "failure", "folder"]
+    order = [*_KEYS, *_ABOUT, "copies", *measured, *_COST, "failure", "folder"]
     return rows.reindex(columns=order).dropna(axis=1, how="all")
 
 
@@ -129,6 +129,8 @@ def _row(run: RunFolder) -> dict[str, Any]:
         return {**row, "failure": (run.failure or "not finished").splitlines()[0]}
     metrics, environment = run.metrics, run.environment
     row |= {key: metrics[key] for key in _ABOUT} | {key: environment[key] for key in _COST}
+    if any(metrics.get(side, {}).get("copies") for side in _SIDES):
+        row["copies"] = "counted" if config["split"].get("keep_copies") else "left out"
     for side in _SIDES:
         if reason := metrics.get("unmeasured", {}).get(side):
             row[f"{side}_unmeasured"] = reason
@@ -171,7 +173,7 @@ def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, wi
     rows = over_folds_and_seeds(rows)
     fitting = FIRST_METRICS if style != "rich" or width is None or width >= _WIDE else FIRST_METRICS[:2]
     shown = _shown(rows, metrics or fitting, check=bool(metrics))
-    return as_text(shown, _counts(rows), style, width)
+    return as_text(shown, " ".join(filter(None, [_counts(rows), _copies(rows)])), style, width)
 
 
 def as_text(shown: pd.DataFrame, title: str, style: Format, width: int | None) -> str:
@@ -180,7 +182,8 @@ def as_text(shown: pd.DataFrame, title: str, style: Format, width: int | None) -
         heading = f"{title}\n\n" if title else ""
         return f"{heading}{_as(markdown, shown).to_markdown(index=False, disable_numparse=True)}\n"
     if style == "latex":
-        return latex(_as(one_line, shown))
+        about = f"% {title}\n" if title else ""
+        return about + latex(_as(one_line, shown))
     return _rich(shown, title, width)
 
 
@@ -245,6 +248,18 @@ def _counts(rows: pd.DataFrame) -> str:
         if f"{side}_unmeasured" in rows:
             parts += rows[f"{side}_unmeasured"].dropna().unique().tolist()
     return " ".join(parts)
+
+
+def _copies(rows: pd.DataFrame) -> str:
+    """How many copies the measured paintings had, and what was made of them; empty where there were none."""
+    if "copies" not in rows:
+        return ""
+    found = []
+    for side in _SIDES:
+        if f"{side}_copies" in rows:
+            counted = rows[[f"{side}_copies", f"{side}_copy_pairs"]].dropna().astype(int).drop_duplicates()
+            found += [f"{copies} {side} ({pairs} pairs)" for copies, pairs in counted.to_numpy() if copies]
+    return f"Copies {' or '.join(rows['copies'].dropna().unique())}: {', '.join(found)}."
 
 
 def _rich(shown: pd.DataFrame, counts: str, width: int | None) -> str:

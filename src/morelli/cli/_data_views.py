@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from morelli._text import one_line
+from morelli.data.copies import COPIES
 
 if TYPE_CHECKING:
     from morelli.data.prepare import PrepareSummary
@@ -24,6 +25,8 @@ def show_summary(summary: "PrepareSummary", out: Path) -> None:
     rows += [
         ("duplicates within an artist", summary.duplicates_within_artists),
         ("duplicates across artists", summary.duplicates_across_artists),
+        ("copies within an artist", summary.copies),
+        ("pictures under several artists", summary.shared_pictures),
         ("files not used", summary.skipped_files),
     ]
     since = (("added", summary.added), ("changed", summary.changed), ("removed", summary.removed))
@@ -31,6 +34,8 @@ def show_summary(summary: "PrepareSummary", out: Path) -> None:
     done = "was already finished; nothing to do" if summary.already_done else f"is ready after {summary.seconds:,.1f} s"
     console.print(_grid([(name, f"{count:,}") for name, count in rows]))
     console.print(f"{escape(str(out))} {done}.", soft_wrap=True, highlight=False)
+    if summary.copies or summary.shared_pictures:
+        console.print(f"What is a copy of what: {escape(str(out / COPIES))}", soft_wrap=True, highlight=False)
     if summary.left_out:
         console.print(f"Why each was left out: {escape(str(out / 'left_out.csv'))}", soft_wrap=True, highlight=False)
 
@@ -49,6 +54,11 @@ def show_description(description: dict[str, Any], folder: Path) -> None:
         (f"group {name}", f"{group['paintings']:,} by {group['artists']:,} artists")
         for name, group in description["groups"].items()
     ]
+    if any(description["copies"].values()):
+        rows += [
+            ("copies within an artist", f"{description['copies']['of_one_artist']:,}"),
+            ("pictures under several artists", f"{description['copies']['under_several_artists']:,}"),
+        ]
     for key, label in (("sources", "from"), ("status", "status"), ("left_out", "left out")):
         rows += [(f"{label}: {name}", f"{count:,}") for name, count in description[key].items()]
     for key, label in (("largest_artists", "most"), ("smallest_artists", "fewest")):

@@ -25,15 +25,20 @@ class Tracker(StrEnum):
 Log = Annotated[
     Tracker | None, typer.Option("--log", help="Log each epoch there too, in the run folder.", show_default=False)
 ]
+KeepCopies = Annotated[
+    bool,
+    typer.Option("--keep-copies", help="Count copies of a painting (resized, saved again, mirrored) as paintings."),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe's quick variant: minutes instead of hours.")]
 Metrics = Annotated[
     list[str] | None, typer.Option("--metric", help="Show this metric; repeatable. CSV always has all.")
 ]
 
 
-def overrides_of(data: Path | None, overrides: list[str] | None) -> list[str]:
-    """The recipe overrides that the options --data and --set stand for."""
+def overrides_of(data: Path | None, overrides: list[str] | None, *, keep_copies: bool = False) -> list[str]:
+    """The recipe overrides that the options --data, --keep-copies and --set stand for."""
     from morelli._yaml import write_yaml
 
+    kept = ["split.keep_copies=true"] if keep_copies else []
     # A folder may be named 2024 or 1e3.
-    return [*([f"data={write_yaml(str(data))}"] if data else []), *(overrides or [])]
+    return [*([f"data={write_yaml(str(data))}"] if data else []), *(overrides or []), *kept]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from morelli.cli._options import Config, Data, Log, Metrics, Overrides, Quick, overrides_of
+from morelli.cli._options import Config, Data, KeepCopies, Log, Metrics, Overrides, Quick, overrides_of
 
 
 class TableFormat(StrEnum):
@@ -44,6 +44,7 @@ def bench(
     out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
     quick: Quick = False,
     overrides: Overrides = None,
+    keep_copies: KeepCopies = False,
     log: Log = None,
     style: _Format = TableFormat.rich,
     metrics: Metrics = None,
@@ -65,7 +66,7 @@ def bench(
     from morelli.bench.config import load_recipe
     from morelli.bench.runner import bench as run_bench
 
-    recipe = load_recipe(config, overrides_of(data, overrides), quick=quick)
+    recipe = load_recipe(config, overrides_of(data, overrides, keep_copies=keep_copies), quick=quick)
     try:
         runs = run_bench(recipe, out, say=lambda line: typer.echo(line, err=True), log=log.value if log else None)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from morelli.cli._options import Config, Data, Log, Overrides, Quick, overrides_of
+from morelli.cli._options import Config, Data, KeepCopies, Log, Overrides, Quick, overrides_of
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +26,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     quick: Quick = False,
     overrides: Overrides = None,
+    keep_copies: KeepCopies = False,
     log: Log = None,
 ) -> None:
     """Train one network and measure it on seen and unseen artists.
@@ -42,7 +43,7 @@ def train(
     from morelli.bench.config import load_recipe
     from morelli.bench.runner import train as run_train
 
-    recipe = load_recipe(config, overrides_of(data, overrides), quick=quick)
+    recipe = load_recipe(config, overrides_of(data, overrides, keep_copies=keep_copies), quick=quick)
     try:
         run = run_train(
             recipe,
@@ -71,6 +72,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")],
     data: Annotated[Path, typer.Option(help="The prepared folder to measure on.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print every metric as JSON.")] = False,
+    keep_copies: KeepCopies = False,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap draws of artists behind the intervals.")] = 1000,
     out: Annotated[
         Path | None, typer.Option(help="A folder to keep the metrics in, with what reports and comparisons read.")
@@ -88,7 +90,7 @@ def evaluate(
     """
     from morelli.bench.measure import evaluate_network, render_evaluation
 
-    measured = evaluate_network(model, data, resamples=resamples, out=out)
+    measured = evaluate_network(model, data, resamples=resamples, out=out, keep_copies=keep_copies)
     typer.echo(json.dumps(measured, indent=1, allow_nan=False) if as_json else render_evaluation(measured))
 
 

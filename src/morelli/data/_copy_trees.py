@@ -22,17 +22,23 @@ def without_copy_trees(pictures: Sequence[File]) -> tuple[list[File], dict[str, 
         parts = picture.name.split("/")
         if len(parts) > start + 1:
             branches["/".join(parts[: start + 1])].append(picture)
+    if not any(_is_size(branch) for branch in branches):
+        return list(pictures), {}
     stems = {branch: {_stem(file.name, branch) for file in files} for branch, files in branches.items()}
     copies: dict[str, tuple[str, int]] = {}
     by_size = sorted(branches, key=lambda branch: (sum(file.bytes for file in branches[branch]), branch))
     for branch in by_size:
-        if is_size(branch.rpartition("/")[2]):
+        if _is_size(branch):
             others = [other for other in reversed(by_size) if other != branch and other not in copies]
             original = next((other for other in others if _is_copy(stems[branch], stems[other])), None)
             if original:
                 copies[branch] = (original, len(branches[branch]))
     gone = tuple(f"{branch}/" for branch in copies)
     return [picture for picture in pictures if not picture.name.startswith(gone)], copies
+
+
+def _is_size(branch: str) -> bool:
+    return is_size(branch.rpartition("/")[2])
 
 
 def _common_depth(pictures: Sequence[File]) -> int:

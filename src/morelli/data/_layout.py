@@ -170,15 +170,17 @@ def _with_all_below(folders: list[str], deeper: list[list[str]], lead: list[str]
 def _in_folders(folders: list[str], files: list[str], lead: list[str]) -> Layout:
     """The layout whose artists' folders hold the pictures, unless their names are of another kind."""
     here = "/".join([*lead, "{artist}", "**"])
+    of_another_kind = share(folders, is_of_another_kind) > 0.5
+    if not of_another_kind and len(folders) > FEW:
+        return Layout(here)
     pattern, artists = _name_pattern(files)
     there = "/".join([*lead, _kept(folders, lead), pattern])
-    of_another_kind = share(folders, is_of_another_kind) > 0.5
     if of_another_kind and len(artists) > FEW:
         return Layout(there)
     if of_another_kind:
         why = f"{_some(folders)} look like no artists' names" + ("" if artists else ", and the file names tell none")
         raise UnclearError(why, [there, here] if artists else [here])
-    if len(folders) <= FEW < len(artists) and share(folders, is_person) < 0.5 <= share(artists, is_person):
+    if len(artists) > FEW and share(folders, is_person) < 0.5 <= share(artists, is_person):
         why = f"{_some(folders)} could be the artists, and so could {_some(artists)} in the file names"
         raise UnclearError(why, [there, here])
     return Layout(here)

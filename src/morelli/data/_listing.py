@@ -23,7 +23,7 @@ from morelli.data.prepared import OPTIONS, TABLE
 THUMBNAIL_FOLDERS = frozenset(
     "@eadir .@__thumb .thumbnails .thumbs thumbnails thumbnail thumbs _thumbnails _thumbs".split()  # noqa: SIM905
 )
-_OTHER_ARCHIVES = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".txz", ".xz", ".zst"})
+OTHER_ARCHIVES = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".txz", ".xz", ".zst"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def list_archive(archive: Path, folder: str = "") -> Listing:
         thumbnails = next((part for part in name.split("/")[:-1] if part.casefold() in THUMBNAIL_FOLDERS), None)
         if thumbnails:
             found.passed_over[f"files in folders of thumbnails ({thumbnails})"] += 1
-        elif not is_clutter(name):
+        elif not is_clutter(name) and not name.endswith("/"):
             place = Place(str(archive), entry.filename)
             files[prefix + name] = File(prefix + name, place, entry.file_size, f"{entry.file_size}-{entry.CRC:08x}")
     found.files = list(files.values())
@@ -210,7 +210,7 @@ def _without_archives(found: Listing) -> Listing:
 
 
 def _is_packed(file: File) -> bool:
-    return file.suffix == ".zip" or file.suffix in _OTHER_ARCHIVES
+    return file.suffix == ".zip" or file.suffix in OTHER_ARCHIVES
 
 
 def pictures_of(found: Listing, spool_folder: Path) -> list[File]:

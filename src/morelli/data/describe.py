@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from morelli.data.prepared import LEFT_OUT, read_paintings
+from morelli.data.copies import count_copies, paintings_and_copies
+from morelli.data.prepared import LEFT_OUT
 
 _SHOWN = 5
 
@@ -26,7 +27,8 @@ def describe(folder: Path) -> dict[str, Any]:
     Raises:
         MorelliError: not a finished prepared folder.
     """
-    paintings = read_paintings(folder)
+    paintings = paintings_and_copies(folder)
+    copies = count_copies(paintings)
     per_artist = paintings["artist"].value_counts(sort=False).sort_index().sort_values(kind="stable", ascending=False)
     shorter = paintings[["width", "height"]].min(axis=1)
     groups = paintings.groupby("artist_group")["artist"].agg(["nunique", "size"])
@@ -45,6 +47,7 @@ def describe(folder: Path) -> dict[str, Any]:
             "max": int(shorter.max()),
         },
         "status": {name: int(count) for name, count in paintings["status"].value_counts().items()},
+        "copies": {"of_one_artist": copies.copies, "under_several_artists": copies.shared},
         "left_out": count_reasons(folder),
         "largest_artists": {name: int(count) for name, count in per_artist.head(_SHOWN).items()},
         "smallest_artists": {name: int(count) for name, count in per_artist.tail(_SHOWN).items()},

@@ -26,14 +26,16 @@ from morelli.data._journal import (
     finished,
     opened_journal,
 )
+from morelli.data._picture_files import may_be_read_later
 from morelli.data._pool import Outcome, Task, shrink_all
 from morelli.data._recognise import read_source
 from morelli.data._source import DETAILS, LEFT_OUT_COLUMNS, Source
 from morelli.data._workers import cores
 from morelli.data.artists import artist_key, one_spelling
+from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
 from morelli.data.describe import count_reasons
 from morelli.data.naming import NamesSummary, attributed, is_stand_in, without_stand_ins, write_spellings
-from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, read_paintings, write_paintings
+from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, write_paintings
 from morelli.errors import MorelliError, did_you_mean
 
 DUPLICATES = "duplicates.csv"
@@ -49,6 +51,10 @@ class PrepareSummary:
     folder. ``understood`` says how the source was read. ``added``, ``changed`` and ``removed`` count paintings against
     those that the folder had when the run began, if it was finished then. ``names`` says what was made of the artists'
     names.
+
+    ``copies`` counts the paintings that show what another one by their artist shows, byte for byte or saved again,
+    resized, mirrored, cropped a little; ``shared_pictures`` the pictures that stand under several artists. They are
+    kept too, and listed in ``copies.csv``; see :mod:`morelli.data.copies` for what is made of them.
     """
 
     usable: int
@@ -57,6 +63,8 @@ class PrepareSummary:
     left_out: dict[str, int]
     duplicates_within_artists: int
     duplicates_across_artists: int
+    copies: int
+    shared_pictures: int
     skipped_files: int
     seconds: float
     already_done: bool
@@ -166,7 +174,9 @@ def _refuse_another(chosen: Source, out: Path, before: Finished) -> None:
 
 
 def _versions(chosen: Source, records: dict[str, Record]) -> dict[str, str]:
-    return {id_: records[id_].version for id_ in chosen.paintings["id"] if records[id_].version}
+    """The version of each original that need not be read again while it stays as it is."""
+    known = (records[id_] for id_ in chosen.paintings["id"])
+    return {one.id: one.version for one in known if one.version and not may_be_read_later(one.left_out)}
 
 
 def _delete_others(chosen: Source, out: Path, records: dict[str, Record]) -> None:
@@ -197,7 +207,7 @@ def _is_kept(out: Path, record: Record | None, version: str) -> bool:
     if record is None or record.version != version:
         return False
     if record.left_out:
-        return not is_stand_in(record.left_out)
+        return not is_stand_in(record.left_out) and not may_be_read_later(record.left_out)
     path = out / _file(record.id)
     return path.is_file() and path.stat().st_size == record.jpeg_bytes
 
@@ -242,6 +252,8 @@ def _write_tables(chosen: Source, out: Path, records: dict[str, Record]) -> None
     write_spellings(out, offered["artist"])
     same = _duplicates(paintings)
     write_text_whole(out / DUPLICATES, same[["sha256", "id", "artist"]].to_csv(index=False, lineterminator="\n"))
+    paintings = with_copies(out, paintings)
+    write_copies(out, paintings)
     write_paintings(out, paintings)
 
 
@@ -251,7 +263,8 @@ def _duplicates(paintings: pd.DataFrame) -> pd.DataFrame:
 
 def _summary(out: Path, chosen: Source, before: dict[str, str] | None, seconds: float) -> PrepareSummary:
     """Sum up; ``before`` has the versions of what the folder held, None where nothing was to do."""
-    paintings = read_paintings(out)
+    paintings = paintings_and_copies(out)
+    copies = count_copies(paintings)
     same = _duplicates(paintings).assign(key=lambda rows: rows["artist"].map(artist_key))
     now = set(paintings["id"])
     then = before or {}
@@ -262,6 +275,8 @@ def _summary(out: Path, chosen: Source, before: dict[str, str] | None, seconds: 
         left_out=count_reasons(out),
         duplicates_within_artists=same["sha256"][same.duplicated(["sha256", "key"])].nunique(),
         duplicates_across_artists=int((same.groupby("sha256")["key"].nunique() > 1).sum()),
+        copies=copies.copies,
+        shared_pictures=copies.shared,
         skipped_files=chosen.skipped_files,
         seconds=seconds,
         already_done=before is None,

@@ -1,7 +1,8 @@
 """The prepared folder: the one format that every source of paintings is turned into.
 
 ``paintings.parquet`` has one row a painting, ``images/<2 hex>/<id>.jpg`` the shrunk RGB pictures, ``left_out.csv``
-what could not be used and why. The table is written last, so a folder without it is unfinished.
+what could not be used and why, ``copies.csv`` what shows one picture (:mod:`morelli.data.copies`). The
+table is written last, so a folder without it is unfinished.
 """
 
 import shlex
@@ -16,7 +17,9 @@ from morelli._files import written_whole
 from morelli.data.artists import one_spelling
 from morelli.errors import MorelliError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_ABOUT_COPIES = ("hash", "copy_of")  # null until they are found
+_EARLIER = {"1": _ABOUT_COPIES}  # what each earlier format lacks
 TABLE = "paintings.parquet"
 OPTIONS = "prepare.json"
 LEFT_OUT = "left_out.csv"
@@ -38,13 +41,16 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("sha256", pa.string()),  # of the source file's bytes
         ("status", pa.string()),  # ok, repaired
+        ("hash", pa.binary()),  # perceptual hashes of the picture and its mirror image, see morelli.data.hashes
+        ("copy_of", pa.string()),  # the id that stands for a group of copies, its own included; null outside any
     ]
 )
 
 
 def write_paintings(folder: Path, paintings: pd.DataFrame) -> None:
     """Write the table of a prepared folder, which marks the folder as finished."""
-    table = pa.Table.from_pandas(paintings, schema=SCHEMA, preserve_index=False)
+    unknown = {column: None for column in _ABOUT_COPIES if column not in paintings}
+    table = pa.Table.from_pandas(paintings.assign(**unknown), schema=SCHEMA, preserve_index=False)
     table = table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION).encode()})
     with written_whole(folder / TABLE) as temporary:
         pq.write_table(table, temporary)
@@ -77,7 +83,8 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
     except (pa.ArrowInvalid, OSError) as error:
         raise MorelliError(f"{path} cannot be read ({error}). Delete it and prepare the folder again.") from error
     version = (table.schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
-    if version != str(FORMAT_VERSION) or table.schema.names != SCHEMA.names:
+    lacking = _EARLIER.get(version, ())
+    if version not in (str(FORMAT_VERSION), *_EARLIER) or [*table.schema.names, *lacking] != SCHEMA.names:
         raise MorelliError(
             f"{path} has prepared format {version}; this morelli reads format {FORMAT_VERSION}. "
             f"Prepare the folder again: morelli data prepare SOURCE --out {folder}"
@@ -85,7 +92,7 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
     if table.num_rows == 0:
         raise MorelliError(f"{path} lists no paintings. Prepare the folder again from a source that has some.")
     paintings: pd.DataFrame = table.to_pandas()
-    return paintings.assign(artist=one_spelling(paintings["artist"]))
+    return paintings.assign(**dict.fromkeys(lacking), artist=one_spelling(paintings["artist"]))
 
 
 def _free(source: Path) -> Path:

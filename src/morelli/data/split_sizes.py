@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from morelli.data.artists import artist_key
+from morelli.data.copies import without_copies
 from morelli.data.splits import SIDES, Split, SplitConfig, split_paintings
 from morelli.errors import MorelliError
 
@@ -49,6 +50,7 @@ def fit_split(paintings: pd.DataFrame, config: SplitConfig, *, trains: bool = Tr
             the split impossible is not its numbers.
     """
     config = config.for_table(paintings)
+    paintings = paintings if config.keep_copies else without_copies(paintings)
     counts = paintings["artist"].map(artist_key).value_counts()
     usable = int((counts > 1).sum())
     needed = _FEWEST.get(config.kind, 4)

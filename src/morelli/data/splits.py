@@ -17,6 +17,7 @@ from pydantic import Field
 from morelli._config import Section
 from morelli._files import write_text_whole
 from morelli.data.artists import artist_key, artist_keys
+from morelli.data.copies import is_shared, pictures_of, without_copies
 from morelli.errors import MorelliError
 
 FORMAT_VERSION = 1
@@ -51,6 +52,9 @@ class SplitConfig(Section):
     seen_fraction: float = Field(default=0.2, gt=0, lt=1)
     """``fraction``, ``folds`` and ``rotation``: share of each training artist's paintings kept out of training."""
     folds: int = Field(default=5, ge=2)
+    keep_copies: bool = False
+    """Use every painting, also those that show what another one shows: the picture saved again, resized, mirrored. By
+    default one painting of each picture and artist is used, and none of a picture under several artists of a side."""
     without_test_only: bool = False
     """``fraction`` and ``folds``: leave the competition's unseen artists out, so that recipes can be chosen without a
     look at them."""
@@ -138,6 +142,8 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
         if fitted.note:
             logging.getLogger(__name__).warning(fitted.note)
         return fitted.folds[0]
+    # Only files that are the same byte for byte stay together where copies are kept.
+    table = table.drop(columns="copy_of", errors="ignore") if config.keep_copies else without_copies(table)
     if config.without_test_only and config.kind in ("fraction", "folds"):
         test_only = set(table["key"][table["artist_group"] == "test_only"])
         table = table[~table["key"].isin(test_only)]
@@ -148,7 +154,7 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
         "folds": _folds,
         "rotation": _rotation,
     }[config.kind]
-    sides = _on_one_side(table, divide(table, config, fold))
+    sides = _on_one_side(table, divide(table, config, fold), keep_shared=config.keep_copies)
     split = Split(**{side: tuple(table["id"][sides == side]) for side in SIDES})
     check_disjoint(split, paintings, validates=config.validates)
     return split
@@ -311,14 +317,17 @@ def _shuffled_place(table: pd.DataFrame, seed: int) -> pd.Series:
     return drawn.groupby(by_id["key"]).rank(method="first").sub(1).reindex(table.index)
 
 
-def _on_one_side(table: pd.DataFrame, sides: pd.Series) -> pd.Series:
-    """Keep identical files on one side: the test sides keep theirs, training gives way.
+def _on_one_side(table: pd.DataFrame, sides: pd.Series, *, keep_shared: bool) -> pd.Series:
+    """Keep copies on one side: the test sides keep theirs, training gives way.
 
-    An artist who is not trained on, for this or any other reason, is not seen.
+    A picture that then still stands under several artists can be right for one of them only, and is not used unless
+    ``keep_shared``. An artist who is not trained on, for this or any other reason, is not seen.
     """
     rank = sides.map({"unseen": 0, "seen": 1, "validation": 2, "train": 3, "none": 9})
-    first = rank.groupby(table["sha256"].fillna(table["id"])).transform("min")
+    first = rank.groupby(pictures_of(table)).transform("min")
     kept = sides.where(rank == first, "none")
+    if not keep_shared:
+        kept[is_shared(table[kept != "none"]).reindex(kept.index, fill_value=False)] = "none"
     trained = set(table["key"][kept == "train"])
     return kept.mask((kept == "seen") & ~table["key"].isin(trained), "none")
 

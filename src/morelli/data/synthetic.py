@@ -26,6 +26,7 @@ from morelli.data._brush import paint
 from morelli.data._hands import draw_hand
 from morelli.data._scenes import SUBJECTS, compose
 from morelli.data._workers import cores, process_pool
+from morelli.data.copies import with_copies
 from morelli.data.prepared import LEFT_OUT, TABLE, write_paintings
 from morelli.errors import MorelliError
 
@@ -129,7 +130,8 @@ class SyntheticPainters:
             left_by_a_killed_run.unlink()
         pictures = pd.DataFrame(self._write_pictures(out, workers))
         write_text_whole(out / LEFT_OUT, "id,file,artist,reason\n")
-        write_paintings(out, self._describe().join(pictures.set_index("id"), on="id"))
+        paintings = self._describe().join(pictures.set_index("id"), on="id")
+        write_paintings(out, with_copies(out, paintings))
 
     def _random(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *stream])

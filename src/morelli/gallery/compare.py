@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from torch import Tensor
 
+from morelli.data.hashes import Looks
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
-from morelli.gallery.copies import Looks
 from morelli.gallery.pictures import Facts
 from morelli.models.network import Network, NetworkCard
 

@@ -12,8 +12,8 @@ from PIL import Image
 from morelli._file_names import printable
 from morelli.data._pictures import UnusableError, read_rgb, shrunk_rgb
 from morelli.data._pointers import HEAD_BYTES, stand_in
+from morelli.data.hashes import look_of
 from morelli.errors import MorelliError
-from morelli.gallery.copies import look_of
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
 """A file, an open Pillow image, or an array of uint8, (height, width, 3) in RGB."""
@@ -27,7 +27,7 @@ class Facts:
         name: its path as given, or what kind of object it was.
         width, height: as the network sees it, pixels.
         sha256: of the file's bytes; of the shrunk pixels where there is no file.
-        look: its perceptual hash, see :mod:`morelli.gallery.copies`.
+        look: its perceptual hash, see :mod:`morelli.data.hashes`.
         length, mtime_ns: the file's bytes and time of change; 0 where there is no file.
     """
 

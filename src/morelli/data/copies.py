@@ -1,0 +1,251 @@
+"""Copies in a prepared folder: one picture saved again, smaller, mirrored, cropped or recoloured a little.
+
+A copy says nothing of the hand: where copies count, whoever recognises pictures seems to recognise painters. So each
+painting's hash (:mod:`morelli.data.hashes`) is kept in the table, close hashes are followed up in the pictures, and
+``copy_of`` names the group that a painting belongs to.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from scipy.cluster.hierarchy import DisjointSet
+
+from morelli._files import write_text_whole
+from morelli.data._same_picture import SIDE, same_picture, thumbnail
+from morelli.data.artists import artist_key
+from morelli.data.hashes import BITS, both_looks_of, signs_of
+from morelli.data.prepared import read_paintings, write_paintings
+from morelli.errors import MorelliError
+
+Array = np.ndarray
+
+COPIES: Final = "copies.csv"
+CANDIDATE: Final = 56
+"""Pictures whose hashes differ in at most so many bits are compared: over 99 % of copies that were cropped by 2 % at
+each side or saved at a third of their size, and one in 70,000 pairs of different paintings."""
+_ALIKE: Final = 0.7  # correlation of 16 × 16 thumbnails from which a closer look is taken: most candidates have less
+_COARSE: Final = 16
+_NOISE: Final = 8.0  # length of a coarse thumbnail, centred: half a level in every pixel
+_ROWS_AT_ONCE: Final = 2048
+_PAIRS_AT_ONCE: Final = 1 << 16
+_KEPT_THUMBNAILS: Final = 8192  # 100 MB
+
+
+@dataclass(frozen=True)
+class CopyCounts:
+    """What copies come to among some paintings.
+
+    Attributes:
+        copies: paintings that show what another one by the same artist shows.
+        pairs: pairs of such paintings: what a copy would add to the same-artist pairs.
+        shared: pictures that stand under several artists.
+    """
+
+    copies: int
+    pairs: int
+    shared: int
+
+    def of_side(self) -> dict[str, int]:
+        """What stands beside the measures of one side's paintings."""
+        return {"copies": self.copies, "copy_pairs": self.pairs}
+
+
+def paintings_and_copies(folder: str | Path) -> pd.DataFrame:
+    """Read a prepared folder's table with its copies known; one of an older format gets them found, and kept, now.
+
+    Raises:
+        MorelliError: not a finished prepared folder, or a picture in it that cannot be read.
+    """
+    paintings = read_paintings(folder)
+    if paintings["hash"].notna().all():
+        return paintings
+    paintings = with_copies(Path(folder), paintings)
+    with suppress(OSError):  # a folder that cannot be written is as good, only found again the next time
+        write_copies(Path(folder), paintings)
+        write_paintings(Path(folder), paintings)
+    return paintings
+
+
+def with_copies(folder: Path, paintings: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns ``hash`` and ``copy_of``; hashes that are there already are kept.
+
+    Args:
+        folder: where the pictures lie.
+        paintings: rows with the columns ``id``, ``file`` and ``sha256``, and ``width`` and ``height``.
+
+    Raises:
+        MorelliError: a picture cannot be read.
+    """
+    known = paintings["hash"] if "hash" in paintings else _hashes_of_before(folder, paintings)
+    missing = {int(place): folder / paintings["file"].iloc[place] for place in np.flatnonzero(known.isna())}
+    found = {place: both_looks_of(_opened(path)) for place, path in _shown(missing, "Hashing")}
+    hashes = [found.get(place, one) for place, one in enumerate(known)]
+    table = paintings.assign(hash=pd.Series(hashes, paintings.index, dtype=object))
+    groups = _groups(table, [folder / file for file in table["file"]])
+    preferred = _preferred(table)
+    first = preferred["id"].groupby(groups.loc[preferred.index]).transform("first").reindex(table.index)
+    return table.assign(copy_of=first.astype(object).where(groups.duplicated(keep=False), None))
+
+
+def _hashes_of_before(folder: Path, paintings: pd.DataFrame) -> pd.Series:
+    """Those that the folder's table had before pictures were added; null for others."""
+    known: dict[tuple[str, str], bytes] = {}
+    with suppress(MorelliError):  # a new folder has none
+        before = read_paintings(folder)
+        known = dict(zip(zip(before["id"], before["sha256"], strict=True), before["hash"], strict=True))
+    files = zip(paintings["id"], paintings["sha256"], strict=True)
+    return pd.Series([known.get(file) for file in files], paintings.index, dtype=object)
+
+
+def write_copies(folder: Path, paintings: pd.DataFrame) -> None:
+    """List the paintings that are copies of one another, group by group, in ``copies.csv``."""
+    listed = paintings[paintings["copy_of"].notna()].sort_values(["copy_of", "id"])[["copy_of", "id", "artist"]]
+    write_text_whole(folder / COPIES, listed.to_csv(index=False, lineterminator="\n"))
+
+
+def pictures_of(paintings: pd.DataFrame) -> pd.Series:
+    """What each painting shows: the same value for copies of one another, and for files with the same bytes."""
+    shown = paintings["id"].copy()
+    for column in ("sha256", "copy_of"):
+        if column in paintings:
+            shown = paintings[column].fillna(shown)
+    return shown
+
+
+def without_copies(paintings: pd.DataFrame) -> pd.DataFrame:
+    """One painting of each picture and artist, in the table's order and with its index.
+
+    The largest stays, of equals the one with the shortest id; of the competition's, a test picture before a training
+    picture.
+    """
+    rows = _preferred(paintings)
+    seen = pd.DataFrame({"picture": pictures_of(rows), "artist": rows["artist"].map(artist_key)})
+    return paintings[~seen.duplicated().reindex(paintings.index)]
+
+
+def is_shared(paintings: pd.DataFrame) -> pd.Series:
+    """Which paintings show a picture that stands under several artists: it can speak for none of them."""
+    keys = paintings["artist"].map(artist_key)
+    return keys.groupby(pictures_of(paintings)).transform("nunique") > 1
+
+
+def count_copies(paintings: pd.DataFrame, used: pd.Series | None = None) -> CopyCounts:
+    """Count the copies among ``paintings``, or those that paintings with the ids ``used`` have among them."""
+    pictures = pictures_of(paintings)
+    groups = pd.DataFrame({"picture": pictures, "artist": paintings["artist"].map(artist_key)})
+    shared = int((groups.groupby("picture")["artist"].nunique() > 1).sum())
+    if used is not None:
+        groups = groups.merge(groups[paintings["id"].isin(used)].drop_duplicates())
+    sizes = groups.value_counts()
+    return CopyCounts(int((sizes - 1).sum()), int((sizes * (sizes - 1) // 2).sum()), shared)
+
+
+def _preferred(paintings: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order in which they would stand for their copies."""
+    order = pd.DataFrame({"id": paintings["id"], "length": paintings["id"].astype(str).str.len()})
+    order["trained"] = paintings["in_train"].fillna(False).astype(bool) if "in_train" in paintings else False
+    has_size = {"width", "height"} <= set(paintings)
+    order["pixels"] = -(paintings["width"] * paintings["height"]) if has_size else 0
+    return paintings.loc[order.sort_values(["trained", "pixels", "length", "id"]).index]
+
+
+def _groups(paintings: pd.DataFrame, paths: list[Path]) -> pd.Series:
+    """A number for each painting, the same for copies of one another."""
+    files = pd.Series(pd.factorize(paintings["sha256"].fillna(paintings["id"]))[0], paintings.index)
+    first = np.flatnonzero(~files.duplicated())
+    same = DisjointSet(range(len(first)))
+    shorter = paintings[["width", "height"]].min(axis=1).tolist()
+    thumbnails = lru_cache(_KEPT_THUMBNAILS)(lambda place: thumbnail(_opened(paths[first[place]])))
+    alike = _alike(signs_of(list(paintings["hash"].iloc[first])), [paths[place] for place in first])
+    for a, b, is_mirrored in alike:
+        if not same.connected(a, b):
+            other = thumbnails(b)[:, ::-1] if is_mirrored else thumbnails(b)
+            if same_picture(thumbnails(a), other, min(shorter[first[a]], shorter[first[b]])):
+                same.merge(a, b)
+    roots = np.array([same[place] for place in range(len(first))])
+    return pd.Series(roots[files], paintings.index)
+
+
+def _alike(signs: Array, paths: list[Path]) -> list[tuple[int, int, bool]]:
+    """Pairs of places whose hashes are close and whose coarse thumbnails agree, the most alike first.
+
+    Args:
+        signs: (N, 512) of the pictures' hashes, then of their mirror images'.
+        paths: (N,) where the pictures lie.
+    """
+    coarse = _Coarse(paths)
+    upright, mirrored = signs[:, :BITS], signs[:, BITS:]
+    found: list[tuple[float, int, int, bool]] = []
+    starts = range(0, len(signs), _ROWS_AT_ONCE)
+    for start in track(starts, "Comparing", console=_console(), transient=True, disable=len(starts) < 2):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        for other in range(start, len(signs), _ROWS_AT_ONCE):
+            columns = slice(other, other + _ROWS_AT_ONCE)
+            for side, is_mirrored in ((upright, False), (mirrored, True)):
+                agreement = side[rows] @ upright[columns].T  # bits that agree less those that differ
+                pairs = np.argwhere(agreement >= BITS - 2 * CANDIDATE) + np.array([start, other])
+                pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+                for first in range(0, len(pairs), _PAIRS_AT_ONCE):
+                    block = pairs[first : first + _PAIRS_AT_ONCE]
+                    likeness = coarse.likeness(block, is_mirrored)
+                    for place in np.flatnonzero(likeness >= _ALIKE):
+                        a, b = block[place]
+                        found.append((-float(likeness[place]), int(a), int(b), is_mirrored))
+    return [(a, b, is_mirrored) for _, a, b, is_mirrored in sorted(found)]
+
+
+class _Coarse:
+    """Coarse thumbnails, read when first asked for; centred and of length 1, those of flat pictures 0."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+        self._known = np.zeros(len(paths), dtype=bool)
+        self._values = np.zeros((len(paths), _COARSE, _COARSE), np.float16)
+
+    def likeness(self, pairs: Array, is_mirrored: bool) -> Array:
+        """(P, 2) places → (P,) correlations."""
+        for place in np.unique(pairs[~self._known[pairs].all(1)]):
+            if not self._known[place]:
+                self._values[place] = _coarse(_opened(self._paths[place]))
+                self._known[place] = True
+        a, b = self._values[pairs[:, 0]], self._values[pairs[:, 1]]
+        likeness: Array = np.einsum("nyx,nyx->n", a, b[:, :, ::-1] if is_mirrored else b, dtype=np.float32)
+        return likeness
+
+
+def _coarse(image: Image.Image) -> Array:
+    pixels = np.asarray(image.convert("L").resize((_COARSE, _COARSE), Image.Resampling.BOX), np.float32)
+    pixels = pixels - pixels.mean()
+    length = float(np.sqrt(np.square(pixels).sum()))
+    coarse: Array = pixels / length if length > _NOISE else np.zeros_like(pixels)
+    return coarse
+
+
+def _opened(path: Path) -> Image.Image:
+    """The picture, or as much of it as a thumbnail needs: a JPEG is decoded at a fraction of its size."""
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (2 * SIDE, 2 * SIDE))
+            image.load()
+            return image
+    except OSError as error:
+        raise MorelliError(
+            f"The picture {path} cannot be read ({error}). Prepare its folder again: morelli data prepare SOURCE"
+        ) from error
+
+
+def _shown(paths: dict[int, Path], what: str) -> Iterator[tuple[int, Path]]:
+    yield from track(list(paths.items()), what, console=_console(), transient=True, disable=len(paths) < _ROWS_AT_ONCE)
+
+
+def _console() -> Console:
+    return Console(stderr=True)
