@@ -143,6 +143,7 @@ class Job:
         card = NetworkCard(
             objective=self.cell.objective.name,
             backbone=self.cell.backbone,
+            descriptions=dict(self.backbone.descriptions),
             head=self.cell.head,
             trunk=self.backbone.card if isinstance(self.backbone, ModuleBackbone) else None,
             scorer=type(self.scorer).__name__,
