@@ -162,6 +162,24 @@ def test_a_folder_of_the_first_format_gets_its_copies_on_first_use(tmp_path: Pat
     assert (out / COPIES).is_file()
 
 
+def test_an_old_folder_that_cannot_be_written_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = painted()
+    pictures["Artist 0/0-again.png"] = saved(pictures["Artist 0/0.png"], 60)
+    out = tmp_path / "out"
+    prepare(folder_of(tmp_path / "source", pictures), out, workers=1)
+    write_paintings(out, read_paintings(out).drop(columns=["hash", "copy_of"]))
+    before = (out / TABLE).read_bytes()
+
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self), None, str(target))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert count_copies(paintings_and_copies(out)).copies == 1
+    assert (out / TABLE).read_bytes() == before
+
+
 def test_hashes_are_computed_once(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(folder_of(tmp_path / "source", painted()), out, workers=1)
