@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from morelli.evaluation.plane_map import plane_map as plane_map
     from morelli.gallery.painters import Painters as Painters
     from morelli.models.backbones import Backbone as Backbone
-    from morelli.models.backbones import BackboneConfig as BackboneConfig
+    from morelli.models.config import BackboneConfig as BackboneConfig
     from morelli.models.embedder import embed as embed
     from morelli.models.heads import ConcatHead as ConcatHead
     from morelli.models.heads import CosineScorer as CosineScorer
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from morelli.models.heads import HeadConfig as HeadConfig
     from morelli.models.heads import PairHead as PairHead
     from morelli.models.network import Network as Network
+    from morelli.models.own_parts import ModuleBackbone as ModuleBackbone
     from morelli.training.one_hot_loss import OneHotLoss as OneHotLoss
     from morelli.training.pair_loss import EmbeddingsAlreadyPackagedAsPairs as EmbeddingsAlreadyPackagedAsPairs
     from morelli.training.pair_loss import PairLoss as PairLoss
@@ -69,10 +70,12 @@ _HOMES = {
     "evaluation.neighbours": ("knn",),
     "evaluation.plane_map": ("plane_map",),
     "gallery.painters": ("Painters",),
-    "models.backbones": ("Backbone", "BackboneConfig"),
+    "models.backbones": ("Backbone",),
+    "models.config": ("BackboneConfig",),
     "models.embedder": ("embed",),
     "models.heads": ("ConcatHead", "CosineScorer", "DistanceScorer", "EmbeddingHead", "HeadConfig", "PairHead"),
     "models.network": ("Network",),
+    "models.own_parts": ("ModuleBackbone",),
     "training.one_hot_loss": ("OneHotLoss",),
     "training.pair_loss": ("EmbeddingsAlreadyPackagedAsPairs", "PairLoss"),
 }

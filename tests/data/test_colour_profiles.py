@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
-from morelli.data._pictures import read_rgb, shrink, shrunk_rgb
+from morelli.data._pictures import UnusableError, read_rgb, shrink, shrunk_rgb
 
 D50, D65 = (0.3457, 0.3585), (0.3127, 0.3290)
 SRGB = ImageCms.createProfile("sRGB")
@@ -120,6 +120,26 @@ def test_wide_spaces_come_to_the_same_colours(space: str, format_: str) -> None:
     pixels = prepared(encoded(stored, format_, icc_profile=profile, **FORMATS[format_]))
 
     assert np.abs(pixels - PIXELS).mean() < 1.5
+
+
+def boxed(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def test_the_profile_in_a_jpeg_2000_header_is_found() -> None:
+    profile = rgb_profile("ProPhoto")
+    content = encoded(in_space(profile), "JPEG2000").getvalue()
+    colours, header = content.index(b"colr") - 4, content.index(b"jp2h") - 4
+    (colours_length,) = struct.unpack(">I", content[colours : colours + 4])
+    (header_length,) = struct.unpack(">I", content[header : header + 4])
+    inner = content[header + 8 : colours], content[colours + colours_length : header + header_length]
+    with_profile = boxed(b"jp2h", inner[0] + boxed(b"colr", b"\2\0\0" + profile) + inner[1])
+    content = content[:header] + with_profile + content[header + header_length :]
+
+    assert np.abs(prepared(io.BytesIO(content)) - PIXELS).mean() < 1.5
+    for cut in (header + 6, header + 30, header + 90):
+        with pytest.raises(UnusableError):
+            prepared(io.BytesIO(content[:cut]))
 
 
 def test_palettes_and_transparency_keep_their_profile() -> None:

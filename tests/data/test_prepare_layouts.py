@@ -236,6 +236,17 @@ def test_a_name_in_utf_8_that_does_not_say_so_is_read_as_it_was_meant(tmp_path: 
     assert prepared_artists(tmp_path / "out") == ["Albrecht Dürr"]
 
 
+def test_an_archive_whose_names_are_parted_by_backslashes(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for name in each("{a}\\{i}.png"):
+            archive.writestr(name, paint(tmp_path / "any.png").read_bytes())
+        archive.writestr("Claude Monet\\", b"")
+
+    go(tmp_path / "images.zip", tmp_path / "out")
+
+    assert prepared_artists(tmp_path / "out") == sorted(ARTISTS)
+
+
 def test_a_prepared_folder_is_no_source(tmp_path: Path) -> None:
     go(lay(tmp_path / "in", each("{a}/{i}.jpg")), tmp_path / "out")
 

@@ -210,6 +210,20 @@ def test_a_git_lfs_pointer_is_recognised_as_one(pointer: str, folder: Path) -> N
         prepare(folder / pointer, folder.parent / "out")
 
 
+def test_a_table_that_the_folders_need_and_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    paint(tmp_path / "in" / "all" / "1.jpg")
+    (tmp_path / "in" / "notes").mkdir()
+    (tmp_path / "in" / "notes" / "table.csv").write_bytes(LFS)
+    with pytest.raises(MorelliError, match=r"Or did you mean the table in it\? .*table\.csv is a Git LFS pointer"):
+        prepare(tmp_path / "in", tmp_path / "out")
+
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(tmp_path / "in" / "all" / "1.jpg", "all/1.jpg")
+        archive.writestr("labels.csv", "file,artist\n1.jpg,A\n")
+    with pytest.raises(MorelliError, match=r"If labels\.csv in it names them, unpack the archive"):
+        prepare(tmp_path / "all.zip", tmp_path / "out")
+
+
 def test_a_web_page_in_place_of_a_picture_is_named(folder: Path) -> None:
     (folder / "pictures" / "Monet" / "more.jpg").write_text("<!DOCTYPE html><html>Not found</html>")
 

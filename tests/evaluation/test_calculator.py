@@ -4,6 +4,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytorch_metric_learning.losses import TripletMarginLoss
 from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
-from pytorch_metric_learning.utils import accuracy_calculator, common_functions
+from pytorch_metric_learning.trainers import MetricLossOnly
+from pytorch_metric_learning.utils import accuracy_calculator, common_functions, logging_presets
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
 from morelli import PaintingAccuracyCalculator
@@ -359,3 +362,34 @@ def test_a_tester_of_pml_takes_it() -> None:
     assert found["AVERAGE_r_precision"] == pytest.approx(
         (found["r_precision_level0"] + found["r_precision_level1"]) / 2
     )
+
+
+def test_a_hook_loop_goes_on_after_an_epoch_that_cannot_be_measured(tmp_path: Path) -> None:
+    records, _, _ = logging_presets.get_record_keeper(str(tmp_path / "logs"))
+    hooks = logging_presets.get_hook_container(records, primary_metric="precision_at_1", save_models=False)
+    tester = GlobalEmbeddingSpaceTester(
+        accuracy_calculator=PaintingAccuracyCalculator(strict=False),
+        end_of_testing_hook=hooks.end_of_testing_hook,
+        normalize_embeddings=False,
+        dataloader_num_workers=0,
+    )
+    trunk = torch.nn.Linear(8, 8, bias=False)
+    dataset = common_functions.EmbeddingDataset(*clusters(60, 5))
+    trainer = MetricLossOnly(
+        models={"trunk": trunk},
+        optimizers={"trunk_optimizer": torch.optim.SGD(trunk.parameters())},
+        batch_size=60,
+        loss_funcs={"metric_loss": TripletMarginLoss()},
+        dataset=dataset,
+        dataloader_num_workers=0,
+    )
+    after_epoch = hooks.end_of_epoch_hook(tester, {"val": dataset}, str(tmp_path / "models"))
+    torch.nn.init.zeros_(trunk.weight)
+    trainer.epoch = 1
+    with pytest.warns(UserWarning, match="collapsed"):
+        after_epoch(trainer)
+    torch.nn.init.eye_(trunk.weight)
+    trainer.epoch = 2
+    after_epoch(trainer)
+    wanted = PaintingAccuracyCalculator().get_accuracy(*clusters(60, 5))["precision_at_1"]
+    assert hooks.get_best_epoch_and_accuracy(tester, "val") == (2, pytest.approx(wanted))

@@ -75,7 +75,7 @@ def test_the_commands(index: Path) -> None:
         assert result.exit_code == 0
         return result.stdout
 
-    assert "2 artists enrolled" in enroll("--list")
+    assert "Enrolled artists: 2" in enroll("--list")
     assert "now called Berthe Morisot, with 2 paintings" in enroll("--rename", "Bertha Morisot", "Berthe Morisot")
     assert "Édouard Manet was removed" in enroll("--remove", "edouard manet")
     assert enroll("--list").split("\n")[1:] == ["  Berthe Morisot  2 paintings", ""]

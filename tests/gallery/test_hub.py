@@ -115,6 +115,15 @@ def test_what_is_not_there_or_cannot_be_reached_is_said(
         Painters.load("ada/none")
 
 
+def test_a_cache_of_the_client_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "hub"))
+
+    monkeypatch.setattr("morelli.gallery.hub.snapshot_download", refuse)
+    with pytest.raises(MorelliError, match=r"hub: Permission denied\. HF_HOME names a folder for the client's files"):
+        Painters.load("someone/painters")
+
+
 def test_no_secret_is_told(
     hub: HubServer,
     model: Path,

@@ -164,6 +164,14 @@ def test_arguments_reach_the_loss_the_miner_and_the_distance_inside() -> None:
     assert (loss.margin, loss.distance.p, miner.type_of_triplets) == (0.3, 1, "semihard")
 
 
+def test_arguments_of_a_triplet_loss_need_not_repeat_its_name() -> None:
+    config = ObjectiveConfig.model_validate({"kind": "triplet", "loss": {"margin": 0.3}, "miner": {"margin": 0.2}})
+    assert config.loss == {"name": "TripletMarginLoss", "margin": 0.3}
+    assert config.miner == {"name": "TripletMarginMiner", "margin": 0.2, "type_of_triplets": "all"}
+    other = ObjectiveConfig.model_validate({"kind": "triplet", "loss": {"name": "AngularLoss"}, "miner": {}})
+    assert (other.loss, other.miner) == ({"name": "AngularLoss"}, {})
+
+
 def test_plain_names_stand_for_losses_miners_and_their_parts() -> None:
     config = ObjectiveConfig.model_validate({"loss": "SupConLoss", "miner": "MultiSimilarityMiner"})
     assert (config.kind, config.name, config.loss, config.miner) == (

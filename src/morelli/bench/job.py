@@ -29,6 +29,7 @@ from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
 from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
+from morelli.models.own_parts import ModuleBackbone
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
 from morelli.training.objectives import Objective, create_objective
@@ -142,7 +143,9 @@ class Job:
         card = NetworkCard(
             objective=self.cell.objective.name,
             backbone=self.cell.backbone,
+            descriptions=dict(self.backbone.descriptions),
             head=self.cell.head,
+            trunk=self.backbone.card if isinstance(self.backbone, ModuleBackbone) else None,
             scorer=type(self.scorer).__name__,
             prepared_size=largest_shorter_side(self.rows["train"]),
             training_artists=tuple(sorted(self.rows["train"]["artist"].unique())),
@@ -205,7 +208,7 @@ class Job:
     def _measured(self, embeddings: dict[str, Tensor]) -> dict[str, Any]:
         calibration = self._learned(embeddings.get("validation"))
         network = self.network()
-        unmeasured = {side: reason for side in embeddings if (reason := too_few(side, self.rows[side]))}
+        unmeasured = {side: reason for side in SIDES[2:] if (reason := too_few(side, self.rows[side]))}
         if "unseen" in unmeasured:
             raise MorelliError(unmeasured["unseen"])
         metrics: dict[str, Any] = {

@@ -27,7 +27,12 @@ SIDES: Final = ("seen", "unseen")
 
 
 def evaluate_network(
-    model: Path, data: Path, *, resamples: int = 1000, out: Path | None = None, keep_copies: bool = False
+    model: str | Path | Network,
+    data: Path,
+    *,
+    resamples: int = 1000,
+    out: Path | None = None,
+    keep_copies: bool = False,
 ) -> dict[str, Any]:
     """Measure a finished network; artists in its training list are ``seen``, all others ``unseen``.
 
@@ -35,7 +40,7 @@ def evaluate_network(
     in the folder: of paintings that it was trained on, and of others; see :mod:`morelli.data.copies`.
 
     Args:
-        model: a run folder, or its ``model`` folder.
+        model: a run folder, its ``model`` folder, or a network.
         data: a prepared folder.
         resamples: bootstrap draws of artists behind the intervals.
         keep_copies: measure copies of other paintings too.
@@ -51,7 +56,7 @@ def evaluate_network(
         raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
     if out is not None:
         check_writable(out / METRICS)
-    network = Network.load(model)
+    network = model if isinstance(model, Network) else Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     found = paintings_and_copies(data)
     is_known = _is_known(network, found)
@@ -63,7 +68,7 @@ def evaluate_network(
     dataset = dataset.only(list((found if keep_copies else without_copies(found))["id"]))
     paintings = dataset.paintings
     is_seen = _is_one_of(paintings, network.card.training_artists)
-    measured: dict[str, Any] = {"model": str(model), "objective": network.card.objective, "notes": notes}
+    measured: dict[str, Any] = {"model": _place(model), "objective": network.card.objective, "notes": notes}
     measured["copies"] = asdict(count_copies(found))
     embeddings = embed_with(network, dataset, Accelerator().device)
     for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
@@ -92,6 +97,10 @@ def evaluate_network(
     if out is not None:
         RunFolder(out).write(METRICS, measured)
     return measured
+
+
+def _place(model: str | Path | Network) -> str:
+    return "in memory" if isinstance(model, Network) else str(model)
 
 
 def _is_known(network: Network, paintings: pd.DataFrame) -> pd.Series:

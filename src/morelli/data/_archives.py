@@ -55,11 +55,15 @@ def is_clutter(name: str) -> bool:
 
 
 def entry_name(entry: zipfile.ZipInfo) -> str:
-    """The path of an entry; some programs write it in UTF-8 without saying so, and it is then read as code page 437."""
+    """The path of an entry, as it was meant.
+
+    Some programs write it in UTF-8 without saying so, and it is then read as code page 437; some part it with ``\\``.
+    """
+    name = entry.filename
     if not entry.flag_bits & _SAYS_UTF8:
         with suppress(UnicodeError):
-            return entry.filename.encode("cp437").decode("utf-8")
-    return entry.filename
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def entries(archive: Path) -> list[zipfile.ZipInfo]:

@@ -172,7 +172,7 @@ def list_archive(archive: Path, folder: str = "") -> Listing:
         thumbnails = next((part for part in name.split("/")[:-1] if part.casefold() in THUMBNAIL_FOLDERS), None)
         if thumbnails:
             found.passed_over[f"files in folders of thumbnails ({thumbnails})"] += 1
-        elif not is_clutter(name):
+        elif not is_clutter(name) and not name.endswith("/"):
             place = Place(str(archive), entry.filename)
             files[prefix + name] = File(prefix + name, place, entry.file_size, f"{entry.file_size}-{entry.CRC:08x}")
     found.files = list(files.values())

@@ -10,6 +10,7 @@ from typing import IO, TypeVar
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from morelli.data._colour import in_srgb
+from morelli.data._jpeg2000 import profile_of
 from morelli.data._picture_files import HEAD_BYTES as HEAD_BYTES
 from morelli.data._picture_files import UnusableError as UnusableError
 from morelli.data._picture_files import picture_kind as picture_kind
@@ -93,6 +94,7 @@ def _of_opened(
         kind = picture_kind(original.read(HEAD_BYTES))
         if kind is None:
             raise UnusableError("not a picture that can be read")
+        profile = profile_of(original) if kind == "JPEG2000" else None
         original.seek(0)
         formats = [pillow_format(kind)]
         if formats == ["TIFF"]:
@@ -102,6 +104,8 @@ def _of_opened(
                 return work(image)
         try:
             with Image.open(original, formats=formats) as image:
+                if kind == "JPEG2000":
+                    image.info.setdefault("icc_profile", profile)
                 return work(image)
         except UnusableError:
             raise

@@ -1,13 +1,12 @@
 """Which kind of source a path is."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from morelli._file_names import printable
 from morelli.data._competition import PICTURE_ARCHIVE, TABLE_NAMES, competition, parts_of_competition
 from morelli.data._folders import NoArtistsError, UnclearArtistsError, folders_of_artists
-from morelli.data._listing import OTHER_ARCHIVES
+from morelli.data._listing import OTHER_ARCHIVES, list_archive
 from morelli.data._source import Source
 from morelli.data._table import SUFFIXES as TABLES
 from morelli.data._table import table_of_paintings
@@ -52,12 +51,15 @@ def _read_archive(path: Path, out: Path, layout: str | None) -> Source:
     try:
         return folders_of_artists(path, out, layout)
     except MorelliError as error:
+        hint = ""
         if PICTURE_ARCHIVE.fullmatch(path.name):
-            raise MorelliError(
-                f"{error}\nIf it is one of the competition's archives, pass the folder that holds it: {path.parent}\n"
-                f"{LAYOUTS}"
-            ) from error
-        raise
+            hint = (
+                f"\nIf it is one of the competition's archives, pass the folder that holds it: {path.parent}\n{LAYOUTS}"
+            )
+        elif isinstance(error, NoArtistsError):
+            tables = [file.name for file in list_archive(path).files if file.suffix in TABLES]
+            hint = f"\nIf {tables[0]} in it names them, unpack the archive and pass that table." if tables else ""
+        raise MorelliError(f"{error}{hint}") from error
 
 
 def _read_folder(path: Path, out: Path, layout: str | None, columns: Mapping[str, str]) -> Source:
@@ -65,23 +67,31 @@ def _read_folder(path: Path, out: Path, layout: str | None, columns: Mapping[str
         raise MorelliError(f"{path} is a prepared folder already. Give it to the other commands: --data {path}")
     if not layout and any((path / name).is_file() for name in TABLE_NAMES):
         return competition(path, out)
-    tables = sorted(file for file in path.glob("*.*") if file.suffix.lower() in TABLES - {".txt"} and file.is_file())
     try:
         source = folders_of_artists(path, out, layout)
     except NoArtistsError as error:
-        for table in tables:
-            with suppress(MorelliError):
+        refusals = []
+        for table in _tables(path, "*.*", "*/*.*", "*/*/*.*"):
+            try:
                 source = table_of_paintings(table, out, columns)
-                source.understood.insert(0, f"Table: {table.name}, because the folders tell no artists.")
-                return source
-        raise MorelliError(_explained(path, error, tables)) from error
-    if tables:
+            except MorelliError as refusal:
+                refusals.append(refusal)
+                continue
+            source.understood.insert(0, f"Table: {table.relative_to(path)}, because the folders tell no artists.")
+            return source
+        raise MorelliError(_explained(path, error, refusals)) from error
+    if tables := _tables(path, "*.*"):
         names = ", ".join(table.name for table in tables[:3])
         source.understood.append(f"Not used: {names}; a table of paintings can be a source itself.")
     return source
 
 
-def _explained(path: Path, error: NoArtistsError, tables: list[Path]) -> str:
+def _tables(folder: Path, *patterns: str) -> list[Path]:
+    found = (path for pattern in patterns for path in sorted(folder.glob(pattern)))
+    return [path for path in found if path.suffix.lower() in TABLES - {".txt"} and path.is_file()]
+
+
+def _explained(path: Path, error: NoArtistsError, refusals: list[MorelliError]) -> str:
     parts = parts_of_competition(path)
     if parts:
         return (
@@ -89,6 +99,6 @@ def _explained(path: Path, error: NoArtistsError, tables: list[Path]) -> str:
             f"morelli data download --out {path} --only {TABLE_NAMES[1]}\nIf it is not the competition's: {error}\n"
             f"{LAYOUTS}"
         )
-    hint = f"\nOr did you mean the table in it: {tables[0]}" if tables else ""
+    hint = f"\nOr did you mean the table in it? {refusals[0]}" if refusals else ""
     layouts = "" if isinstance(error, UnclearArtistsError) else f"\n{LAYOUTS}"
     return f"{error}{hint}{layouts}"

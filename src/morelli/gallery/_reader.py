@@ -75,7 +75,8 @@ class Reader:
     def fingerprint(self) -> str:
         """A digest of all that determines a picture's embedding, but for the versions of the libraries."""
         card = self.network.card
-        how = [card.backbone.model_dump(exclude={"weights", "train"}), card.head, self.size]
+        how: list[Any] = [card.backbone.model_dump(exclude={"weights", "train"}), card.head, self.size]
+        how += [part for part in (card.trunk, card.embedder) if part]  # of somebody's own modules
         digest = hashlib.sha256(repr(how).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             if not name.startswith(("backbone.", "head.")):

@@ -65,7 +65,7 @@ def render_enrolled(artists: list[EnrolledArtist]) -> str:
     if not artists:
         return "No artist is enrolled. Enrol one with: morelli enroll INDEX --artist NAME FOLDER"
     wide = max(len(one.artist) for one in artists)
-    lines = [f"{len(artists):,} artists enrolled:"]
+    lines = [f"Enrolled artists: {len(artists):,}"]
     lines += [f"  {one.artist:{wide}}  {one.paintings:,} paintings" for one in artists]
     pairs = perhaps_one(one.artist for one in artists)
     lines += [f"Note: {one} and {other} may be one artist: {why}." for one, other, why in pairs]

@@ -19,7 +19,7 @@ from torch.utils.data import default_collate
 from morelli._files import write_text_whole, written_whole
 from morelli.errors import MorelliError
 from morelli.gallery._reader import Reader
-from morelli.models.backbones import Backbone
+from morelli.models.backbones import JointBackbone, SingleBackbone
 from morelli.models.heads import CosineScorer, DistanceScorer, Scorer
 from morelli.models.network import Network
 
@@ -104,7 +104,7 @@ class _Embeddings(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self.is_single = isinstance(network.backbone, Backbone)
+        self.is_single = not isinstance(network.backbone, JointBackbone)
         self.by_cosine = isinstance(network.scorer, CosineScorer)
 
     def forward(self, *images: Tensor) -> Tensor:
@@ -139,19 +139,12 @@ def _facts(network: Network, size: int, scorer: Path | None) -> dict[str, Any]:
 
 def _inputs(network: Network, batches: Sequence[Tensor]) -> dict[str, Any]:
     """By the name of each input: its shape for one picture, and how a picture becomes that."""
-    parts = network.backbone.parts
+    parts: Sequence[SingleBackbone] = network.backbone.parts
     names = ["images"] if len(parts) == 1 else [f"images_{number}" for number in range(1, len(parts) + 1)]
     return {
         name: {
-            "backbone": part.config.name,
+            **part.input_facts,
             "shape": list(batch.shape[1:]),
-            "fit": part.config.fit,
-            "views": part.config.views,
-            "crop": part.crop,
-            "interpolation": part.interpolation.value,
-            "scale": [0, 1],
-            "mean": part.mean,
-            "std": part.std,
         }
         for name, part, batch in zip(names, parts, batches, strict=True)
     }

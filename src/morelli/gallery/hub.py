@@ -83,6 +83,8 @@ def _hub(trouble: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """In a few words, without the addresses in the client's own message: those of uploads are signed."""
     error = error.__cause__ if type(error) is RuntimeError and isinstance(error.__cause__, Exception) else error
+    if isinstance(error, OSError) and error.filename is not None:  # of the client's own cache
+        return f"{error.filename}: {error.strerror}. HF_HOME names a folder for the client's files"
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, RepositoryNotFoundError) or status in (401, 403):
         return "it is not there, or not for you. Check the name, and log in with: hf auth login"

@@ -4,78 +4,33 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import signature
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
 from PIL import Image
-from pydantic import Field, model_validator
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from morelli._config import Section
 from morelli.errors import MorelliError
+from morelli.models.config import BackboneConfig as BackboneConfig
 from morelli.models.folding import folded
+from morelli.models.own_parts import ModuleBackbone, imported
 from morelli.models.sizes import REFUSALS, check_size, refused_size
-from morelli.models.transforms import MOST_VIEWS, Fit, create_transform
-from morelli.models.weights import KINDS, check_name, create_net, with_weights
+from morelli.models.transforms import create_transform
+from morelli.models.weights import (
+    check_name,
+    create_described,
+    create_net,
+    described_model,
+    is_own,
+    with_weights,
+)
 
 _MIXTURES = 16
-
-
-class BackboneConfig(Section):
-    """Which network, with which weights, and how its feature maps become one vector."""
-
-    name: str
-    """Any timm model name (``morelli backbones`` lists them); ``hf_hub:OWNER/NAME`` for a timm model on the hub, or
-    ``local-dir:FOLDER`` for one in a folder that timm wrote."""
-    weights: str = "auto"
-    """``auto`` (packaged where there are such, else timm's own), ``packaged``, ``timm``, ``none`` (untrained), or the
-    path of a local ``.safetensors`` or ``.pth`` state dict."""
-    image_size: int | None = Field(default=None, ge=32)
-    """Pixels a side; by default the size the weights were made for."""
-    in_chans: Literal[1, 3] | None = None
-    """Channels of the input: 1 for pictures in grey, to which timm adapts weights for colour. By default what the
-    weights were made for."""
-    fit: Fit = "letterbox"
-    """How a picture meets the square: bars around it, both sides scaled, timm's own centre crop, or the seed
-    project's way (turned to landscape, bar below)."""
-    pool: Literal["global", "stages"] = "global"
-    """The model's own pooled output, or channel statistics of its last ``stages`` feature maps."""
-    stages: int = Field(default=6, ge=1)
-    statistics: tuple[Literal["mean", "std", "covariance"], ...] = ("mean",)
-    """Of each channel; ``covariance`` is that of 16 fixed random mixtures of the channels, each entry's root with its
-    sign kept: what is left of Gatys' Gram matrices (https://arxiv.org/abs/1505.07376) at a small width."""
-    views: int = Field(default=1, ge=1, le=MOST_VIEWS)
-    """Views of each picture: itself, mirrored, then crops of two thirds a side. Training draws one of them for each
-    painting; the embedding of a picture is the mean over all."""
-    beside: tuple[str, ...] = ()
-    """Further timm models with the same settings, whose features are put beside this one's; frozen only."""
-    precision: Literal["no", "bf16"] = "no"
-    """``bf16``: forward passes in bfloat16 on a GPU. A processor always computes in float32: few have bfloat16, and one
-    that has not was 36 times as slow."""
-    train: Literal["frozen", "all"] = "frozen"
-
-    @model_validator(mode="after")
-    def _fits(self) -> "BackboneConfig":
-        if self.beside and self.train != "frozen":
-            raise ValueError("several backbones beside each other must be frozen")
-        if self.beside and self.weights not in KINDS:
-            raise ValueError("one file of weights cannot serve several backbones; use auto, packaged, timm or none")
-        return self
-
-    @property
-    def label(self) -> str:
-        """How tables and run folders call it: the name, and what differs from the plain frozen backbone."""
-        names = "+".join(Path(name.partition(":")[2] or name).name for name in (self.name, *self.beside))
-        grey = "+grey" if self.in_chans == 1 else ""
-        stages = f"+{self.stages}stages-{'-'.join(self.statistics)}" if self.pool == "stages" else ""
-        size = f"+{self.image_size}px" if self.image_size else ""
-        fit = f"+{self.fit}" if self.fit != "letterbox" else ""
-        views = f"+{self.views}views" if self.views > 1 else ""
-        return names + grey + stages + size + fit + views + ("+finetuned" if self.train == "all" else "")
+Descriptions = Mapping[str, dict[str, Any]]
+"""Of models that timm does not list, by the name in the config: what their ``config.json`` says of them."""
 
 
 class Backbone(nn.Module):
@@ -87,15 +42,24 @@ class Backbone(nn.Module):
         MorelliError: the name is unknown, no weights can be had, or the model cannot give what ``pool`` asks for.
     """
 
-    def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
+    def __init__(
+        self, config: BackboneConfig, *, load_weights: bool = True, descriptions: Descriptions | None = None
+    ) -> None:
         super().__init__()
-        check_name(config.name)
         self.config = config
+        description = (descriptions or {}).get(config.name)
+        if description is None:
+            check_name(config.name)
         try:
-            self.net: Any = with_weights(config) if load_weights else create_net(config)
+            if description is not None:
+                self.net: Any = create_described(config, description)
+            else:
+                self.net = with_weights(config) if load_weights else create_net(config)
+                description = described_model(config.name)
         except Exception:
             check_size(config)  # a size that it refuses, it refuses with any weights and without
             raise
+        self.descriptions: Descriptions = {config.name: description} if description else {}
         self.lie_in_memory(channels_last=True)
         data = resolve_model_data_config(self.net)
         self.own_size = int(data["input_size"][-1])
@@ -193,6 +157,20 @@ class Backbone(nn.Module):
         )
 
     @property
+    def input_facts(self) -> dict[str, Any]:
+        """How a picture becomes its input, for an exported network."""
+        return {
+            "backbone": self.config.name,
+            "fit": self.config.fit,
+            "views": self.config.views,
+            "crop": self.crop,
+            "interpolation": self.interpolation.value,
+            "scale": [0, 1],
+            "mean": self.mean,
+            "std": self.std,
+        }
+
+    @property
     def input_settings(self) -> tuple[Any, ...]:
         """What of the model its transform depends on, beside the config."""
         crop = self.crop if self.config.fit == "crop" else None
@@ -227,12 +205,17 @@ class Backbone(nn.Module):
 class JointBackbone(nn.Module):
     """Several frozen backbones side by side: their inputs, in a sequence → features (B, width) or (B, V, width)."""
 
-    def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
+    def __init__(
+        self, config: BackboneConfig, *, load_weights: bool = True, descriptions: Descriptions | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         alone = config.model_copy(update={"beside": ()})
         each = (alone.model_copy(update={"name": name}) for name in (config.name, *config.beside))
-        self.members = nn.ModuleList(Backbone(one, load_weights=load_weights) for one in each)
+        self.members = nn.ModuleList(
+            Backbone(one, load_weights=load_weights, descriptions=descriptions) for one in each
+        )
+        self.descriptions = {name: one for part in self.parts for name, one in part.descriptions.items()}
         self.image_size = max(part.image_size for part in self.parts)
         self.width = sum(part.width for part in self.parts)
         self.is_frozen = True
@@ -259,12 +242,27 @@ def _of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
     return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
-AnyBackbone = Backbone | JointBackbone
+SingleBackbone = Backbone | ModuleBackbone
+AnyBackbone = Backbone | JointBackbone | ModuleBackbone
 
 
-def create_backbone(config: BackboneConfig, *, load_weights: bool = True) -> AnyBackbone:
-    """Make the backbone that a config asks for: one timm model, or several beside each other."""
-    return (JointBackbone if config.beside else Backbone)(config, load_weights=load_weights)
+def create_backbone(
+    config: BackboneConfig, *, load_weights: bool = True, descriptions: Descriptions | None = None
+) -> AnyBackbone:
+    """Make the backbone that a config asks for: a timm model, several beside each other, or a module of one's own.
+
+    Args:
+        config: which.
+        load_weights: else it is left untrained, for a state dict that holds all of it.
+        descriptions: of models that timm does not list, from a backbone's ``descriptions``: then neither the hub nor
+            their folder is needed.
+
+    Raises:
+        MorelliError: it cannot be had, with the reason.
+    """
+    if is_own(config.name):
+        return imported(config.name)
+    return (JointBackbone if config.beside else Backbone)(config, load_weights=load_weights, descriptions=descriptions)
 
 
 def _apply_each(

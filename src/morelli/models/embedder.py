@@ -14,12 +14,13 @@ from morelli._processes import gathered, is_first, own_share
 from morelli.errors import InputError
 from morelli.models.backbones import AnyBackbone
 from morelli.models.heads import EmbeddingHead
+from morelli.models.own_parts import ModuleHead
 
 
 class Embedder(nn.Module):
     """A backbone and a head together: a batch of what the backbone's transform gives → embeddings (B, D)."""
 
-    def __init__(self, backbone: AnyBackbone, head: EmbeddingHead) -> None:
+    def __init__(self, backbone: AnyBackbone, head: EmbeddingHead | ModuleHead) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
 

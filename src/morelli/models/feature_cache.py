@@ -19,14 +19,14 @@ from torch import Tensor
 from morelli._files import cache_folder, written_whole
 from morelli._processes import anywhere, is_first
 from morelli.errors import MorelliError
-from morelli.models.backbones import Backbone
+from morelli.models.backbones import SingleBackbone
 
 _BLOCK = 1024
 _DAMAGE = (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError)
 
 
 def cached_features(
-    backbone: Backbone, root: Path, paintings: pd.DataFrame, compute: Callable[[pd.DataFrame], Tensor]
+    backbone: SingleBackbone, root: Path, paintings: pd.DataFrame, compute: Callable[[pd.DataFrame], Tensor]
 ) -> Tensor:
     """Return the features of ``paintings``, (N, …) float32, computing only those not yet on disk.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from morelli.data.dataset import PaintersByNumbers
-from morelli.models.backbones import AnyBackbone, Backbone
+from morelli.models.backbones import AnyBackbone, SingleBackbone
 from morelli.models.embedder import embed
 from morelli.models.feature_cache import cached_features
 from morelli.models.memory_format import settle_memory_format
@@ -23,7 +23,7 @@ def features_of(backbone: AnyBackbone, dataset: PaintersByNumbers, device: torch
     return torch.cat([_features_of_one(part, dataset, device) for part in backbone.parts], dim=-1)
 
 
-def _features_of_one(backbone: Backbone, dataset: PaintersByNumbers, device: torch.device) -> Tensor:
+def _features_of_one(backbone: SingleBackbone, dataset: PaintersByNumbers, device: torch.device) -> Tensor:
     shown = copy(dataset)
     shown.transform = backbone.transform()
     settle_memory_format(backbone, device, pictures=len(dataset) * backbone.config.views)

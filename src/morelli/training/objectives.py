@@ -170,7 +170,7 @@ def create_objective(
 def make_loss(
     config: ObjectiveConfig, *, width: int, artists: int, sampling: Sampling = "balanced"
 ) -> tuple[nn.Module, nn.Module | None]:
-    """Make the loss and the miner of an objective that is not ``frozen``; :func:`create_objective` tries them.
+    """Make the loss and the miner of a trained objective, untried; see :func:`create_objective`.
 
     Raises:
         MorelliError: PML has no such loss or miner, it does not take these arguments, or not tuples drawn this way.
