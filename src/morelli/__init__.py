@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from morelli.models.heads import HeadConfig as HeadConfig
     from morelli.models.heads import PairHead as PairHead
     from morelli.models.network import Network as Network
+    from morelli.models.own_parts import ModuleBackbone as ModuleBackbone
     from morelli.training.one_hot_loss import OneHotLoss as OneHotLoss
     from morelli.training.pair_loss import EmbeddingsAlreadyPackagedAsPairs as EmbeddingsAlreadyPackagedAsPairs
     from morelli.training.pair_loss import PairLoss as PairLoss
@@ -74,6 +75,7 @@ _HOMES = {
     "models.embedder": ("embed",),
     "models.heads": ("ConcatHead", "CosineScorer", "DistanceScorer", "EmbeddingHead", "HeadConfig", "PairHead"),
     "models.network": ("Network",),
+    "models.own_parts": ("ModuleBackbone",),
     "training.one_hot_loss": ("OneHotLoss",),
     "training.pair_loss": ("EmbeddingsAlreadyPackagedAsPairs", "PairLoss"),
 }

@@ -150,12 +150,13 @@ def test_untrained_features_are_measured_where_nothing_can_be_trained(
     assert [run.is_finished for run in runs] == [True, False]
     assert "No m fits: fewer than two artists have two paintings" in (runs[1].failure or "")
     assert runs[0].metrics["unseen"]["lone_artists"] == runs[0].metrics["unseen"]["artists"] - 1
+    assert "Seen artists: " in render(table(runs), "md")  # none has enough paintings to hold some out
 
 
 def test_below_what_can_be_measured_there_is_one_sentence(
     folder_of: Callable[..., Path], recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
-    with pytest.raises(MorelliError, match=r"3 artists, 3 of them with two.*takes 4 artists"):
+    with pytest.raises(MorelliError, match=r"3 artists, 3 of them with two.*takes 4 with two or more"):
         bench(recipe(folder_of([6] * 3)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -128,6 +128,13 @@ def test_damaged_weights_are_refused(folder: Path, damage: str) -> None:
         Network.load(folder)
 
 
+def test_a_git_lfs_pointer_is_called_that(folder: Path) -> None:
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+
+    with pytest.raises(MorelliError, match=r"Git LFS pointer.*git lfs pull"):
+        Network.load(folder)
+
+
 def test_an_interrupted_save_leaves_no_model(folder: Path, tmp_path: Path) -> None:
     half = tmp_path / "half"
     half.mkdir()

@@ -1,6 +1,7 @@
 """A network that was trained anywhere is measured, saved, loaded and used by every command."""
 
 import json
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import timm
 import torch
 import torchvision
 from PIL import Image
+from timm.models import save_for_hf
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import transforms as v1
@@ -18,10 +20,12 @@ from torchvision.transforms import v2
 
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
+from morelli.models.backbones import BackboneConfig, create_backbone
 from morelli.models.features import features_of
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, PairHead, Scorer
 from morelli.models.network import Network, embed_with
 from morelli.models.own_parts import ModuleBackbone
+from morelli.models.transforms import settings_of
 
 CPU = torch.device("cpu")
 STEPS = [v2.Resize((64, 64)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
@@ -172,6 +176,41 @@ def test_what_no_folder_can_hold_is_named_and_must_be_given(
     loaded = Network.load(tmp_path, **{what: again})
     expected = embed_with(network, pictures(prepared, network), CPU)
     assert torch.equal(embed_with(loaded, pictures(prepared, loaded), CPU), expected)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"train": "all"}, {"pool": "stages", "views": 2}, {"beside": ["test_vit"]}], ids=str
+)
+@torch.no_grad()
+def test_a_backbone_of_morellis_is_a_trunk(prepared: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    config = {"name": "test_resnet", "weights": "none", "image_size": 64, **changes}
+    trunk = create_backbone(BackboneConfig.model_validate(config))
+    given = {} if "beside" in changes else {"transform": trunk.transform()}
+    network = Network.of(trunk, MLP(trunk.width, 8), **given)
+
+    network.save(tmp_path)
+    loaded = Network.load(tmp_path)
+
+    expected = embed_with(network, pictures(prepared, network), CPU)
+    torch.testing.assert_close(embed_with(loaded, pictures(prepared, loaded), CPU), expected)
+    assert expected.shape == (5, 8)
+    assert loaded.card.trunk is None
+
+
+def test_a_network_needs_the_folder_of_its_backbone_no_more(tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    net = timm.create_model("test_vit", pretrained=False, num_classes=0, depth=2)
+    save_for_hf(net, folder, model_args={"depth": 2}, safe_serialization=True)
+    trunk = create_backbone(BackboneConfig(name=f"local-dir:{folder}"))
+    network = Network.of(trunk)
+    network.save(tmp_path / "model")
+    shutil.rmtree(folder)
+
+    loaded = Network.load(tmp_path / "model")
+
+    images = torch.rand(2, 3, 160, 160)
+    torch.testing.assert_close(loaded(images), network(images))
+    assert settings_of(loaded.backbone.transform()) == settings_of(network.backbone.transform())
 
 
 def test_what_is_given_must_fit_the_folder(tmp_path: Path) -> None:

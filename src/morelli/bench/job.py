@@ -143,6 +143,7 @@ class Job:
         card = NetworkCard(
             objective=self.cell.objective.name,
             backbone=self.cell.backbone,
+            descriptions=dict(self.backbone.descriptions),
             head=self.cell.head,
             trunk=self.backbone.card if isinstance(self.backbone, ModuleBackbone) else None,
             scorer=type(self.scorer).__name__,
@@ -207,7 +208,7 @@ class Job:
     def _measured(self, embeddings: dict[str, Tensor]) -> dict[str, Any]:
         calibration = self._learned(embeddings.get("validation"))
         network = self.network()
-        unmeasured = {side: reason for side in embeddings if (reason := too_few(side, self.rows[side]))}
+        unmeasured = {side: reason for side in SIDES[2:] if (reason := too_few(side, self.rows[side]))}
         if "unseen" in unmeasured:
             raise MorelliError(unmeasured["unseen"])
         metrics: dict[str, Any] = {

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy.cluster.hierarchy import DisjointSet
 
-from morelli._files import write_text_whole
+from morelli._files import UnwritableError, write_text_whole
 from morelli.data._same_picture import SIDE, same_picture, thumbnail
 from morelli.data.artists import artist_key
 from morelli.data.hashes import BITS, both_looks_of, signs_of
@@ -69,7 +69,7 @@ def paintings_and_copies(folder: str | Path) -> pd.DataFrame:
     if paintings["hash"].notna().all():
         return paintings
     paintings = with_copies(Path(folder), paintings)
-    with suppress(OSError):  # a folder that cannot be written is as good, only found again the next time
+    with suppress(UnwritableError):  # a folder that cannot be written is as good, only found again the next time
         write_copies(Path(folder), paintings)
         write_paintings(Path(folder), paintings)
     return paintings

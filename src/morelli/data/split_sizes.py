@@ -75,8 +75,9 @@ def fit_split(paintings: pd.DataFrame, config: SplitConfig, *, trains: bool = Tr
         raise first
     raise MorelliError(
         f"{len(counts)} artists, {usable} of them with two or more paintings, are too few for split '{config.kind}': "
-        f"it takes {needed} artists with two or more paintings each, so that two can be trained on and two stay "
-        "unseen. Add artists, or paintings by those that are there."
+        f"it takes {needed} with two or more each, so that two can be trained on and two stay unseen"
+        + (", and two validate. Set split.kind=fraction, which takes four, or add" if needed > 4 else ". Add")
+        + " artists, or paintings by those that are there."
     ) from first
 
 

@@ -19,9 +19,18 @@ from morelli.models.folding import folded
 from morelli.models.own_parts import ModuleBackbone, imported
 from morelli.models.sizes import REFUSALS, check_size, refused_size
 from morelli.models.transforms import create_transform
-from morelli.models.weights import check_name, create_net, is_own, with_weights
+from morelli.models.weights import (
+    check_name,
+    create_described,
+    create_net,
+    described_model,
+    is_own,
+    with_weights,
+)
 
 _MIXTURES = 16
+Descriptions = Mapping[str, dict[str, Any]]
+"""Of models that timm does not list, by the name in the config: what their ``config.json`` says of them."""
 
 
 class Backbone(nn.Module):
@@ -33,15 +42,24 @@ class Backbone(nn.Module):
         MorelliError: the name is unknown, no weights can be had, or the model cannot give what ``pool`` asks for.
     """
 
-    def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
+    def __init__(
+        self, config: BackboneConfig, *, load_weights: bool = True, descriptions: Descriptions | None = None
+    ) -> None:
         super().__init__()
-        check_name(config.name)
         self.config = config
+        description = (descriptions or {}).get(config.name)
+        if description is None:
+            check_name(config.name)
         try:
-            self.net: Any = with_weights(config) if load_weights else create_net(config)
+            if description is not None:
+                self.net: Any = create_described(config, description)
+            else:
+                self.net = with_weights(config) if load_weights else create_net(config)
+                description = described_model(config.name)
         except Exception:
             check_size(config)  # a size that it refuses, it refuses with any weights and without
             raise
+        self.descriptions: Descriptions = {config.name: description} if description else {}
         self.lie_in_memory(channels_last=True)
         data = resolve_model_data_config(self.net)
         self.own_size = int(data["input_size"][-1])
@@ -187,12 +205,17 @@ class Backbone(nn.Module):
 class JointBackbone(nn.Module):
     """Several frozen backbones side by side: their inputs, in a sequence → features (B, width) or (B, V, width)."""
 
-    def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
+    def __init__(
+        self, config: BackboneConfig, *, load_weights: bool = True, descriptions: Descriptions | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         alone = config.model_copy(update={"beside": ()})
         each = (alone.model_copy(update={"name": name}) for name in (config.name, *config.beside))
-        self.members = nn.ModuleList(Backbone(one, load_weights=load_weights) for one in each)
+        self.members = nn.ModuleList(
+            Backbone(one, load_weights=load_weights, descriptions=descriptions) for one in each
+        )
+        self.descriptions = {name: one for part in self.parts for name, one in part.descriptions.items()}
         self.image_size = max(part.image_size for part in self.parts)
         self.width = sum(part.width for part in self.parts)
         self.is_frozen = True
@@ -223,15 +246,23 @@ SingleBackbone = Backbone | ModuleBackbone
 AnyBackbone = Backbone | JointBackbone | ModuleBackbone
 
 
-def create_backbone(config: BackboneConfig, *, load_weights: bool = True) -> AnyBackbone:
+def create_backbone(
+    config: BackboneConfig, *, load_weights: bool = True, descriptions: Descriptions | None = None
+) -> AnyBackbone:
     """Make the backbone that a config asks for: a timm model, several beside each other, or a module of one's own.
+
+    Args:
+        config: which.
+        load_weights: else it is left untrained, for a state dict that holds all of it.
+        descriptions: of models that timm does not list, from a backbone's ``descriptions``: then neither the hub nor
+            their folder is needed.
 
     Raises:
         MorelliError: it cannot be had, with the reason.
     """
     if is_own(config.name):
         return imported(config.name)
-    return (JointBackbone if config.beside else Backbone)(config, load_weights=load_weights)
+    return (JointBackbone if config.beside else Backbone)(config, load_weights=load_weights, descriptions=descriptions)
 
 
 def _apply_each(

@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 
 from morelli._config import Section
 from morelli.errors import MorelliError
-from morelli.models.transforms import create_transform
+from morelli.models.transforms import create_transform, settings_of
 
 Described = tuple[dict[str, Any], ...]
 
@@ -197,7 +197,7 @@ def made_layers(described: Sequence[Mapping[str, Any]]) -> nn.Sequential:
 
 def described_transform(transform: Callable[[Any], Any]) -> Described | None:
     """A transform's steps, if all of them are known; else None."""
-    if isinstance(settings := getattr(transform, "settings", None), dict):
+    if (settings := settings_of(transform)) is not None:
         return ({"name": _FITTED, **settings},)
     steps: list[dict[str, Any]] = []
     for step in _flat(transform):

@@ -7,16 +7,16 @@ from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from morelli._config import Section
-from morelli._files import write_text_whole, written_whole
+from morelli._files import is_lfs_pointer, write_text_whole, written_whole
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
-from morelli.models.backbones import AnyBackbone, BackboneConfig, create_backbone
+from morelli.models.backbones import AnyBackbone, Backbone, BackboneConfig, JointBackbone, create_backbone
 from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
@@ -31,7 +31,9 @@ from morelli.models.own_parts import (
     loaded_trunk,
     must_be_given,
     timm_transform,
+    unwrapped,
 )
+from morelli.models.transforms import settings_of
 
 FORMAT_VERSION = 2
 WEIGHTS, CARD = "model.safetensors", "network.json"
@@ -49,6 +51,8 @@ class NetworkCard(Section):
     format: int = FORMAT_VERSION
     objective: str
     backbone: BackboneConfig
+    descriptions: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Of backbones that timm does not list, by name: what their ``config.json`` said, so that it is needed no more."""
     head: HeadConfig | None
     trunk: TrunkCard | None = None
     """Of a backbone that is somebody's own module."""
@@ -108,10 +112,11 @@ class Network(Embedder):
         """A network that was trained anywhere: copies of its modules, with what must be known to measure and use it.
 
         Args:
-            trunk: images → features (B, F), such as a timm or torchvision model without its classifier.
+            trunk: images → features (B, F), such as a timm or torchvision model without its classifier, or a
+                :class:`~morelli.models.backbones.Backbone`.
             embedder: features → embeddings (B, D); None if the trunk gives them.
-            transform: an RGB picture → one image for the trunk, without anything random. By default that of a timm
-                model, letterboxed.
+            transform: an RGB picture → one image for the trunk, without anything random. By default that of a
+                backbone, or of a timm model, letterboxed.
             scorer: how alike two embeddings are; the cosine by default.
             name: what tables call it.
             training_artists: whom it was trained on, as ``paintings["artist"]`` of the training paintings names them;
@@ -124,15 +129,16 @@ class Network(Embedder):
             MorelliError: an output is no vector, the transform is missing, random or gives no tensor, or the scorer
                 does not fit.
         """
-        backbone = ModuleBackbone(trunk, transform or timm_transform(trunk))
+        backbone = _backbone_of(trunk, transform)
         head = ModuleHead(embedder or nn.Identity(), backbone.width)
         scorer = scorer if scorer is not None else CosineScorer()
         _check_scorer(scorer, head.width)
         card = NetworkCard(
             objective=name,
             backbone=backbone.config,
+            descriptions=dict(backbone.descriptions),
             head=None,
-            trunk=backbone.card,
+            trunk=backbone.card if isinstance(backbone, ModuleBackbone) else None,
             embedder=head.card,
             scorer=type(scorer).__name__,
             training_artists=tuple(sorted(set(training_artists))),
@@ -182,6 +188,8 @@ class Network(Embedder):
             if content.get("format") != FORMAT_VERSION:
                 raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
             card = NetworkCard.model_validate(content)
+            if is_lfs_pointer(folder / WEIGHTS):
+                raise MorelliError(f"{folder / WEIGHTS} is a Git LFS pointer. Fetch the weights with: git lfs pull")
             weights = load_file(folder / WEIGHTS)
             backbone = _loaded_backbone(folder, card, weights, trunk, transform)
             head = _loaded_head(folder, card, weights, backbone.width, embedder)
@@ -194,6 +202,15 @@ class Network(Embedder):
         return network.eval()
 
 
+def _backbone_of(trunk: nn.Module, transform: Transform | None) -> AnyBackbone:
+    own = unwrapped(trunk)
+    if isinstance(own, Backbone | JointBackbone) and (
+        transform is None or settings_of(transform) == settings_of(own.transform()) is not None
+    ):
+        return copied(own)
+    return ModuleBackbone(trunk, transform or timm_transform(trunk))
+
+
 def _loaded_backbone(
     folder: Path, card: NetworkCard, weights: dict[str, Tensor], trunk: nn.Module | None, transform: Transform | None
 ) -> AnyBackbone:
@@ -201,7 +218,7 @@ def _loaded_backbone(
         return loaded_trunk(folder, card.trunk, _below(weights, "backbone.net."), trunk, transform)
     if trunk is not None or transform is not None:
         raise MorelliError(f"{folder} holds its own backbone and transform; none can be given.")
-    return create_backbone(card.backbone, load_weights=False)
+    return create_backbone(card.backbone, load_weights=False, descriptions=card.descriptions)
 
 
 def _loaded_head(

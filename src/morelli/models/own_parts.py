@@ -77,6 +77,7 @@ class ModuleBackbone(nn.Module):
         self.card = card or TrunkCard(
             kind=kind_of(self.net), model=name_of_model(self.net, images), steps=_checked_steps(transform, images)
         )
+        self.descriptions: dict[str, dict[str, Any]] = {}
         self.image_size = int(images.shape[-1])
         self.is_frozen = True
         self.memory_format = torch.contiguous_format
@@ -144,8 +145,9 @@ class ModuleHead(nn.Module):
         self.card = EmbedderCard(kind=kind_of(own), layers=None if row is None else described_layers(row))
 
     def forward(self, features: Tensor) -> Tensor:
-        embeddings: Tensor = self.layers(features)
-        return embeddings.float()
+        """(B, F), or (B, V, F) of several views, whose embeddings' mean counts, → (B, D)."""
+        embeddings: Tensor = self.layers(features.flatten(0, -2)).float()
+        return embeddings if features.ndim == 2 else embeddings.view(*features.shape[:2], -1).mean(1)
 
 
 def loaded_trunk(

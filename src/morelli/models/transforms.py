@@ -66,6 +66,12 @@ def create_transform(
     return whole  # type: ignore[no-any-return]
 
 
+def settings_of(transform: Callable[..., Any]) -> dict[str, Any] | None:
+    """The arguments of :func:`create_transform`, as JSON has them, that gave a transform; None for any other."""
+    settings = getattr(transform, "settings", None)
+    return settings if isinstance(settings, dict) else None
+
+
 def _all_views(picture: Picture, *, one: Callable[[Picture], Tensor], views: int) -> Tensor:
     return torch.stack([one(view) for view in show(picture, views)])
 

@@ -5,9 +5,11 @@ fits the tensors to its model (other names, another size, another number of chan
 """
 
 import importlib
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -89,6 +91,22 @@ def create_net(config: "BackboneConfig", state: dict[str, Tensor] | None = None)
             net.pretrained_cfg.pop("state_dict", None)  # it would be copied with every copy of the net
             return net  # type: ignore[no-any-return]
     raise AssertionError("one of the two calls returns or raises")
+
+
+def described_model(name: str) -> dict[str, Any] | None:
+    """What the ``config.json`` of a ``local-dir:`` or ``hf_hub:`` model says of it, for a model folder to keep."""
+    if not name.startswith((LOCAL, *_HUB)):
+        return None
+    path = Path(_on_disk(name).removeprefix(LOCAL)) / "config.json"
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {key: value for key, value in content.items() if not key.startswith("label")}
+
+
+def create_described(config: "BackboneConfig", description: Mapping[str, Any]) -> nn.Module:
+    """The timm model that :func:`described_model` described, untrained, without its hub or folder."""
+    with TemporaryDirectory() as folder:
+        Path(folder, "config.json").write_text(json.dumps(description), encoding="utf-8")
+        return create_net(config.model_copy(update={"name": f"{LOCAL}{folder}"}))
 
 
 def with_weights(config: "BackboneConfig") -> nn.Module:
