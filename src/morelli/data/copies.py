@@ -69,7 +69,7 @@ def paintings_and_copies(folder: str | Path) -> pd.DataFrame:
     if paintings["hash"].notna().all():
         return paintings
     paintings = with_copies(Path(folder), paintings)
-    with suppress(UnwritableError):  # then they are only found again the next time
+    with suppress(UnwritableError):  # a folder that cannot be written is as good, only found again the next time
         write_copies(Path(folder), paintings)
         write_paintings(Path(folder), paintings)
     return paintings
