@@ -123,7 +123,9 @@ def model_of(family: str) -> str:
 
 
 def tensors_in(output: Any) -> list[Tensor]:
-    return [output] if isinstance(output, Tensor) else [one for part in output for one in tensors_in(part)]
+    if isinstance(output, tuple | list):
+        return [one for part in output for one in tensors_in(part)]
+    return [output] if isinstance(output, Tensor) else []
 
 
 def pooled(output: Any, width: int) -> list[Tensor]:
@@ -147,7 +149,7 @@ def check(family: str) -> None:
         pytest.skip(str(error))
     net = backbone.net
     if "extra_blocks" in signature(net.forward_intermediates).parameters:
-        places = [f"blocks.{number}" for number in range(len(net.blocks))]
+        places = ["bn1", *(f"blocks.{number}" for number in range(len(net.blocks)))]
     else:
         places = [info["module"].replace(*MISNAMED.get(family, ("", ""))) for info in net.feature_info]
     seen: dict[str, Any] = {}
