@@ -264,3 +264,16 @@ def test_features_kept_of_few_paintings_are_not_drowned_in_the_noise_of_one_axis
     used = lengths[lengths > 0]
     assert len(used) == 11
     assert used.max() < 2 * used.min()
+
+
+def test_a_feature_that_hardly_varies_among_few_paintings_does_not_drown_the_others() -> None:
+    training = torch.randn(12, 40, generator=torch.Generator().manual_seed(0))
+    training[:, 3] = 0.5  # the same in all of them
+    training[:, 4] *= 1e-4
+    head = EmbeddingHead(40, None)
+    head.standardise(training)
+
+    other = torch.randn(30, 40, generator=torch.Generator().manual_seed(1))
+    assert head(other).square()[:, 3:5].sum(1).mean() < 0.6  # of a length of 1; it was 0.999
+    assert head.spread[3] == head.spread[4] == pytest.approx(float(training.std(0).median()) / 12**0.5)
+    assert torch.equal(head.spread[5:], training.std(0)[5:])

@@ -327,6 +327,7 @@ def test_precision_is_that_of_the_heads_weights() -> None:
         value = PairLoss(head())(points, LABELS, as_tuple(same, different))
         expected = PairLoss(head())(points.float(), LABELS, as_tuple(same, different))
         torch.testing.assert_close(value.float(), expected, rtol=1e-5, atol=1e-5)
+        assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 def test_what_does_not_fit_is_one_sentence() -> None:

@@ -20,6 +20,7 @@ from morelli.bench._report_paintings import unseen_paintings
 from morelli.bench._report_runs import Shown, shown_runs
 from morelli.bench.run_folder import RunFolder, find_runs
 from morelli.bench.runner import data_digest
+from morelli.bench.tables import copies_note
 from morelli.data.prepared import TABLE, read_paintings
 from morelli.errors import MorelliError, did_you_mean
 
@@ -93,6 +94,7 @@ def report(
         images=images,
         no_paintings=no_paintings,
         counts={side: _counted(rows, side) for side in charts.SIDES},
+        copies=copies_note(rows),
     )
     write_text_whole(out, text)
     count = len(paintings.data["pictures"]) if paintings else 0

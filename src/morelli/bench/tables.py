@@ -173,7 +173,7 @@ def render(rows: pd.DataFrame, style: Format, metrics: Sequence[str] = (), *, wi
     rows = over_folds_and_seeds(rows)
     fitting = FIRST_METRICS if style != "rich" or width is None or width >= _WIDE else FIRST_METRICS[:2]
     shown = _shown(rows, metrics or fitting, check=bool(metrics))
-    return as_text(shown, " ".join(filter(None, [_counts(rows), _copies(rows)])), style, width)
+    return as_text(shown, " ".join(filter(None, [_counts(rows), copies_note(rows)])), style, width)
 
 
 def as_text(shown: pd.DataFrame, title: str, style: Format, width: int | None) -> str:
@@ -250,7 +250,7 @@ def _counts(rows: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def _copies(rows: pd.DataFrame) -> str:
+def copies_note(rows: pd.DataFrame) -> str:
     """How many copies the measured paintings had, and what was made of them; empty where there were none."""
     if "copies" not in rows:
         return ""

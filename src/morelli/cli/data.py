@@ -66,8 +66,9 @@ def prepare(
       in any case and under the usual names; paths are relative to the CSV.
 
     Archives are read without unpacking them. Every picture is read whole, so that a truncated one is found: it is
-    repaired from replacements_for_corrupted_files.zip, or left out and listed in `left_out.csv`. An interrupted run
-    goes on where it was; of a finished one, only pictures that are new or have changed are read.
+    repaired from replacements_for_corrupted_files.zip, or left out and listed in `left_out.csv`. Copies of one
+    picture, be they smaller, saved again or mirrored, are kept, listed in `copies.csv`, and used once. An
+    interrupted run goes on where it was; of a finished one, only pictures that are new or have changed are read.
 
     LAYOUT is a pattern for paths below SOURCE: `*` stands for anything in the name of a folder or file, `#` for a
     number, `**` at the end for files at any depth, `{artist}`, `{title}`, `{style}`, `{genre}`, `{date}` and

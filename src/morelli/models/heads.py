@@ -1,5 +1,6 @@
 """Heads: from backbone features to embeddings, and from two embeddings to a score."""
 
+import math
 from itertools import pairwise
 
 import torch
@@ -81,7 +82,7 @@ class EmbeddingHead(nn.Module):
         if self.standardises:
             rows = features.flatten(0, -2)
             self.centre.copy_(rows.mean(0))
-            self.spread.copy_(rows.std(0).clamp_min(1e-6))
+            self.spread.copy_(_spread(rows))
         if self.keep:
             self._find_axes(self._over_views((features - self.centre) / self.spread))
 
@@ -267,3 +268,14 @@ def _as_weights(layer: nn.Linear, *embeddings: Tensor) -> tuple[Tensor, ...]:
         if rows.shape[-1] != weight.shape[1]:
             raise InputError(f"The pair head takes embeddings of {weight.shape[1]} numbers, not of {rows.shape[-1]}.")
     return tuple(rows.to(weight.dtype) for rows in embeddings)
+
+
+def _spread(rows: Tensor) -> Tensor:
+    """(N, F) → (F,) standard deviations, none below 1/√N of what is usual among the features.
+
+    Among a dozen paintings some features hardly vary by chance, or not at all; divided by that they would drown all
+    others. Of thousands of paintings hardly any feature varies so little.
+    """
+    spread = rows.std(0)
+    least = float(spread.median()) / math.sqrt(len(rows))
+    return spread.clamp_min(max(least, 1e-6))

@@ -68,6 +68,7 @@ class OneHotLoss(WeightRegularizerMixin, CheckedLoss):  # type: ignore[misc]
         if labels.is_floating_point() or (len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes):
             raise InputError(f"OneHotLoss needs whole labels from 0 to {self.num_classes - 1}, one for each artist.")
         logits = self.get_logits(embeddings)
+        logits = logits.to(torch.promote_types(logits.dtype, embeddings.dtype))
         one_hot = functional.one_hot(labels.long(), self.num_classes).to(logits.dtype)
         losses = functional.binary_cross_entropy_with_logits(logits, one_hot, reduction="none").sum(1)
         self.classifier_accuracy = (logits.detach().argmax(1) == labels).float().mean()

@@ -64,6 +64,7 @@ class PairLoss(CheckedLoss):
             return self.zero_losses()  # type: ignore[no-any-return]
         score = self.distance.one_order if isinstance(self.distance, ConcatHead) else self.distance.pairwise_distance
         logits = score(embeddings[first], ref_emb[second])
+        logits = logits.to(torch.promote_types(logits.dtype, embeddings.dtype))
         same = torch.zeros_like(logits)
         same[: len(anchors)] = 1
         self.pair_accuracy = ((logits.detach() > 0) == same.bool()).float().mean()
