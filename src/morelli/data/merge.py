@@ -12,6 +12,7 @@ import pandas as pd
 from morelli._files import written_whole
 from morelli.data._journal import claim
 from morelli.data.artists import one_spelling
+from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
 from morelli.data.prepared import FORMAT_VERSION, TABLE, read_paintings, write_paintings
 from morelli.errors import MorelliError
 
@@ -24,6 +25,7 @@ class MergeSummary:
         paintings, artists: how many it holds.
         shared_artists: artists who stand in several of the folders.
         same_files: paintings left out because the same file, byte for byte, came from an earlier folder.
+        copies: paintings that are copies of another one, which a bench leaves out.
         sources: the number of paintings of each source.
     """
 
@@ -31,6 +33,7 @@ class MergeSummary:
     artists: int
     shared_artists: tuple[str, ...]
     same_files: int
+    copies: int
     sources: dict[str, int]
 
     def text(self, out: Path) -> str:
@@ -42,6 +45,8 @@ class MergeSummary:
             lines += [f"  {name}" for name in self.shared_artists]
         if self.same_files:
             lines.append(f"The same file in several of the folders, taken once: {self.same_files:,}")
+        if self.copies:
+            lines.append(f"Copies of another painting, left out by a bench: {self.copies:,} ({out}/copies.csv)")
         return "\n".join(lines)
 
 
@@ -68,25 +73,28 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
     joined["artist"] = one_spelling(joined["artist"])
     first_of_file = ~joined.duplicated("sha256")
     kept = _with_unique_ids(_with_groups(joined[first_of_file].reset_index(drop=True)))
-    digest = hashlib.sha256(pd.util.hash_pandas_object(joined.astype(str)).to_numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256(joined[["id", "artist", "source", "sha256"]].to_csv().encode()).hexdigest()
     claim(out, {"format": FORMAT_VERSION, "kind": "merge", "fingerprint": digest}, {})
     if not (out / TABLE).is_file():
         for origin, file in zip(kept["origin"], kept["file"], strict=True):
             _place(Path(origin), out / file)
-        write_paintings(out, kept.drop(columns=["folder", "origin"]))
+        table = with_copies(out, kept.drop(columns=["folder", "origin"]))
+        write_copies(out, table)
+        write_paintings(out, table)
     folders_of = joined.groupby("artist")["folder"].nunique()
     return MergeSummary(
         paintings=len(kept),
         artists=len(folders_of),
         shared_artists=tuple(folders_of.index[folders_of > 1]),
         same_files=int((~first_of_file).sum()),
+        copies=count_copies(read_paintings(out)).copies,
         sources={str(name): int(count) for name, count in kept["source"].value_counts().items()},
     )
 
 
 def _table(folder: Path) -> pd.DataFrame:
     """The folder's table, with where it and each picture lie."""
-    paintings = read_paintings(folder)
+    paintings = paintings_and_copies(folder)
     origin = [str(folder / file) for file in paintings["file"]]
     source = paintings["source"].fillna(folder.resolve().name)
     return paintings.assign(folder=str(folder.resolve()), origin=origin, source=source)

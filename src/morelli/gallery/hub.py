@@ -16,7 +16,7 @@ from morelli.bench.run_folder import RunFolder
 from morelli.errors import MorelliError
 from morelli.models.hub_files import check_reachable
 from morelli.models.network import CARD, WEIGHTS, Network, within_run
-from morelli.models.packaged import packaged_folder
+from morelli.models.packaged import DEFAULT, packaged_folder
 
 _FILES: Final = [WEIGHTS, CARD, README]  # data and text, nothing that could run
 _NAME: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -35,6 +35,11 @@ def model_folder(model: str | Path) -> Path:
     """
     if packaged := packaged_folder(model):
         return packaged
+    if model == DEFAULT and not Path(model).exists():
+        raise MorelliError(
+            "No network comes with this version yet: name one with --model, a run folder or OWNER/NAME on the model "
+            "hub. Train one with: morelli train --data PREPARED --out runs/mine"
+        )
     name = Path(model).as_posix()
     if Path(model).exists() or not _NAME.fullmatch(name):
         return Path(model)

@@ -12,13 +12,17 @@ from morelli.models.backbones import AnyBackbone
 REFERENCE: Final = "reference"
 """The tensor that marks a compact file: the backbone's features of fixed noise, which tell whether it is the same."""
 _TOLERANCE: Final = 0.01
-"""Of the largest feature: float16 and other releases of torch differ by a tenth of that, other weights by all of it."""
+"""Of the largest feature: other releases of torch and other processors differ by far less, other weights by more."""
 
 
 def without_backbone(tensors: dict[str, Tensor], backbone: AnyBackbone) -> dict[str, Tensor]:
-    """A network's tensors in float16, without those of its backbone, of which the reference stays."""
-    kept = {name: tensor.half() for name, tensor in tensors.items() if not name.startswith("backbone.")}
-    return kept | {REFERENCE: _reference(backbone).half()}
+    """A network's tensors, matrices in float16, without those of its backbone, of which the reference stays.
+
+    Vectors stay in float32: rounded means that are large against their deviations would move embeddings.
+    """
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith("backbone.")}
+    kept = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in own.items()}
+    return kept | {REFERENCE: _reference(backbone)}
 
 
 def with_backbone(tensors: dict[str, Tensor], backbone: AnyBackbone, folder: Path) -> dict[str, Tensor]:
@@ -28,7 +32,7 @@ def with_backbone(tensors: dict[str, Tensor], backbone: AnyBackbone, folder: Pat
         MorelliError: the backbone has other weights than the one that the network was trained on.
     """
     found = _reference(backbone)
-    if not torch.allclose(found, tensors[REFERENCE].float(), rtol=0, atol=_TOLERANCE * float(found.abs().max())):
+    if not torch.allclose(found, tensors[REFERENCE], rtol=0, atol=_TOLERANCE * float(found.abs().max())):
         names = " and ".join(part.config.name for part in backbone.parts)
         raise MorelliError(
             f"The network in {folder} was trained on other weights of {names} than those at hand. "
