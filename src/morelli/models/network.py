@@ -165,7 +165,7 @@ class Network(Embedder):
 
         Args:
             folder: made if it is not there.
-            compact: matrices in float16, and without the backbone, whose weights are then taken from where its config says.
+            compact: matrices in float16, and without the backbone, whose weights then come from where its config says.
         """
         folder = Path(folder)
         tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
