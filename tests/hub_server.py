@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -53,12 +53,13 @@ class HubServer(LocalServer):
             monkeypatch.setenv("HF_TOKEN", token)
         monkeypatch.setattr(constants, "ENDPOINT", self.url)
         address = f"{self.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        for module in (constants, file_download):  # before 1.0 the client used the latter's own
+            monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", address, raising=False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        _http.close_session()
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)  # clients before 0.32 have no Xet
+        (_http.close_session if hasattr(_http, "close_session") else _http.reset_sessions)()  # the latter before 1.0
 
     def commit_of(self, name: str) -> str:
         files = self.models[name]

@@ -11,7 +11,8 @@ from typing import Final
 
 from morelli.errors import MorelliError
 
-_LFS: Final = b"version https://git-lfs.github.com/spec/"
+LFS_HEAD: Final = b"version https://git-lfs.github.com/spec/"
+"""What a file begins with that stands in place of one in Git LFS."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LITTLE_SPACE = 1 << 16
 
@@ -112,4 +113,4 @@ def _means_full(error: Exception, folder: Path) -> bool:
 def is_lfs_pointer(path: Path) -> bool:
     """Whether a file is Git LFS's stand-in for another that was not fetched."""
     with path.open("rb") as file:
-        return file.read(len(_LFS)) == _LFS
+        return file.read(len(LFS_HEAD)) == LFS_HEAD

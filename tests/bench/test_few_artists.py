@@ -9,11 +9,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
+from torch import Tensor
 from typer.testing import CliRunner
 
 from morelli.bench.compare_runs import compare_runs
 from morelli.bench.config import Recipe, load_recipe
+from morelli.bench.job import Job
 from morelli.bench.measure import evaluate_network
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import bench, train
@@ -212,3 +215,20 @@ def test_a_side_that_was_not_measured_stands_above_the_table(tmp_path: Path) -> 
     assert "Seen artists: 1 with 3 paintings, too few. Unseen: 2 artists, 4 paintings." in " ".join(text.split())
     with pytest.raises(MorelliError, match=r"Known: artists, paintings, pair_auc, precision_at_1\."):
         render(table([run]), "md", ["pair_acu"])
+
+
+def test_a_side_on_which_all_is_the_same_is_named(
+    folder_of: Callable[..., Path],
+    recipe: Callable[..., Recipe],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    embeddings = Job.embeddings
+
+    def collapsed(self: Job, side: str, chosen: pd.DataFrame | None = None) -> Tensor:
+        found = embeddings(self, side, chosen)
+        return torch.ones_like(found) if side == "unseen" else found
+
+    monkeypatch.setattr(Job, "embeddings", collapsed)
+    (run,) = bench(recipe(folder_of([6] * 8), objectives=["frozen"]), tmp_path / "out")
+    assert (run.failure or "").startswith("Unseen artists: All 12 embeddings are the same")

@@ -5,12 +5,13 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, features
+from PIL import Image, ImageCms
 
 from morelli.data._pictures import UnusableError, read_rgb, shrink, shrunk_rgb
 
 D50, D65 = (0.3457, 0.3585), (0.3127, 0.3290)
 SRGB = ImageCms.createProfile("sRGB")
+Image.init()  # so that Image.SAVE has every format
 SPACES = {
     "Adobe RGB": ([(0.64, 0.33), (0.21, 0.71), (0.15, 0.06)], D65, 2.2),
     "Display P3": ([(0.68, 0.32), (0.265, 0.69), (0.15, 0.06)], D65, 2.2),
@@ -106,7 +107,7 @@ FORMATS = {
     "TIFF": {},
     "WEBP": {"lossless": True},
     "JPEG": {"quality": 100, "subsampling": 0},
-    **({"AVIF": {"quality": 100, "subsampling": "4:4:4"}} if features.check("avif") else {}),
+    **({"AVIF": {"quality": 100, "subsampling": "4:4:4"}} if "AVIF" in Image.SAVE else {}),
 }
 
 

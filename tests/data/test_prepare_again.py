@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -16,7 +17,7 @@ from morelli.data import _pool
 from morelli.data import prepare as module
 from morelli.data._picture_files import needs_package
 from morelli.data.prepare import prepare
-from morelli.data.prepared import read_paintings
+from morelli.data.prepared import TABLE, read_paintings
 from morelli.errors import MorelliError
 
 
@@ -47,6 +48,22 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(_pool, "_attempt", noted)
     return paths
+
+
+def test_a_folder_of_an_earlier_format_is_brought_to_todays(gallery: Path, tmp_path: Path, read: list[str]) -> None:
+    prepare(gallery, tmp_path / "fresh", workers=1)
+    out = tmp_path / "out"
+    prepare(gallery, out, workers=1)
+    noted = json.loads((out / "prepare.json").read_text())
+    (out / "prepare.json").write_text(json.dumps({**noted, "format": 1}))
+    table = pq.read_table(out / TABLE).drop_columns(["hash", "copy_of"])
+    pq.write_table(table.replace_schema_metadata({b"morelli_prepared_format": b"1"}), out / TABLE)
+
+    read.clear()
+    assert prepare(gallery, out, workers=1).usable == 6
+    assert len(read) == 7
+    assert contents(out) == contents(tmp_path / "fresh")
+    assert prepare(gallery, out, workers=1).already_done
 
 
 def contents(folder: Path) -> dict[str, bytes]:

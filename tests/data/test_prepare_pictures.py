@@ -101,7 +101,7 @@ KINDS = {
     "JPEG with damaged EXIF": (encoded(RGB, "JPEG", exif=b"Exif\0\0MM\0\x2a\xff\xff\xff\xff"), PIXELS),
     "palette PNG": (encoded(RGB.quantize(256), "PNG"), PIXELS),
     "palette PNG with transparent colours": (
-        encoded(Image.fromarray((_X < WIDTH // 2).astype(np.uint8) * 200, "L").convert("P"), "PNG", transparency=200),
+        encoded(Image.fromarray((_X < WIDTH // 2).astype(np.uint8) * 200).convert("P"), "PNG", transparency=200),
         np.where(_X < WIDTH // 2, 255, 0),
     ),
     "PNG of single bits": (encoded(Image.fromarray(_X >= WIDTH // 2), "PNG"), np.where(_X < WIDTH // 2, 0, 255)),

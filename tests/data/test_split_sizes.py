@@ -55,7 +55,7 @@ def test_four_to_thirty_artists_are_split(kind: str, artists: int, paintings: in
     check(fit_split(table, asked), table, asked)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     counts=st.lists(st.sampled_from([1, 1, 2, 3, 9]), min_size=1, max_size=14),
     kind=st.sampled_from([*KINDS, "competition"]),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from morelli.data.artists import artist_key
 from morelli.data.dataset import PaintersByNumbers
@@ -78,6 +79,8 @@ def test_a_calibration_and_a_cohort_know_their_artists_again(once: pd.DataFrame,
 
 def test_a_folder_prepared_before_has_one_count_of_artists(tmp_path: Path, mixed: pd.DataFrame) -> None:
     write_paintings(tmp_path, mixed)
+    for file in mixed["file"]:
+        Image.new("RGB", (16, 16)).save(tmp_path / file, "JPEG")
 
     described = describe(tmp_path)
     assert described["artists"] == 8

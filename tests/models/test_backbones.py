@@ -104,7 +104,14 @@ def test_stages_of_a_resnet_are_its_layers() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["test_vit", "vit_tiny_patch16_224", "test_convnext", "test_efficientnet", "test_byobnet", "test_maxvit"],
+    [
+        "test_vit",
+        "vit_tiny_patch16_224",
+        "test_convnext",
+        "test_efficientnet",
+        "test_byobnet",
+        "maxvit_rmlp_pico_rw_256",
+    ],
 )
 @torch.no_grad()
 def test_stages_work_for_other_families(name: str) -> None:
@@ -228,7 +235,7 @@ def test_without_network_the_error_names_three_ways(monkeypatch: pytest.MonkeyPa
         ("test_resnet", "packaged", "no installed package carries them"),
         ("test_resnet", "/nowhere/w.pth", "neither a file nor one of auto, packaged, timm, none"),
         ("test_resnet", "non", "neither a file nor one of"),
-        ("test_maxvit", "timm", "No weights for backbone test_maxvit"),  # timm has none for it
+        ("ghostnet_050", "timm", "No weights for backbone ghostnet_050"),  # timm has none for it
     ],
 )
 def test_weights_that_cannot_be_had_are_refused(name: str, weights: str, expected: str) -> None:
@@ -238,7 +245,7 @@ def test_weights_that_cannot_be_had_are_refused(name: str, weights: str, expecte
 
 def test_where_weights_would_come_from() -> None:
     assert weights_at_hand("test_resnet") == "hub"
-    assert weights_at_hand("test_maxvit") == "none"
+    assert weights_at_hand("ghostnet_050") == "none"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from timm import list_models, list_modules
-from torch import Tensor
+from torch import Tensor, nn
 
 from morelli.errors import MorelliError
 from morelli.models.backbones import Backbone, BackboneConfig
@@ -116,6 +116,8 @@ SMALL = {
 FEW = ("convnext", "efficientnet", "mambaout", "resnet", "swin_transformer", "vision_transformer")
 MISNAMED = {"mvitv2": ("block.", "stages."), "twins": ("block.", "blocks.")}
 """Families whose ``feature_info`` calls its modules otherwise than they are called."""
+NAMELESS = ("hrnet",)
+"""Families that name maps which no one module gives; their pooling is compared with the maps themselves."""
 
 
 def model_of(family: str) -> str:
@@ -123,7 +125,9 @@ def model_of(family: str) -> str:
 
 
 def tensors_in(output: Any) -> list[Tensor]:
-    return [output] if isinstance(output, Tensor) else [one for part in output for one in tensors_in(part)]
+    if isinstance(output, tuple | list):
+        return [one for part in output for one in tensors_in(part)]
+    return [output] if isinstance(output, Tensor) else []
 
 
 def pooled(output: Any, width: int) -> list[Tensor]:
@@ -146,15 +150,20 @@ def check(family: str) -> None:
     except MorelliError as error:
         pytest.skip(str(error))
     net = backbone.net
-    if "extra_blocks" in signature(net.forward_intermediates).parameters:
-        places = [f"blocks.{number}" for number in range(len(net.blocks))]
+    if "extra_blocks" in signature(net.forward_intermediates).parameters and hasattr(net, "blocks"):
+        stem = "bn1" if hasattr(net, "bn1") else "conv_stem"
+        places = [stem, *(f"blocks.{number}" for number in range(len(net.blocks)))]
     else:
         places = [info["module"].replace(*MISNAMED.get(family, ("", ""))) for info in net.feature_info]
     seen: dict[str, Any] = {}
-    for place in places:
-        net.get_submodule(place).register_forward_hook(lambda *call, place=place: seen.update({place: call[2]}))
+    for place in [] if family in NAMELESS else places:
+        module = net.get_submodule(place)
+        module = module[-1] if isinstance(module, nn.ModuleList) else module
+        module.register_forward_hook(lambda *call, place=place: seen.update({place: call[2]}))
     images = torch.randn(2, backbone.channels, backbone.image_size, backbone.image_size)
     final = net.forward_features(images)
+    if family in NAMELESS:
+        seen = dict(zip(places, net.forward_intermediates(images)[1], strict=True))
 
     features = backbone(images).double()
 

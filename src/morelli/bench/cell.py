@@ -90,7 +90,7 @@ def grid(recipe: Recipe) -> list[Cell]:
         for name in (backbone.name, *backbone.beside):
             check_name(name)
     for objective in recipe.objectives:
-        _check_objective(Cell(recipe, recipe.backbones[0], objective, 0, recipe.seeds[0]))
+        check_objective(Cell(recipe, recipe.backbones[0], objective, 0, recipe.seeds[0]))
     return cells
 
 
@@ -155,7 +155,12 @@ def _with_fitting_batch(cell: Cell, labels: Sequence[Sequence[int]]) -> tuple[Ce
     return replace(cell, objective=objective), f"Batches fitted to {artists} training artists: {', '.join(changed)}."
 
 
-def _check_objective(cell: Cell) -> None:
+def check_objective(cell: Cell) -> None:
+    """Check what a cell's objective asks for, as far as that goes without the paintings.
+
+    Raises:
+        MorelliError: a loss or miner is unknown, or numbers of the training or the head do not go together.
+    """
     if cell.head and cell.training.sampling == "balanced":
         check_batch(cell.training.m, cell.training.batch_size)
     if cell.training.epochs <= cell.objective.classify_first:

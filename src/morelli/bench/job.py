@@ -17,7 +17,7 @@ from morelli.data.artists import artist_key, artist_keys, usual
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, UnmeasurableError
 from morelli.evaluation.calibration import FEWEST_PAIRS, Calibration, calibrate
 from morelli.evaluation.evaluate import evaluate, pair_scores, too_few
 from morelli.evaluation.identification import FEWEST_ARTISTS, learn_identification
@@ -221,15 +221,18 @@ class Job:
         for side, embedded in embeddings.items():
             if side in unmeasured:
                 continue
-            measured = evaluate(
-                embedded,
-                self.rows[side],
-                network.scorer,
-                threshold=network.card.threshold,
-                calibration=None if side == "validation" else calibration,
-                normalised=cohort_scorers(network) if side == "unseen" else None,
-                resamples=resamples,  # the same draws whatever the training's seed, so that runs can be paired
-            )
+            try:
+                measured = evaluate(
+                    embedded,
+                    self.rows[side],
+                    network.scorer,
+                    threshold=network.card.threshold,
+                    calibration=None if side == "validation" else calibration,
+                    normalised=cohort_scorers(network) if side == "unseen" else None,
+                    resamples=resamples,  # the same draws whatever the training's seed, so that runs can be paired
+                )
+            except UnmeasurableError as error:
+                raise MorelliError(f"{side.capitalize()} artists: {error}") from error
             copies = count_copies(self.paintings, self.rows[side]["id"]).of_side()
             metrics[side] = {**measured.metrics, **copies, "interval": measured.intervals}
             write_side(self.run.path, side, measured)

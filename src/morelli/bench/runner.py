@@ -11,7 +11,7 @@ import pandas as pd
 
 from morelli._files import UnwritableError, cache_folder, write_text_whole, written_whole
 from morelli._processes import first_goes_first, is_first, once, processes
-from morelli.bench.cell import Cell, fit_cells, grid
+from morelli.bench.cell import Cell, check_objective, fit_cells, grid
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
 from morelli.bench.config import Recipe
 from morelli.bench.environment import environment
@@ -155,6 +155,7 @@ def train(
             )
     chosen = objectives[objective or first_trained]
     cell = Cell(recipe, backbones[backbone] if backbone else recipe.backbones[0], chosen, 0, recipe.seeds[0])
+    check_objective(cell)
     run = RunFolder(out)
     once(lambda: _check_free(run, resume))
     data = prepared_folder(recipe)

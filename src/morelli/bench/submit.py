@@ -47,7 +47,7 @@ def submit(
     probability = _probability(network, prior, say)
     paintings = read_paintings(data)
     # The competition's pairs are of its test pictures alone.
-    tested = paintings[~paintings["in_train"].fillna(False).astype(bool)]
+    tested = paintings[~paintings["in_train"].eq(True)]
     if tested.empty:
         raise MorelliError(
             f"{data} holds only the competition's training pictures, and its pairs are of test pictures. "

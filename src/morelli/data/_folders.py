@@ -58,7 +58,8 @@ def folders_of_artists(source: Path, out: Path, layout: str | None) -> Source:
     for column in DETAILS:
         paintings[column] = paintings[column].replace({"": None}) if column in FIELDS else None
     artists = paintings["artist"].map(artist_key).nunique()
-    said = [f'Layout: "{chosen.pattern}", {artists:,} artists{"" if layout else " (if that is wrong: --layout)"}.']
+    counted = f"{artists:,} artist{'s' if artists != 1 else ''}"
+    said = [f'Layout: "{chosen.pattern}", {counted}{"" if layout else " (if that is wrong: --layout)"}.']
     said += [f"Left aside: {count:,} pictures in {copy}, copies of {of}." for copy, (of, count) in copies.items()]
     if stray:
         said.append(f"Not used: {_listed(stray, 'picture')} outside the artists' folders: {_some(stray)}")

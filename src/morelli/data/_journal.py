@@ -52,7 +52,8 @@ class Finished:
 def claim(out: Path, options: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
     """Make ``out`` the folder of a run with these options, or find that it already is; return what stands there.
 
-    A source of another name is the same if it has the same originals in the same ``versions``.
+    A source of another name is the same if it has the same originals in the same ``versions``. A folder of an earlier
+    format counts as one in which nothing is finished, so that all of it is read again.
 
     Raises:
         MorelliError: the folder holds something else, or was prepared with other options or from another source.
@@ -70,13 +71,13 @@ def claim(out: Path, options: dict[str, Any], versions: dict[str, str]) -> dict[
         earlier = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise MorelliError(f"{path} is damaged ({error}). Delete {out} and prepare it again.") from error
-    differ = [key for key, now in options.items() if earlier.get(key) != now]
+    differ = [key for key, now in options.items() if earlier.get(key) != now and key != "format"]
     if differ == ["name"] and earlier.get(_VERSIONS) == versions:
         differ = []
     listed = "\n".join(f"  {key}: {earlier.get(key)} then, {options[key]} now" for key in differ)
     if listed:
         raise another_source(out, listed)
-    return earlier
+    return earlier if earlier.get("format") == options["format"] else options
 
 
 def another_source(out: Path, differences: str) -> MorelliError:

@@ -32,7 +32,11 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
 
 # No format that Pillow hands to another program (EPS to Ghostscript).
 _READ_BY_PILLOW = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000")
-_PLUGINS = {"HEIC": ("HEIF", "pillow_heif", "pillow-heif"), "JPEG XL": ("JXL", "pillow_jxl", "pillow-jxl-plugin")}
+_PLUGINS = {
+    "AVIF": ("AVIF", "pillow_avif", "pillow-avif-plugin"),  # only where Pillow was built without it
+    "HEIC": ("HEIF", "pillow_heif", "pillow-heif"),
+    "JPEG XL": ("JXL", "pillow_jxl", "pillow-jxl-plugin"),
+}
 """Kind → Pillow's name for it, the module that reads it, and the package that holds the module."""
 _NEEDS = ", which needs: pip install "
 
@@ -66,13 +70,9 @@ def pillow_format(kind: str) -> str:
     Raises:
         UnusableError: the package that reads it is not installed.
     """
-    if kind in _READ_BY_PILLOW:
-        return kind
     if kind == "BigTIFF":
         return "TIFF"
-    if kind == "AVIF":
-        if not features.check("avif"):
-            raise needs_package(kind, "'Pillow>=11.3'")
+    if kind in _READ_BY_PILLOW or (kind == "AVIF" and features.check("avif")):
         return kind
     format_, module, package = _PLUGINS[kind]
     try:
@@ -80,7 +80,7 @@ def pillow_format(kind: str) -> str:
     except ImportError as error:
         raise needs_package(kind, package) from error
     if kind == "HEIC":
-        plugin.register_heif_opener()  # the other plugin does so when it is imported
+        plugin.register_heif_opener()  # the other plugins do so when they are imported
     return format_
 
 

@@ -2,16 +2,16 @@
 
 from typing import Final
 
+from morelli._files import LFS_HEAD
+
 LFS_POINTER: Final = "a Git LFS pointer, not the file itself; run: git lfs pull"
 HEAD_BYTES: Final = 128
 """So many of a file's first bytes tell what it is."""
 
-_LFS_HEAD: Final = b"version https://git-lfs.github.com/spec/"
-
 
 def stand_in(head: bytes) -> str | None:
     """Say what stands in place of a picture or a table, by its first bytes; None if nothing that is known."""
-    if head.startswith(_LFS_HEAD):
+    if head.startswith(LFS_HEAD):
         return LFS_POINTER
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):

@@ -89,10 +89,11 @@ def _opened_by_pillow(original: IO[bytes], place: int) -> Image.Image:
 
 def _is_read_right_by_pillow(page: Any) -> bool:
     bits, in_planes = _bits(page), page.planarconfig == _IN_PLANES
-    if bits <= 8:
-        return not (in_planes and page.samplesperpixel == 2)  # grey and alpha
+    if in_planes and page.extrasamples:
+        return False
     is_raw = in_planes and page.compression == _UNCOMPRESSED
-    return bits == 16 and page.sampleformat == 1 and page.photometric != _WHITE_IS_ZERO and not is_raw
+    is_plain = bits == 16 and page.sampleformat == 1 and page.photometric != _WHITE_IS_ZERO
+    return bits <= 8 or (is_plain and not is_raw)
 
 
 def _bits(page: Any) -> int:

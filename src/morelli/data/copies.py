@@ -152,7 +152,7 @@ def count_copies(paintings: pd.DataFrame, used: pd.Series | None = None) -> Copy
 def _preferred(paintings: pd.DataFrame) -> pd.DataFrame:
     """The rows in the order in which they would stand for their copies."""
     order = pd.DataFrame({"id": paintings["id"], "length": paintings["id"].astype(str).str.len()})
-    order["trained"] = paintings["in_train"].fillna(False).astype(bool) if "in_train" in paintings else False
+    order["trained"] = paintings["in_train"].eq(True) if "in_train" in paintings else False
     has_size = {"width", "height"} <= set(paintings)
     order["pixels"] = -(paintings["width"] * paintings["height"]) if has_size else 0
     return paintings.loc[order.sort_values(["trained", "pixels", "length", "id"]).index]

@@ -16,7 +16,7 @@ _FEWEST = {"rotation": 6}
 takes two more, since the training artists are divided into folds that validate."""
 _FEW_ARTISTS = 100
 """Up to so many, some with a single painting, other draws are tried as well: with many no draw is unlucky."""
-_DRAWS = 10
+_DRAWS = 5
 
 
 @dataclass(frozen=True)

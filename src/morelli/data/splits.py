@@ -215,7 +215,7 @@ def _competition(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Ser
             "competition's data, or choose split.kind=fraction or split.kind=folds."
         )
     sides = pd.Series("train", index=table.index)
-    sides[~table["in_train"].fillna(False).astype(bool)] = "seen"
+    sides[~table["in_train"].eq(True)] = "seen"
     # The competition's own table lists four names under two groups. Who is unseen anywhere is never trained on.
     sides[table["key"].isin(set(table["key"][is_test_only]))] = "none"
     sides[is_test_only] = "unseen"

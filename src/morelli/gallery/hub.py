@@ -14,6 +14,7 @@ from huggingface_hub.utils import logging as hub_logging
 from morelli.bench.model_card import README, write_model_card
 from morelli.bench.run_folder import RunFolder
 from morelli.errors import MorelliError
+from morelli.models.hub_files import check_reachable
 from morelli.models.network import CARD, WEIGHTS, Network, within_run
 
 _FILES: Final = [WEIGHTS, CARD, README]  # data and text, nothing that could run
@@ -32,7 +33,7 @@ def model_folder(model: str | Path) -> Path:
     if Path(model).exists() or not _NAME.fullmatch(name):
         return Path(model)
     with _hub(f"There is no folder {name}, and no model of that name could be had from the hub"):
-        return Path(snapshot_download(name, allow_patterns=_FILES))
+        return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=not _is_reachable()))
 
 
 def push(model: str | Path, name: str, *, public: bool = False) -> str:
@@ -65,6 +66,15 @@ def push(model: str | Path, name: str, *, public: bool = False) -> str:
             repo_id=name, folder_path=folder, allow_patterns=_FILES, commit_message="Upload with morelli push"
         )
     return f"{constants.ENDPOINT}/{name}"
+
+
+def _is_reachable() -> bool:
+    """Asked first, because the client would try for more than a minute."""
+    try:
+        check_reachable(constants.ENDPOINT)
+    except ConnectionError:
+        return False
+    return True
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 REFUSALS: Final = (AssertionError, RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError)
 """What networks raise for pictures of a size that they were not made for."""
+_DEVICES: Final = ("meta", "cpu")
+"""Where models are tried: on the first it takes no time, but not all can be made there."""
 _STEPS: Final = (8, 14, 16, 28, 32, 64)
 """Patches, and patches in a window, of known architectures; sizes that they take are multiples of such."""
 _NAMED: Final = 2
@@ -58,19 +60,21 @@ def _first(config: "BackboneConfig", sizes: Iterable[int]) -> list[int]:
 
 
 def _own_size(config: "BackboneConfig") -> int | None:
-    with suppress(*REFUSALS), torch.device("meta"), torch.random.fork_rng(devices=[]):
-        net = create_net(config.model_copy(update={"image_size": None}))
-        return int(net.pretrained_cfg["input_size"][-1])  # type: ignore[index]
+    """The size that a model's weights were made for; None if it cannot be made at all."""
+    for device in _DEVICES:
+        with suppress(OSError, *REFUSALS), torch.device(device), torch.random.fork_rng(devices=[]):
+            net: Any = create_net(config.model_copy(update={"image_size": None}))
+            return int(net.pretrained_cfg["input_size"][-1])
     return None
 
 
 def _refusal(config: "BackboneConfig", size: int) -> Exception | None:
-    """Why a size is refused, by the model's making or by its forward pass; on the meta device, where both are quick."""
-    for device in ("meta", "cpu"):
+    """Why a size is refused, by the model's making or by its forward pass."""
+    for device in _DEVICES:
         try:
             with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
-                net = create_net(config.model_copy(update={"image_size": size})).eval()
-                channels = int(config.in_chans or net.pretrained_cfg["input_size"][0])  # type: ignore[index]
+                net: Any = create_net(config.model_copy(update={"image_size": size})).eval()
+                channels = int(config.in_chans or net.pretrained_cfg["input_size"][0])
                 net(torch.zeros(1, channels, size, size))
         except OSError:
             return None  # what the hub describes cannot be asked
