@@ -51,7 +51,8 @@ def same_picture(first: Array, second: Array, shortest_side: int = _DETAILED) ->
         a, b, alignment = b, a, other
     a, inside = _moved(a, alignment)
     fewest = _FEWEST_DRAWN
-    if (np.ptp(first, axis=-1).mean() < _GREY) != (np.ptp(second, axis=-1).mean() < _GREY):
+    paler, richer = sorted(float(np.ptp(side, axis=-1).mean()) for side in (first, second))
+    if paler < _GREY and richer > 2 * _GREY:
         fewest = _RICH  # a copy without colour, unless the work itself is grey and its like in the series is not
         a, b = (a @ _LUMINANCE)[..., None], (b @ _LUMINANCE)[..., None]
     blur = min(_SOFTEST, _SHARPEST * max(1.0, _DETAILED / shortest_side))
@@ -69,7 +70,10 @@ def same_picture(first: Array, second: Array, shortest_side: int = _DETAILED) ->
         return False
     if _most(colours_a - colours_b) <= _SAME_COLOURS:
         return True
-    return bool(drawn.sum() >= _RICH) and _most(_unexplained(colours_a, colours_b)) <= _OTHER_COLOURS
+    if drawn.sum() < _RICH:
+        return False
+    both_ways = _unexplained(colours_a, colours_b), _unexplained(colours_b, colours_a)
+    return max(map(_most, both_ways)) <= _OTHER_COLOURS
 
 
 def _growth(alignment: Array) -> float:
