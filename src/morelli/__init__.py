@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from morelli.bench.tables import render as render
     from morelli.bench.tables import table as table
     from morelli.data.dataset import PaintersByNumbers as PaintersByNumbers
+    from morelli.data.merge import merge as merge
     from morelli.data.prepare import prepare as prepare
     from morelli.data.prepared import read_paintings as read_paintings
     from morelli.data.sampling import ArtistBalancedSampler as ArtistBalancedSampler
@@ -57,6 +58,7 @@ _HOMES = {
     "bench.runner": ("train",),
     "bench.tables": ("render", "table"),
     "data.dataset": ("PaintersByNumbers",),
+    "data.merge": ("merge",),
     "data.prepare": ("prepare",),
     "data.prepared": ("read_paintings",),
     "data.sampling": ("ArtistBalancedSampler", "RandomTupleSampler"),

@@ -47,7 +47,8 @@ class Cell:
     @property
     def kinds(self) -> set[Kind]:
         """What of the artists, beside who they are, its training asks for."""
-        return {*self.objective.auxiliary, *([self.training.alike] if self.training.alike else [])}
+        alike = self.training.alike
+        return {*self.objective.auxiliary, *([alike] if alike and alike != "source" else [])}
 
     @property
     def folder_name(self) -> str:

@@ -13,7 +13,7 @@ from morelli._processes import is_first, once
 from morelli.bench.cell import Cell
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import write_side
-from morelli.data.artists import artist_key, artist_keys, usual
+from morelli.data.artists import artist_key, artist_keys, groups_of, usual
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
@@ -30,6 +30,7 @@ from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
 from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
 from morelli.models.own_parts import ModuleBackbone
+from morelli.models.sources import SourceStatistics
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
 from morelli.training.objectives import Objective, create_objective
@@ -72,6 +73,7 @@ class Job:
         # Features come after everything that is drawn at random: computing them, but not reading them, draws too.
         self.dataset = PaintersByNumbers(data, transform=self.backbone.transform())
         self.features = self._features()
+        self.sources = self._aligned_sources()
         self.head.standardise(self.features["train"])
         self.facts: dict[str, Any] = {}
         self.cohort: Tensor | None = None
@@ -89,11 +91,21 @@ class Job:
         parts = torch.split(features, [len(rows) for rows in sides.values()])
         return dict(zip(sides, parts, strict=True))
 
+    def _aligned_sources(self) -> SourceStatistics | None:
+        """Bring the features of every large source to one mean and deviation; a trained backbone's would move on."""
+        if not self.backbone.is_frozen:
+            return None
+        sources = SourceStatistics.learn(self.features["train"], self.rows["train"]["source"])
+        if sources:
+            for side, features in self.features.items():
+                sources.align(features, self.rows[side]["source"])
+        return sources
+
     def train(self) -> tuple[pd.DataFrame, float]:
         """Returns one row an epoch, and the seconds that training took, those before an interruption included."""
         if self.objective is None:
             return pd.DataFrame(columns=["epoch", "loss"]), 0.0
-        labels, alike = self.labels.tolist(), self.cell.training.alike
+        labels = self.labels.tolist()
         model: torch.nn.Module = self.head
         dataset: Any = FeatureDataset(self.features["train"], labels)
         if isinstance(self.backbone, Backbone) and not self.backbone.is_frozen:
@@ -117,7 +129,7 @@ class Job:
             resume=self.resume,
             accelerator=self.accelerator,
             keep=lambda: self.network().save(self.run.path / "model"),
-            groups=usual(alike, self.rows["train"], labels) if alike else None,
+            groups=groups_of(self.cell.training.alike or "source", self.rows["train"], labels),
         )
         self.head.cpu()
         self.objective.cpu()
@@ -147,13 +159,14 @@ class Job:
             head=self.cell.head,
             trunk=self.backbone.card if isinstance(self.backbone, ModuleBackbone) else None,
             scorer=type(self.scorer).__name__,
+            sources=self.sources.names if self.sources else (),
             prepared_size=largest_shorter_side(self.rows["train"]),
             training_artists=tuple(sorted(self.rows["train"]["artist"].unique())),
             validation_artists=tuple(sorted(self.rows["validation"]["artist"].unique())),
             training_paintings=tuple(short_digests(self.rows["train"])),
             **self.facts,
         )
-        return Network(self.backbone, self.head, self.scorer, card, self.cohort)
+        return Network(self.backbone, self.head, self.scorer, card, self.cohort, self.sources)
 
     def measure(self) -> dict[str, Any]:
         """Choose threshold and calibration on validation artists, a cohort of training ones; then measure all sides.
@@ -254,7 +267,8 @@ class Job:
 
 def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
     """What a user of the network must be told with every answer: how its decisions fared."""
-    named = {name: value for name, value in metrics.items() if name.startswith(("realised_", "brier", "ece"))}
+    kept = ("pair_auc", "precision_at_1", "realised_", "brier", "ece")
+    named = {name: value for name, value in metrics.items() if name in kept or name.startswith(kept[2:])}
     counts = {name: metrics[name] for name in ("artists", "paintings")}
     return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}
 

@@ -116,6 +116,26 @@ def _columns(given: list[str]) -> dict[str, str]:
 
 
 @app.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Two or more prepared folders.", show_default=False)],
+    out: Out,
+) -> None:
+    """Join prepared folders into one, to train on several collections together.
+
+    Names of artists are folded, the same file is taken once, near-copies are found, and the competition's groups are
+    kept. Paintings that name no source get their folder's name as one: training then fills each batch from one source
+    and standardises each by itself, so that it learns to tell painters apart, and not the makers of the pictures.
+
+    Example:
+
+        morelli data merge prepared/painters-mini prepared/painters-more --out prepared/both
+    """
+    from morelli.data.merge import merge as run_merge
+
+    typer.echo(run_merge(folders, out).text(out))
+
+
+@app.command()
 def synthesize(
     out: Out,
     artists: Annotated[int, typer.Option(help="Number of painters.")] = 60,

@@ -15,6 +15,8 @@ from morelli.errors import MorelliError
 
 Kind = Literal["style", "genre"]
 """A column that says of a painting what others have in common with it."""
+Grouping = Literal["source", "style", "genre"]
+"""A column by which artists are put together in batches."""
 
 _SEPARATORS: Final = str.maketrans(dict.fromkeys("_-.·・•‐‒–—―−'’‘ʼʻ`\"“”„«»()[]", " "))
 _LETTERS: Final = str.maketrans(  # what Unicode does not take apart into a letter and its accent
@@ -135,8 +137,20 @@ def _faults(name: str) -> int:
     return sum([3 * is_damaged, has_stray_spaces, is_of_one_case, "_" in name, "," in name, " " not in name.strip()])
 
 
-def usual(kind: Kind, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int]:
-    """The number of the style or genre that most paintings of each artist have, for artists 0 to A − 1.
+def groups_of(kind: Grouping, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int] | None:
+    """The groups that batches are filled from: :func:`usual`, or None where all artists are of one source, or of none.
+
+    Raises:
+        MorelliError: no painting has the style or genre that is asked for.
+    """
+    if kind == "source" and ("source" not in paintings or paintings["source"].isna().all()):
+        return None
+    groups = usual(kind, paintings, labels)
+    return groups if len(set(groups)) > 1 or kind != "source" else None
+
+
+def usual(kind: Grouping, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int]:
+    """The number of the source, style or genre that most paintings of each artist have, for artists 0 to A − 1.
 
     Paintings without one count as of one kind of their own.
 

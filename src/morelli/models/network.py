@@ -17,6 +17,7 @@ from morelli._files import is_lfs_pointer, write_text_whole, written_whole
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.models.backbones import AnyBackbone, Backbone, BackboneConfig, JointBackbone, create_backbone
+from morelli.models.compact import REFERENCE, with_backbone, without_backbone
 from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
@@ -33,6 +34,7 @@ from morelli.models.own_parts import (
     timm_transform,
     unwrapped,
 )
+from morelli.models.sources import SourceStatistics
 from morelli.models.transforms import settings_of
 
 FORMAT_VERSION = 2
@@ -61,6 +63,8 @@ class NetworkCard(Section):
     scorer: str
     prepared_size: int | None = None
     """Shorter side of the largest picture it was trained on, pixels."""
+    sources: tuple[str, ...] = ()
+    """Sources whose features are brought to one mean and deviation; see ``models/sources.py``."""
     training_artists: tuple[str, ...] = ()
     validation_artists: tuple[str, ...] = ()
     """Artists that the best weights and the threshold were chosen on."""
@@ -90,9 +94,10 @@ class Network(Embedder):
         scorer: Scorer,
         card: NetworkCard,
         cohort: Tensor | None = None,
+        sources: SourceStatistics | None = None,
     ) -> None:
         super().__init__(backbone, head)
-        self.scorer, self.card = scorer, card
+        self.scorer, self.card, self.sources = scorer, card, sources
         self.register_buffer("cohort", cohort)
 
     @classmethod
@@ -150,13 +155,22 @@ class Network(Embedder):
 
     def with_facts(self, **facts: Any) -> "Network":
         """Return the same network with facts of its card replaced."""
-        return Network(self.backbone, self.head, self.scorer, self.card.model_copy(update=facts), self.cohort)
+        card = self.card.model_copy(update=facts)
+        return Network(self.backbone, self.head, self.scorer, card, self.cohort, self.sources)
 
-    def save(self, folder: str | Path) -> None:
-        """Write ``model.safetensors`` and ``network.json``; the card comes last and marks the folder as whole."""
+    def save(self, folder: str | Path, *, compact: bool = False) -> None:
+        """Write ``model.safetensors`` and ``network.json``; the card comes last and marks the folder as whole.
+
+        Args:
+            folder: made if it is not there.
+            compact: matrices in float16, and without the backbone, whose weights then come from where its config says.
+        """
         folder = Path(folder)
+        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        if compact:
+            tensors = without_backbone(tensors, self.backbone)
         with written_whole(folder / WEIGHTS) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, temporary)
+            save_file(tensors, temporary)
         write_text_whole(folder / CARD, self.card.model_dump_json(indent=1) + "\n")
 
     @classmethod
@@ -192,10 +206,12 @@ class Network(Embedder):
                 raise MorelliError(f"{folder / WEIGHTS} is a Git LFS pointer. Fetch the weights with: git lfs pull")
             weights = load_file(folder / WEIGHTS)
             backbone = _loaded_backbone(folder, card, weights, trunk, transform)
+            if REFERENCE in weights:
+                weights = with_backbone(weights, backbone, folder)
             head = _loaded_head(folder, card, weights, backbone.width, embedder)
-            network = cls(
-                backbone, head, _loaded_scorer(folder, card, weights, head.width, scorer), card, weights.get("cohort")
-            )
+            scorer = _loaded_scorer(folder, card, weights, head.width, scorer)
+            sources = SourceStatistics(card.sources, backbone.width) if card.sources else None
+            network = cls(backbone, head, scorer, card, weights.get("cohort"), sources)
             network.load_state_dict(weights)
         except (OSError, ValueError, KeyError, ValidationError, SafetensorError, RuntimeError, AttributeError) as error:
             raise MorelliError(f"The model in {folder} is damaged: {error}. Train it again.") from error
@@ -218,7 +234,7 @@ def _loaded_backbone(
         return loaded_trunk(folder, card.trunk, _below(weights, "backbone.net."), trunk, transform)
     if trunk is not None or transform is not None:
         raise MorelliError(f"{folder} holds its own backbone and transform; none can be given.")
-    return create_backbone(card.backbone, load_weights=False, descriptions=card.descriptions)
+    return create_backbone(card.backbone, load_weights=REFERENCE in weights, descriptions=card.descriptions)
 
 
 def _loaded_head(
@@ -280,7 +296,10 @@ def within_run(folder: Path) -> Path:
 
 def embed_with(network: Network, dataset: PaintersByNumbers, device: torch.device) -> Tensor:
     """Embeddings of a dataset's pictures, (N, D) on the CPU; a picture passes the backbone once and is then on disk."""
-    return without_gradient(network.head.cpu(), features_of(network.backbone, dataset, device))
+    features = features_of(network.backbone, dataset, device)
+    if network.sources is not None:
+        features = network.sources.cpu().align(features, dataset.paintings["source"])
+    return without_gradient(network.head.cpu(), features)
 
 
 def largest_shorter_side(paintings: pd.DataFrame) -> int:

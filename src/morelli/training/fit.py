@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from morelli._config import Section
 from morelli._processes import is_first, once, processes
-from morelli.data.artists import Kind
+from morelli.data.artists import Grouping
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
 from morelli.errors import MorelliError, MorelliWarning
 from morelli.models.embedder import loader_workers, progress_bar
@@ -54,9 +54,10 @@ class TrainingConfig(Section):
     batch_size: int = Field(default=256, ge=2)
     """Paintings in a balanced batch, a multiple of ``m``; or tuples in a batch of tuples."""
     m: int = 4
-    alike: Kind | None = None
-    """Fill balanced batches with artists of one style or genre, then of another: negatives are harder then. An artist's
-    style is that of most of their paintings."""
+    alike: Grouping | None = None
+    """Fill balanced batches with artists of one source, style or genre, then of another; null is by source, wherever
+    there are several: pairs of one source teach the network to tell painters apart, not the makers of their pictures.
+    An artist's source is that of most paintings."""
     optimiser: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     backbone_learning_rate: float = Field(default=1e-4, gt=0)
@@ -82,7 +83,7 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> "TrainingConfig":
-        if self.alike and self.sampling != "balanced":
+        if self.alike in ("style", "genre") and self.sampling != "balanced":
             raise ValueError(f"alike: {self.alike} fills balanced batches, so it goes with sampling: balanced")
         return self
 
