@@ -114,6 +114,12 @@ def test_pictures_that_only_their_hashes_confuse_are_no_copies(tmp_path: Path) -
         ImageDraw.Draw(picture).arc((30, 30, 90, 90), angle, angle + 90, "red", 5)
         return picture
 
+    def column(colour: str) -> Image.Image:
+        picture = Image.new("RGB", (120, 120), "white")
+        ImageDraw.Draw(picture).rectangle((0, 90, 120, 120), "#d8d8d8")
+        ImageDraw.Draw(picture).rectangle((50, 20, 70, 100), colour)
+        return picture
+
     def oval(number: int) -> Image.Image:
         white = Image.new("RGB", (128, 128), "white")
         mask = Image.new("L", white.size)
@@ -124,6 +130,7 @@ def test_pictures_that_only_their_hashes_confuse_are_no_copies(tmp_path: Path) -
     pictures = {f"Klein/{colour}.png": Image.new("RGB", (120, 120), colour) for colour in ("blue", "red", "pink")}
     pictures |= {f"Baer/{colour}.png": framed(colour) for colour in ("white", "teal", "gold")}
     pictures |= {f"Baer/{angle}.png": stroke(angle) for angle in (0, 180)}
+    pictures |= {f"Truitt/{place}.png": column(colour) for place, colour in enumerate(("#8a8a8a", "#c07a40"))}
     pictures |= {f"Rokotov/{number}.png": oval(number) for number in range(4)}
     prepare(folder_of(tmp_path / "source", pictures), tmp_path / "out", workers=1)
 

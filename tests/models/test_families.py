@@ -150,7 +150,7 @@ def check(family: str) -> None:
     except MorelliError as error:
         pytest.skip(str(error))
     net = backbone.net
-    if "extra_blocks" in signature(net.forward_intermediates).parameters:
+    if "extra_blocks" in signature(net.forward_intermediates).parameters and hasattr(net, "blocks"):
         stem = "bn1" if hasattr(net, "bn1") else "conv_stem"
         places = [stem, *(f"blocks.{number}" for number in range(len(net.blocks)))]
     else:

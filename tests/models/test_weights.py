@@ -124,6 +124,16 @@ def test_what_is_no_network_of_this_kind_is_refused(
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04 no weights"])
+def test_what_is_no_file_of_weights_is_said(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(content)
+
+    with pytest.raises(MorelliError, match=rf"No weights for backbone test_resnet: {path}"):
+        load(path)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_git_lfs_pointer_is_recognised(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"weights{suffix}"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
@@ -170,6 +180,10 @@ def test_a_folder_that_timm_did_not_write_is_named(timm_folder: Path) -> None:
     (timm_folder / "model.safetensors").unlink()
     with pytest.raises(MorelliError, match=r"holds no model\.safetensors or"):
         load("auto", f"local-dir:{timm_folder}")
+    for content, expected in (("{", "is damaged"), ('{"model_type": "vit"}', "names no architecture of timm's")):
+        (timm_folder / "config.json").write_text(content)
+        with pytest.raises(MorelliError, match=expected):
+            load("auto", f"local-dir:{timm_folder}")
     (timm_folder / "config.json").unlink()
     with pytest.raises(MorelliError, match=r"holds no config\.json"):
         load("auto", f"local-dir:{timm_folder}")

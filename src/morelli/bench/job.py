@@ -129,7 +129,7 @@ class Job:
             resume=self.resume,
             accelerator=self.accelerator,
             keep=lambda: self.network().save(self.run.path / "model"),
-            groups=groups_of(self.cell.training.alike, self.rows["train"], labels),
+            groups=groups_of(self.cell.training.alike or "source", self.rows["train"], labels),
         )
         self.head.cpu()
         self.objective.cpu()

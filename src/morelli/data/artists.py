@@ -137,13 +137,13 @@ def _faults(name: str) -> int:
     return sum([3 * is_damaged, has_stray_spaces, is_of_one_case, "_" in name, "," in name, " " not in name.strip()])
 
 
-def groups_of(kind: Grouping | None, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int] | None:
+def groups_of(kind: Grouping, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int] | None:
     """The groups that batches are filled from: :func:`usual`, or None where all artists are of one source, or of none.
 
     Raises:
         MorelliError: no painting has the style or genre that is asked for.
     """
-    if kind is None or (kind == "source" and paintings["source"].isna().all()):
+    if kind == "source" and ("source" not in paintings or paintings["source"].isna().all()):
         return None
     groups = usual(kind, paintings, labels)
     return groups if len(set(groups)) > 1 or kind != "source" else None

@@ -38,7 +38,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             'torch.save(model.state_dict(), "weights.pth")'
         ) from error
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise MorelliError(f"{path} cannot be read ({str(error).strip().splitlines()[0][:120]})") from error
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        raise MorelliError(f"{path} cannot be read ({said})") from error
     return {_WRAPPERS.sub("", name): tensor for name, tensor in _state_in(content, path).items()}
 
 

@@ -62,8 +62,9 @@ def check_name(name: str) -> None:
         if "/" not in name:
             raise MorelliError(f'A backbone on the hub is called hf_hub:OWNER/NAME, not "{name}".')
     elif name.startswith(LOCAL):
-        if not (folder := Path(name.removeprefix(LOCAL)).expanduser()).joinpath("config.json").is_file():
-            raise MorelliError(f"{folder} holds no config.json, so it is no folder of a timm model.")
+        if not (path := Path(name.removeprefix(LOCAL)).expanduser() / "config.json").is_file():
+            raise MorelliError(f"{path.parent} holds no config.json, so it is no folder of a timm model.")
+        _described(path)
     elif not timm.is_model(name):
         raise MorelliError(
             f'timm has no backbone "{name}".{did_you_mean(name, timm.list_models())} '
@@ -97,9 +98,18 @@ def described_model(name: str) -> dict[str, Any] | None:
     """What the ``config.json`` of a ``local-dir:`` or ``hf_hub:`` model says of it, for a model folder to keep."""
     if not name.startswith((LOCAL, *_HUB)):
         return None
-    path = Path(_on_disk(name).removeprefix(LOCAL)) / "config.json"
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content = _described(Path(_on_disk(name).removeprefix(LOCAL)) / "config.json")
     return {key: value for key, value in content.items() if not key.startswith("label")}
+
+
+def _described(path: Path) -> dict[str, Any]:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MorelliError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict) or not timm.is_model(str(content.get("architecture"))):
+        raise MorelliError(f"{path} names no architecture of timm's, so it is of no timm model.")
+    return content
 
 
 def create_described(config: "BackboneConfig", description: Mapping[str, Any]) -> nn.Module:
@@ -244,7 +254,9 @@ def _repository(name: str, files: tuple[str, ...] = _FILES) -> tuple[str, tuple[
 def _on_disk(name: str) -> str:
     """The name as timm takes it; that of the hub as the folder in which its files lie once fetched."""
     if name.startswith(_HUB):
-        return f"{LOCAL}{hub_file(*_repository(name, ('config.json',))).parent}"
+        path = hub_file(*_repository(name, ("config.json",)))
+        _described(path)
+        return f"{LOCAL}{path.parent}"
     return f"{LOCAL}{Path(name.removeprefix(LOCAL)).expanduser()}" if name.startswith(LOCAL) else name
 
 

@@ -54,9 +54,10 @@ class TrainingConfig(Section):
     batch_size: int = Field(default=256, ge=2)
     """Paintings in a balanced batch, a multiple of ``m``; or tuples in a batch of tuples."""
     m: int = 4
-    alike: Grouping | None = "source"
-    """Fill balanced batches with artists of one source, style or genre, then of another. Pairs of one source teach the
-    network to tell painters apart, not the makers of their pictures. An artist's source is that of most paintings."""
+    alike: Grouping | None = None
+    """Fill balanced batches with artists of one source, style or genre, then of another; null is by source, wherever
+    there are several: pairs of one source teach the network to tell painters apart, not the makers of their pictures.
+    An artist's source is that of most paintings."""
     optimiser: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     backbone_learning_rate: float = Field(default=1e-4, gt=0)

@@ -1,0 +1,67 @@
+"""A bench on pictures of two sources standardises each by itself, and its network does so wherever it is measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from morelli import Network, PaintersByNumbers, Split, evaluate, load_recipe, merge, read_paintings
+from morelli.bench.runner import bench
+from morelli.data.prepared import write_paintings
+from morelli.data.sampling import ArtistBalancedSampler
+from morelli.data.synthetic import SyntheticPainters
+from morelli.models import sources
+from morelli.models.network import embed_with
+
+SMALL = (
+    "split={kind: fraction, unseen_fraction: 0.25, validation_fraction: 0.25}",
+    "backbones=[{name: test_efficientnet, weights: none, image_size: 32}]",
+    "objectives=[triplet]",
+    "head={hidden: [8], width: 8}",
+    "training={epochs: 2, batch_size: 6, m: 2, validate_every: 1}",
+    "evaluation={resamples: 0}",
+)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sources")
+    for seed, name in enumerate(("museum", "archive")):
+        SyntheticPainters(artists=8, paintings_per_artist=6, size=48, seed=seed).write(folder / name, workers=1)
+        write_paintings(folder / name, read_paintings(folder / name).assign(source=name))
+    merge([folder / "museum", folder / "archive"], folder / "both")
+    return folder / "both"
+
+
+def test_a_network_of_two_sources(both: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "FEWEST", 10)
+    drawn: list[list[int]] = []
+    draw = ArtistBalancedSampler.__iter__
+
+    def noted(sampler: ArtistBalancedSampler) -> object:
+        drawn.append(list(draw(sampler)))
+        return iter(drawn[-1])
+
+    monkeypatch.setattr(ArtistBalancedSampler, "__iter__", noted)
+    run = bench(load_recipe("demo", [f"data={both}", *SMALL]), tmp_path / "runs")[0]
+    assert not run.failure
+
+    paintings = read_paintings(both)
+    assert sorted(paintings["source"].unique()) == ["archive", "museum"]
+    network = Network.load(run.path)
+    assert network.card.sources == ("archive", "museum")
+    assert network.sources is not None
+    assert not torch.equal(network.sources.centre[1], network.sources.centre[2])
+
+    size = run.config["training"]["batch_size"]
+    split = Split.load(run.path / "split.json")
+    of_row = split.rows(paintings, "train")["source"].to_numpy()
+    batches = [of_row[rows[start : start + size]] for rows in drawn for start in range(0, len(rows), size)]
+    assert batches
+    assert all(len(np.unique(batch)) == 1 for batch in batches)
+
+    unseen = split.rows(paintings, "unseen")
+    embeddings = embed_with(network, PaintersByNumbers(both).only(list(unseen["id"])), torch.device("cpu"))
+    measured = evaluate(embeddings, unseen, network.scorer, resamples=0).metrics
+    assert measured["pair_auc"] == pytest.approx(run.metrics["unseen"]["pair_auc"], abs=1e-6)
