@@ -36,7 +36,7 @@ def test_every_built_in_recipe_loads_and_makes_a_grid(name: str) -> None:
 
 
 def test_the_built_in_recipes_are_the_promised_ones() -> None:
-    assert {"demo", "painters", "painters_mini", "seed"} <= set(built_in_recipes())
+    assert {"demo", "competition", "painters", "painters_mini", "seed"} <= set(built_in_recipes())
     assert load_recipe() == load_recipe("demo")
 
 

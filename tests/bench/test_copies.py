@@ -130,7 +130,7 @@ def test_a_network_is_not_measured_on_copies(runs: dict[str, list[RunFolder]], f
 
 def test_the_commands_take_keep_copies(runs: dict[str, list[RunFolder]], folders: dict[str, Path]) -> None:
     model = str(runs["copied"][1].path)
-    arguments = ["evaluate", model, "--data", str(folders["copied"]), "--resamples", "0", "--json"]
+    arguments = ["evaluate", "--model", model, "--data", str(folders["copied"]), "--resamples", "0", "--json"]
     plain, kept = (json.loads(CliRunner().invoke(app, [*arguments, *more]).stdout) for more in ([], ["--keep-copies"]))
     assert plain["unseen"]["paintings"] < kept["unseen"]["paintings"]
     for command in ("bench", "train"):

@@ -20,7 +20,7 @@ def test_every_recipe_makes_a_grid(path: Path) -> None:
 
 
 def test_recipes_are_found_by_name() -> None:
-    assert {"demo", "painters", "painters_mini", "painters_large", "seed"} <= set(built_in_recipes())
+    assert {"demo", "competition", "painters", "painters_mini", "painters_large", "seed"} <= set(built_in_recipes())
 
 
 @pytest.mark.skipif(weights_at_hand("tf_efficientnet_lite0") != "packaged", reason="needs the packaged weights")

@@ -31,6 +31,7 @@ COMMANDS = [
     "report",
     "train",
     "evaluate",
+    "models",
     "backbones",
     "data",
     "data prepare",
@@ -91,9 +92,9 @@ def test_bench_then_table_then_evaluate(
     artists = morelli("table", run, "--artists", 1, "--metric", "precision_at_1", "--format", "md").stdout
     named = pd.read_csv(Path(run) / "per_artist_unseen.csv")["artist"]
     assert sum(name in artists for name in named) == 2
-    measured = json.loads(morelli("evaluate", run, "--data", prepared, "--json", "--resamples", 0).stdout)
+    measured = json.loads(morelli("evaluate", "--model", run, "--data", prepared, "--json", "--resamples", 0).stdout)
     assert measured["seen"]["pair_auc"] == pytest.approx(csv["seen_pair_auc"].tolist()[1])
-    shown = morelli("evaluate", run, "--data", prepared, "--resamples", 0)
+    shown = morelli("evaluate", "--model", run, "--data", prepared, "--resamples", 0)
     assert shown.status == 0
     assert "pair_auc" in shown.stdout
     assert "paintings that the network was trained on are left out" in shown.stdout
@@ -177,7 +178,7 @@ def test_a_batch_larger_than_the_paintings_is_fitted_and_said(
         ("train {recipe} --objective tripet", ['"triplet"?']),
         ("table {tmp}/missing", ["no folder"]),
         ("table {tmp}", ["No finished run", "morelli bench"]),
-        ("evaluate {tmp} --data {tmp}", ["no trained model"]),
+        ("evaluate --model {tmp} --data {tmp}", ["no trained model"]),
         ("backbones no_such_backbone", ["timm has no backbone"]),
     ],
 )

@@ -63,24 +63,26 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_compare(morelli: Command, model: Path, pictures: Path, tmp_path: Path) -> None:
     two = pictures / "hand-0" / "0.png", pictures / "hand-1" / "0.png"
-    status, said, errors = morelli("compare", model, *two, "--prior", 0.0131, "--explain", tmp_path / "why.png")
+    status, said, errors = morelli(
+        "compare", *two, "--model", model, "--prior", 0.0131, "--explain", tmp_path / "why.png"
+    )
     assert status == 0
     assert "if 1.3 % of such pairs are by one hand" in said
     assert said.endswith("This is evidence, not authentication.\n")
     assert "why.png" in errors
     with Image.open(tmp_path / "why.png") as sheet:
         assert sheet.width > 700
-    status, said, _ = morelli("compare", model, *two, "--json")
+    status, said, _ = morelli("compare", *two, "--model", model, "--json")
     found: dict[str, Any] = json.loads(said)
     assert (status, found["b"], found["caveat"]) == (0, str(two[1]), "This is evidence, not authentication.")
     assert 0 <= found["probability"] <= 1
 
 
 def test_index_and_search(morelli: Command, model: Path, pictures: Path, tmp_path: Path) -> None:
-    status, said, _ = morelli("index", model, pictures)
+    status, said, _ = morelli("index", pictures, "--model", model)
     assert status == 0
     assert "9 pictures (9 embedded now" in said
-    assert "0 embedded now, 9 unchanged" in morelli("index", model, pictures)[1]
+    assert "0 embedded now, 9 unchanged" in morelli("index", pictures, "--model", model)[1]
     search = "search", tmp_path / "pictures.index", pictures / "hand-0" / "0.png"
     status, said, _ = morelli(*search, "-k", 2, "--html", tmp_path / "found.html")
     assert status == 0
@@ -89,21 +91,43 @@ def test_index_and_search(morelli: Command, model: Path, pictures: Path, tmp_pat
     assert len(json.loads(morelli(*search, "--json", "--model", model)[1])["matches"]) == 8
 
 
+def test_the_former_order_still_works_and_says_what_to_write_now(
+    morelli: Command, model: Path, pictures: Path, prepared: Path, tmp_path: Path
+) -> None:
+    one, other = pictures / "hand-0" / "0.png", pictures / "hand-1" / "0.png"
+    for former, now in (
+        (("compare", model, one, other), ("compare", one, other, "--model", model)),
+        (("index", model, pictures), ("index", pictures, "--model", model)),
+        (("export", model, "--onnx", tmp_path / "a.onnx"), ("export", "--onnx", tmp_path / "a.onnx", "--model", model)),
+        (
+            ("evaluate", model, "--data", prepared, "--resamples", 0),
+            ("evaluate", "--data", prepared, "--resamples", 0, "--model", model),
+        ),
+    ):
+        status, said, noted = morelli(*former)
+        again, answer, quiet = morelli(*now)
+        assert (status, again) == (0, 0)
+        assert said.split(" now,")[0].partition("(")[0] == answer.partition("(")[0]
+        assert f"morelli {former[0]}" in noted
+        assert f"--model {model}" in noted.replace("\n", "")
+        assert "the model is named with --model" not in quiet
+
+
 def test_mistakes_end_with_a_sentence_and_status_2(
     morelli: Command, model: Path, pictures: Path, tmp_path: Path
 ) -> None:
     picture = pictures / "hand-0" / "0.png"
     (tmp_path / "text.jpg").write_text("a letter")
     for command, why in (
-        (("compare", tmp_path, picture, picture), "holds no trained model"),
-        (("compare", model, picture, tmp_path / "text.jpg"), "not a picture"),
-        (("compare", model, picture, tmp_path / "none.jpg"), "There is no picture"),
-        (("compare", model, picture, picture, "--prior", 1), "between 0 and 1"),
-        (("compare", model, picture, picture, "--explain", "why.txt"), ".png or .jpg"),
-        (("index", model, tmp_path / "none"), "no folder"),
+        (("compare", picture, picture, "--model", tmp_path), "holds no trained model"),
+        (("compare", picture, tmp_path / "text.jpg", "--model", model), "not a picture"),
+        (("compare", picture, tmp_path / "none.jpg", "--model", model), "There is no picture"),
+        (("compare", picture, picture, "--prior", 1, "--model", model), "between 0 and 1"),
+        (("compare", picture, picture, "--explain", "why.txt", "--model", model), ".png or .jpg"),
+        (("index", tmp_path / "none", "--model", model), "no folder"),
         (("search", pictures, picture), "is no index"),
-        (("export", tmp_path, "--onnx", "hands.onnx"), "holds no trained model"),
-        (("export", model, "--onnx", "hands.pt"), "writes a .onnx file"),
+        (("export", "--model", tmp_path, "--onnx", "hands.onnx"), "holds no trained model"),
+        (("export", "--model", model, "--onnx", "hands.pt"), "writes a .onnx file"),
         (("push", model, "hands"), "OWNER/NAME"),
     ):
         status, _, errors = morelli(*command)

@@ -89,19 +89,19 @@ def test_every_command_takes_its_folder(network: Network, prepared: Path, morell
     folder.mkdir()
     shutil.copy(other, folder)
 
-    status, said, _ = morelli("evaluate", model, "--data", prepared, "--json", "--resamples", 0)
+    status, said, _ = morelli("evaluate", "--model", model, "--data", prepared, "--json", "--resamples", 0)
     assert status == 0
     assert json.loads(said)["unseen"]["pair_auc"] == pytest.approx(
         evaluate_network(network, prepared, resamples=0)["unseen"]["pair_auc"]
     )
-    status, said, _ = morelli("compare", model, one, other, "--explain", tmp_path / "why.png", "--json")
+    status, said, _ = morelli("compare", one, other, "--model", model, "--explain", tmp_path / "why.png", "--json")
     assert status == 0
     embeddings = Painters(network, model).embed([one, other])
     assert json.loads(said)["score"] == pytest.approx(
         float(torch.cosine_similarity(embeddings[0], embeddings[1], dim=0)), abs=1e-5
     )
     for arguments in (
-        ("index", model, images, "--out", index),
+        ("index", images, "--model", model, "--out", index),
         ("search", index, one),
         ("enroll", index, folder, "--artist", "Ada"),
         ("identify", index, one),
@@ -109,7 +109,7 @@ def test_every_command_takes_its_folder(network: Network, prepared: Path, morell
         status, _, err = morelli(*arguments)
         assert status == 0, err
     pytest.importorskip("onnxscript", reason="needs the extra export")
-    status, said, err = morelli("export", model, "--onnx", tmp_path / "mine.onnx")
+    status, said, err = morelli("export", "--model", model, "--onnx", tmp_path / "mine.onnx")
     assert status == 0, err
     about = json.loads((tmp_path / "mine.onnx.json").read_text())
     assert [step["name"] for step in about["inputs"]["images"]["transform"]] == [
@@ -123,7 +123,7 @@ def test_every_command_takes_its_folder(network: Network, prepared: Path, morell
 def test_a_folder_that_holds_no_such_code_is_one_sentence(prepared: Path, morelli: Command, tmp_path: Path) -> None:
     Network.of(Own(), transform=SHOWN).save(tmp_path / "model")
 
-    status, _, said = morelli("evaluate", tmp_path / "model", "--data", prepared)
+    status, _, said = morelli("evaluate", "--model", tmp_path / "model", "--data", prepared)
 
     assert status == 2
     assert "Network.load(" in said

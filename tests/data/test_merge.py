@@ -32,7 +32,10 @@ def test_two_collections_become_one(tmp_path: Path) -> None:
     assert (summary.same_files, summary.shared_artists) == (1, ("Édgar Dégas",))
     assert sorted(joined["artist"].unique()) == ["Ada Onn", "Bea Third", "Édgar Dégas"]
     assert joined["id"].is_unique
-    assert joined["source"].value_counts().to_dict() == {"out": 9}
+    assert joined["source"].value_counts().to_dict() == {
+        "first/out": 4,
+        "second/out": 5,
+    }  # both folders are called "out"
     dataset = PaintersByNumbers(tmp_path / "both")
     assert len([dataset[place] for place in range(len(dataset))]) == 9
 

@@ -50,6 +50,20 @@ def test_a_folder_per_artist(gallery: Path, tmp_path: Path) -> None:
     assert all((tmp_path / "out" / file).is_file() for file in paintings["file"])
 
 
+def test_a_source_is_named_for_paintings_that_name_none(gallery: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(gallery, out)
+    again = prepare(gallery, out, source_name="museum")
+    assert (again.added, again.changed, again.removed) == (0, 0, 0)
+    assert set(read_paintings(out)["source"]) == {"museum"}
+
+    paint(tmp_path / "a.png", 7)
+    paint(tmp_path / "b.png", 8)
+    (tmp_path / "list.csv").write_text("path,artist,source\na.png,Ada Onn,Louvre\nb.png,Ada Onn,\n")
+    prepare(tmp_path / "list.csv", tmp_path / "listed", source_name="museum")
+    assert sorted(read_paintings(tmp_path / "listed")["source"]) == ["Louvre", "museum"]
+
+
 def test_ids_are_the_same_wherever_the_folder_lies_and_safe_on_any_file_system(tmp_path: Path) -> None:
     for place in ("here", "there/deeper"):
         paint(tmp_path / place / "Ōta" / "Großes Bild: «1».jpg")

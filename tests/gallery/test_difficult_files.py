@@ -70,7 +70,7 @@ def test_a_folder_that_may_not_be_read_is_left_out(model: Path, pictures: Path) 
     command = "import sys; from morelli.cli import main; sys.argv[0] = 'morelli'; main()"
     (pictures / "artist-0").chmod(0)
     try:
-        arguments = ["index", str(model), str(pictures)]
+        arguments = ["index", str(pictures), "--model", str(model)]
         done = subprocess.run([*as_nobody, sys.executable, "-c", command, *arguments], capture_output=True, text=True)
     finally:
         (pictures / "artist-0").chmod(0o755)

@@ -45,6 +45,12 @@ def prepare(
             help="A CSV's column of title, style, genre, date or source; repeatable.",
         ),
     ] = None,
+    source_name: Annotated[
+        str | None,
+        typer.Option(
+            "--source", metavar="NAME", help="Where pictures come from that name no source.", show_default=False
+        ),
+    ] = None,
     keep_unattributed: Annotated[
         bool,
         typer.Option(
@@ -84,6 +90,8 @@ def prepare(
 
         morelli data prepare museum.csv --out prepared/museum --artist-column Maker --column date=Dated
 
+        morelli data prepare my-scans --out prepared/scans --source scans
+
         morelli data prepare downloads --out prepared/small --only-artists "Claude Monet" --only-artists "Edgar Degas"
     """
     from morelli.cli._data_views import show_summary
@@ -101,6 +109,7 @@ def prepare(
         artist_column=artist_column,
         path_column=path_column,
         columns=_columns(columns or []),
+        source_name=source_name,
         keep_unattributed=keep_unattributed,
     )
     show_summary(summary, out)

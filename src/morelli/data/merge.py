@@ -68,7 +68,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
     out = Path(out)
     if len({place.resolve() for place in places}) < 2:
         raise MorelliError("It takes two different prepared folders to join: morelli data merge ONE OTHER --out BOTH")
-    tables = [_table(place) for place in places]
+    tables = [_table(*pair) for pair in zip(places, _names(places), strict=True)]
     joined = pd.concat(tables, ignore_index=True)
     joined["artist"] = one_spelling(joined["artist"])
     first_of_file = ~joined.duplicated("sha256")
@@ -92,11 +92,21 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
     )
 
 
-def _table(folder: Path) -> pd.DataFrame:
-    """The folder's table, with where it and each picture lie."""
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The folders' names, with as many of the folders above as tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(one[-depth:]) for one in parts]
+        if len(set(names)) == len(set(parts)):
+            break
+    return names
+
+
+def _table(folder: Path, name: str) -> pd.DataFrame:
+    """The folder's table, with where it and each picture lie; ``name`` is the source of paintings that name none."""
     paintings = paintings_and_copies(folder)
     origin = [str(folder / file) for file in paintings["file"]]
-    source = paintings["source"].fillna(folder.resolve().name)
+    source = paintings["source"].fillna(name)
     return paintings.assign(folder=str(folder.resolve()), origin=origin, source=source)
 
 

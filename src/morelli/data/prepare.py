@@ -88,6 +88,7 @@ def prepare(
     artist_column: str | None = None,
     path_column: str | None = None,
     columns: Mapping[str, str] | None = None,
+    source_name: str | None = None,
     keep_unattributed: bool = False,
 ) -> PrepareSummary:
     """Turn ``source`` into the prepared folder ``out``.
@@ -111,6 +112,8 @@ def prepare(
         path_column: name of a CSV's column of paths, which are relative to the CSV; likewise.
         columns: a CSV's columns of other things, by ``title``, ``style``, ``genre``, ``date`` and ``source``; likewise.
             An empty name says that there is none.
+        source_name: the source of paintings that name none: the collection or maker of the pictures. Training fills
+            each batch from one source.
         keep_unattributed: take names that are no one artist's, such as "unknown" or "workshop of Titian", for artists.
             By default their paintings are left out, as is a file that stands under three artists or more.
 
@@ -124,6 +127,9 @@ def prepare(
         raise MorelliError(f"--out is the source itself ({out}). Choose another folder; it may lie inside the source.")
     named = {**(columns or {}), "artist": artist_column, "path": path_column}
     offered = read_source(source, out, layout, {field: name for field, name in named.items() if name is not None})
+    if source_name:
+        sources = offered.paintings["source"].astype(object)
+        offered.paintings["source"] = sources.where(sources.notna() & (sources != ""), source_name)
     _check_artists(offered, only_artists)
     if not keep_unattributed:
         offered = attributed(offered, only_artists)
