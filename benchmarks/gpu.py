@@ -32,11 +32,11 @@ from torch.utils.data import Dataset
 
 from _rates import machine, median, save_rates
 from morelli.data.dataset import PaintersByNumbers
-from morelli.data.synthetic import SyntheticPainters
 from morelli.evaluation.calculator import PaintingAccuracyCalculator
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder
 from morelli.models.heads import EmbeddingHead, HeadConfig
+from morelli.synthetic.painters import SyntheticPainters
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import TrainingConfig, create_accelerator, create_sampler, fit
 from morelli.training.objectives import ObjectiveConfig, create_objective

@@ -107,7 +107,7 @@ def submit(folder: Path, head: bool) -> dict[str, float]:
     """Write a submission with the library."""
     import torch
 
-    from morelli.evaluation.submission import write_submission
+    from morelli.competition.submission import write_submission
     from morelli.models.heads import CosineScorer, PairHead
 
     torch.manual_seed(0)
@@ -166,7 +166,7 @@ def reading(folder: Path, names: tuple[str, ...]) -> dict[str, float]:
 
 def score(folder: Path, by_kind: bool) -> dict[str, float]:
     """Score the cosine submission with the library."""
-    from morelli.evaluation.scoring import score_submission
+    from morelli.competition.scoring import score_submission
 
     paintings = pd.read_parquet(folder / PAINTINGS) if by_kind else None
     start = time.perf_counter()

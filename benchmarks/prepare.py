@@ -178,7 +178,7 @@ def main() -> None:
 
 def measure(root: Path, name: str, count: int, rounds: int, workers: int, table: Table) -> dict[str, float]:
     """Time the three ways in turns and add their rows to the table; → what is kept of them."""
-    from morelli.data.prepare import prepare
+    from morelli.preparation.prepare import prepare
 
     source, out = root / "source", root / "out"
     source.mkdir()

@@ -39,17 +39,17 @@ from torch.utils.data import DataLoader
 
 from _rates import in_own_process, machine, median, peak_megabytes, save_rates
 from _seed_project import BATCH, Reference
-from morelli.bench.cell import Cell, grid
-from morelli.bench.config import load_recipe
+from morelli.bench.grid import Cell, grid
+from morelli.bench.recipe import load_recipe
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.sampling import RandomTupleSampler
-from morelli.data.synthetic import SyntheticPainters
 from morelli.evaluation.evaluate import pair_scores
 from morelli.evaluation.verification import exact_masses, pair_auc
 from morelli.models.backbones import Backbone
 from morelli.models.embedder import embed
 from morelli.models.heads import ConcatHead, EmbeddingHead
 from morelli.models.network import without_gradient
+from morelli.synthetic.painters import SyntheticPainters
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import create_accelerator, fit
 from morelli.training.objectives import Objective, PairObjective, create_objective

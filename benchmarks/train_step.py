@@ -28,10 +28,10 @@ from torch.utils.data import DataLoader
 
 from _rates import in_own_process, machine, median, save_rates
 from morelli.data.dataset import PaintersByNumbers
-from morelli.data.synthetic import SyntheticPainters
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder
 from morelli.models.heads import EmbeddingHead, HeadConfig
+from morelli.synthetic.painters import SyntheticPainters
 from morelli.training.fit import TrainingConfig, create_accelerator, create_sampler, fit
 from morelli.training.objectives import Objective, ObjectiveConfig, create_objective
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from morelli.data.synthetic import SyntheticPainters
+from morelli.synthetic.painters import SyntheticPainters
 
 # Each worker of `-n` gets its share of the cores: torch's threads would spin on those of the others. OpenMP reads this
 # when it starts, which importing what is above does not do yet.

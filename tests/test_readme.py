@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from morelli.bench.config import Recipe
+from morelli.bench.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,14 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from morelli.bench.config import load_recipe as load_recipe
     from morelli.bench.measure import evaluate_network as evaluate_network
+    from morelli.bench.recipe import load_recipe as load_recipe
     from morelli.bench.runner import train as train
     from morelli.bench.tables import render as render
     from morelli.bench.tables import table as table
     from morelli.data.dataset import PaintersByNumbers as PaintersByNumbers
-    from morelli.data.merge import merge as merge
-    from morelli.data.prepare import prepare as prepare
     from morelli.data.prepared import read_paintings as read_paintings
     from morelli.data.sampling import ArtistBalancedSampler as ArtistBalancedSampler
     from morelli.data.sampling import RandomTupleSampler as RandomTupleSampler
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from morelli.data.splits import Split as Split
     from morelli.data.splits import SplitConfig as SplitConfig
     from morelli.data.splits import split_paintings as split_paintings
-    from morelli.data.synthetic import SyntheticPainters as SyntheticPainters
     from morelli.errors import InputError as InputError
     from morelli.errors import MorelliError as MorelliError
     from morelli.errors import UnmeasurableError as UnmeasurableError
@@ -48,23 +45,26 @@ if TYPE_CHECKING:
     from morelli.models.heads import PairHead as PairHead
     from morelli.models.network import Network as Network
     from morelli.models.own_parts import ModuleBackbone as ModuleBackbone
+    from morelli.preparation.merge import merge as merge
+    from morelli.preparation.prepare import prepare as prepare
+    from morelli.synthetic.painters import SyntheticPainters as SyntheticPainters
     from morelli.training.one_hot_loss import OneHotLoss as OneHotLoss
     from morelli.training.pair_loss import EmbeddingsAlreadyPackagedAsPairs as EmbeddingsAlreadyPackagedAsPairs
     from morelli.training.pair_loss import PairLoss as PairLoss
 
 _HOMES = {
-    "bench.config": ("load_recipe",),
+    "bench.recipe": ("load_recipe",),
     "bench.measure": ("evaluate_network",),
     "bench.runner": ("train",),
     "bench.tables": ("render", "table"),
     "data.dataset": ("PaintersByNumbers",),
-    "data.merge": ("merge",),
-    "data.prepare": ("prepare",),
+    "preparation.merge": ("merge",),
+    "preparation.prepare": ("prepare",),
     "data.prepared": ("read_paintings",),
     "data.sampling": ("ArtistBalancedSampler", "RandomTupleSampler"),
     "data.split_sizes": ("FittedSplit", "fit_split"),
     "data.splits": ("Split", "SplitConfig", "split_paintings"),
-    "data.synthetic": ("SyntheticPainters",),
+    "synthetic.painters": ("SyntheticPainters",),
     "errors": ("InputError", "MorelliError", "UnmeasurableError"),
     "evaluation.calculator": ("PaintingAccuracyCalculator", "PerArtist"),
     "evaluation.calibration": ("Calibration", "calibrate"),

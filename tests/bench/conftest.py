@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from morelli.bench.config import load_recipe
-from morelli.bench.report import report
+from morelli.bench.recipe import load_recipe
 from morelli.bench.runner import bench
 from morelli.data.prepared import read_paintings, write_paintings
+from morelli.report.report import report
 
 HOSTILE = "</script><script>alert({})</script>"
 

@@ -11,7 +11,7 @@ import yaml
 
 from morelli.bench.compare_runs import compare_runs
 from morelli.bench.concatenated import concatenate
-from morelli.bench.config import Recipe, load_recipe
+from morelli.bench.recipe import Recipe, load_recipe
 from morelli.bench.run_folder import RunFolder, find_runs
 from morelli.bench.runner import bench
 from morelli.bench.tables import render, table

@@ -9,8 +9,8 @@ from PIL import ImageOps
 from typer.testing import CliRunner
 
 from morelli import SyntheticPainters, prepare, read_paintings
-from morelli.bench.config import load_recipe
 from morelli.bench.measure import evaluate_network, render_evaluation
+from morelli.bench.recipe import load_recipe
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import bench
 from morelli.bench.tables import render, table

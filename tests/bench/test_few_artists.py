@@ -15,9 +15,9 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from morelli.bench.compare_runs import compare_runs
-from morelli.bench.config import Recipe, load_recipe
-from morelli.bench.job import Job
+from morelli.bench.experiment import Job
 from morelli.bench.measure import evaluate_network
+from morelli.bench.recipe import Recipe, load_recipe
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import bench, train
 from morelli.bench.tables import over_folds_and_seeds, render, table

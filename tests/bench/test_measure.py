@@ -11,18 +11,18 @@ import pytest
 import torch
 import yaml
 
-from morelli.bench.config import load_recipe
 from morelli.bench.measure import evaluate_network, render_evaluation
+from morelli.bench.recipe import load_recipe
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import train
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.prepared import read_paintings, write_paintings
 from morelli.data.splits import Split
-from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError
 from morelli.evaluation.evaluate import evaluate
 from morelli.evaluation.normalisation import cohort_scorers
 from morelli.models.network import Network, embed_with
+from morelli.synthetic.painters import SyntheticPainters
 
 RECIPE = {
     "name": "tiny",

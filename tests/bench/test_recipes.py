@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from morelli.bench.cell import grid
 from morelli.bench.compare_runs import compare_runs
-from morelli.bench.config import built_in_recipes, load_recipe
+from morelli.bench.grid import grid
+from morelli.bench.recipe import built_in_recipes, load_recipe
 from morelli.bench.runner import bench
-from morelli.data.synthetic import SyntheticPainters
 from morelli.models.weights import weights_at_hand
+from morelli.synthetic.painters import SyntheticPainters
 
 RECIPES = Path(__file__).parents[2] / "configs"
 

@@ -15,9 +15,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from morelli.bench import job
+from morelli.bench import experiment
 from morelli.bench.compare_runs import compare_runs
-from morelli.bench.config import Recipe, load_recipe
+from morelli.bench.recipe import Recipe, load_recipe
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import bench, train
 from morelli.bench.tables import table
@@ -78,15 +78,15 @@ def metrics_of(runs: list[RunFolder]) -> list[bytes]:
 def interrupted_at_the_third_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Ctrl-C while the network is measured on validation artists for the third time."""
     looks: Iterator[int] = iter(range(100))
-    validate = job.Job._validate
+    validate = experiment.Job._validate
 
-    def interrupted(self: job.Job) -> float:
+    def interrupted(self: experiment.Job) -> float:
         if next(looks) == 2:
             raise KeyboardInterrupt
         return validate(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job.Job, "_validate", interrupted)
+        patch.setattr(experiment.Job, "_validate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             yield
 

@@ -10,9 +10,9 @@ from morelli import Network, PaintersByNumbers, Split, evaluate, load_recipe, me
 from morelli.bench.runner import bench
 from morelli.data.prepared import write_paintings
 from morelli.data.sampling import ArtistBalancedSampler
-from morelli.data.synthetic import SyntheticPainters
 from morelli.models import sources
 from morelli.models.network import embed_with
+from morelli.synthetic.painters import SyntheticPainters
 
 SMALL = (
     "split={kind: fraction, unseen_fraction: 0.25, validation_fraction: 0.25}",

@@ -20,9 +20,9 @@ from sklearn.metrics import roc_auc_score
 
 from morelli.cli import main
 from morelli.data.prepared import read_paintings
-from morelli.data.synthetic import SyntheticPainters
 from morelli.evaluation.calibration import Calibration
 from morelli.models.network import Network
+from morelli.synthetic.painters import SyntheticPainters
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from kaggle_server import KaggleServer

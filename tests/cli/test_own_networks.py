@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from morelli import Network, Painters, PaintersByNumbers, evaluate, evaluate_network
-from morelli.bench.config import load_recipe
+from morelli.bench.recipe import load_recipe
 from morelli.bench.runner import bench
 from morelli.cli import main
 from morelli.data.prepared import read_paintings

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from morelli import MorelliError, Painters
-from morelli.data._pictures import UnusableError
 from morelli.gallery import pictures as module
 from morelli.gallery.pictures import open_picture, read_file
+from morelli.preparation.pictures import UnusableError
 
 
 @pytest.fixture

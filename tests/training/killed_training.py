@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from morelli.data.dataset import PaintersByNumbers
-from morelli.data.synthetic import SyntheticPainters
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder
 from morelli.models.heads import EmbeddingHead, HeadConfig
+from morelli.synthetic.painters import SyntheticPainters
 from morelli.training import checkpoint, fit
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import TrainingConfig

@@ -20,14 +20,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from morelli._processes import once, processes
-from morelli.bench.config import Recipe
+from morelli.bench.recipe import Recipe
 from morelli.bench.runner import train
 from morelli.data.dataset import PaintersByNumbers
-from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder, embed
 from morelli.models.heads import EmbeddingHead, HeadConfig
+from morelli.synthetic.painters import SyntheticPainters
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import TrainingConfig, create_accelerator, fit
 from morelli.training.gradients import whole_batch_backward

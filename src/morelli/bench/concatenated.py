@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from morelli._files import written_whole
 from morelli._processes import is_first, once, processes
-from morelli.bench.cell import Cell
+from morelli.bench.grid import Cell
 from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder
 from morelli.bench.side_files import write_side
 from morelli.data.copies import count_copies

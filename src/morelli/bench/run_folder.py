@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 from morelli._config import Section
 from morelli._files import write_text_whole
 from morelli._yaml import YAMLError, read_yaml, write_yaml
-from morelli.bench.config import EvaluationConfig
+from morelli.bench.recipe import EvaluationConfig
 from morelli.data.splits import SplitConfig
 from morelli.errors import MorelliError
 from morelli.models.backbones import BackboneConfig

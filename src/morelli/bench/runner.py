@@ -11,17 +11,17 @@ import pandas as pd
 
 from morelli._files import UnwritableError, cache_folder, write_text_whole, written_whole
 from morelli._processes import first_goes_first, is_first, once, processes
-from morelli.bench.cell import Cell, check_objective, fit_cells, grid
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
-from morelli.bench.config import Recipe
 from morelli.bench.environment import environment
-from morelli.bench.job import Job
+from morelli.bench.experiment import Job
+from morelli.bench.grid import Cell, check_objective, fit_cells, grid
 from morelli.bench.model_card import write_model_card
+from morelli.bench.recipe import Recipe
 from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder
 from morelli.data.copies import paintings_and_copies
 from morelli.data.splits import split_paintings
-from morelli.data.synthetic import SyntheticPainters
 from morelli.errors import MorelliError, did_you_mean
+from morelli.synthetic.painters import SyntheticPainters
 from morelli.training.checkpoint import CHECKPOINT
 from morelli.training.fit import Tracker, check_tracker
 

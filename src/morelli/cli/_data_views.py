@@ -12,7 +12,7 @@ from morelli._text import one_line
 from morelli.data.copies import COPIES
 
 if TYPE_CHECKING:
-    from morelli.data.prepare import PrepareSummary
+    from morelli.preparation.prepare import PrepareSummary
 
 
 def show_summary(summary: "PrepareSummary", out: Path) -> None:

@@ -11,7 +11,8 @@ from typer.core import TyperCommand
 from morelli.models.packaged import DEFAULT as DEFAULT
 
 Config = Annotated[
-    str, typer.Argument(help="A recipe: a YAML file, or a built-in one by name (demo, painters_mini, competition, seed).")
+    str,
+    typer.Argument(help="A recipe: a YAML file, or a built-in one by name (demo, painters_mini, competition, seed)."),
 ]
 Data = Annotated[Path | None, typer.Option(help="A prepared folder, instead of the recipe's.", show_default=False)]
 Overrides = Annotated[

@@ -63,7 +63,7 @@ def bench(
         morelli bench --set seeds=[0,1,2] --format md > table.md
     """
     from morelli._processes import is_first
-    from morelli.bench.config import load_recipe
+    from morelli.bench.recipe import load_recipe
     from morelli.bench.runner import bench as run_bench
 
     recipe = load_recipe(config, overrides_of(data, overrides, keep_copies=keep_copies), quick=quick)

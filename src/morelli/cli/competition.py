@@ -25,7 +25,7 @@ def submit(
 
         morelli submit runs/mine --data prepared/painters --pairs downloads/submission_info.csv.zip
     """
-    from morelli.bench.submit import submit as run_submit
+    from morelli.competition.submit import submit as run_submit
 
     summary = run_submit(model, data, pairs, out, prior=prior, say=lambda line: typer.echo(line, err=True))
     how = f"all pairs within {summary.groups} groups" if summary.groups else "pairs in no whole groups"
@@ -50,9 +50,9 @@ def score(
 
         morelli score submission.csv solution.csv --data prepared/painters --pairs submission_info.csv.zip
     """
+    from morelli.competition.scoring import score_submission
     from morelli.data.prepared import read_paintings
     from morelli.errors import MorelliError
-    from morelli.evaluation.scoring import score_submission
 
     if pairs and not data:
         raise MorelliError(

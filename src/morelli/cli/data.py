@@ -95,7 +95,7 @@ def prepare(
         morelli data prepare downloads --out prepared/small --only-artists "Claude Monet" --only-artists "Edgar Degas"
     """
     from morelli.cli._data_views import show_summary
-    from morelli.data.prepare import prepare as run_prepare
+    from morelli.preparation.prepare import prepare as run_prepare
 
     summary = run_prepare(
         source,
@@ -139,7 +139,7 @@ def merge(
 
         morelli data merge prepared/painters-mini prepared/painters-more --out prepared/both
     """
-    from morelli.data.merge import merge as run_merge
+    from morelli.preparation.merge import merge as run_merge
 
     typer.echo(run_merge(folders, out).text(out))
 
@@ -159,7 +159,7 @@ def synthesize(
 
         morelli data synthesize --out prepared/synthetic --artists 100
     """
-    from morelli.data.synthetic import SyntheticPainters
+    from morelli.synthetic.painters import SyntheticPainters
 
     painters = SyntheticPainters(artists=artists, paintings_per_artist=paintings_per_artist, size=size, seed=seed)
     painters.write(out, workers=workers)
@@ -209,7 +209,7 @@ def download(
 
         morelli data download --only all_data_info.csv.zip --only test.zip
     """
-    from morelli.data.kaggle import download as run_download
+    from morelli.preparation.kaggle import download as run_download
 
     for path in run_download(out, only or ()):
         typer.echo(path)

@@ -53,7 +53,7 @@ def train(
         morelli train --set training.epochs=5 --out runs/quick
     """
     from morelli._processes import is_first
-    from morelli.bench.config import load_recipe
+    from morelli.bench.recipe import load_recipe
     from morelli.bench.runner import train as run_train
 
     recipe = load_recipe(config, overrides_of(data, overrides, keep_copies=keep_copies), quick=quick)

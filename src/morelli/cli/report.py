@@ -37,7 +37,7 @@ def report(
 
         morelli report runs/mine --data prepared/mine --no-images
     """
-    from morelli.bench.report import report as write_report
+    from morelli.report.report import report as write_report
 
     summary = write_report(
         runs or [Path("runs")],

@@ -102,8 +102,8 @@ class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
 
     def download_and_remove(self) -> None:
         """Download the competition's archives beside ``root``, prepare them, and keep the archives."""
-        from morelli.data.kaggle import download
-        from morelli.data.prepare import prepare
+        from morelli.preparation.kaggle import download
+        from morelli.preparation.prepare import prepare
 
         archives = Path(self.root).with_name(Path(self.root).name + "-archives")
         download(archives)

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from morelli.evaluation._pairs import Pairs
-from morelli.evaluation._questions import Question
+from morelli.evaluation.pair_subsets import Question
 
 Array = np.ndarray
 

@@ -12,10 +12,10 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from morelli.evaluation._measures import Measured
 from morelli.evaluation._pairs import Paintings
 from morelli.evaluation.neighbours import knn
 from morelli.evaluation.normalisation import CohortScorer
+from morelli.evaluation.pair_metrics import Measured
 from morelli.evaluation.retrieval import Retrieval, retrieve
 from morelli.models.heads import DistanceScorer, Scorer
 

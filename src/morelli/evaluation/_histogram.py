@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from morelli.evaluation._blocks import Block, Positives
-from morelli.evaluation._measures import Measured
 from morelli.evaluation._pairs import Pairs
+from morelli.evaluation.pair_metrics import Measured
 
 Array = np.ndarray
 

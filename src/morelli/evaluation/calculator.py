@@ -12,7 +12,6 @@ from pytorch_metric_learning.utils.accuracy_calculator import EQUALITY, Accuracy
 from torch import Tensor
 
 from morelli.errors import InputError, UnmeasurableError, did_you_mean
-from morelli.evaluation._checks import refuse_unusable
 from morelli.evaluation._custom_metrics import PmlArguments, measure_custom
 from morelli.evaluation._relevance import (
     LabelComparison,
@@ -34,6 +33,7 @@ from morelli.evaluation.retrieval import (
     refuse_unmeasurable,
     search_and_measure,
 )
+from morelli.evaluation.validate import refuse_unusable
 
 Embeddings = Tensor | np.ndarray | Sequence[Any]
 

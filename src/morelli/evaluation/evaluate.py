@@ -12,16 +12,16 @@ from morelli.data.artists import artist_key
 from morelli.errors import MorelliError
 from morelli.evaluation import verification
 from morelli.evaluation._blocks import Positives
-from morelli.evaluation._checks import refuse_collapsed, refuse_overlap, refuse_unusable, refuse_zero
-from morelli.evaluation._decisions import Accepted, Probabilities
 from morelli.evaluation._gallery import measure_retrieval
 from morelli.evaluation._histogram import ScoreHistogram
-from morelli.evaluation._measures import Curve, Measure, Measured, Triplets, gather
 from morelli.evaluation._pairs import NormalisedPairs, Paintings, Pairs
-from morelli.evaluation._questions import Question, questions
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.normalisation import CohortScorer
+from morelli.evaluation.pair_metrics import Curve, Measure, Measured, Triplets, gather
+from morelli.evaluation.pair_subsets import Question, questions
 from morelli.evaluation.resampling import Resamples, artist_weights, interval, undefined_of_few
+from morelli.evaluation.threshold_metrics import Accepted, Probabilities
+from morelli.evaluation.validate import refuse_collapsed, refuse_overlap, refuse_unusable, refuse_zero
 from morelli.models.heads import Scorer
 
 

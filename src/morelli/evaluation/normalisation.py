@@ -14,7 +14,7 @@ from torch import Tensor
 
 from morelli.data.artists import artist_key
 from morelli.errors import MorelliError, did_you_mean
-from morelli.evaluation._checks import refuse_unusable
+from morelli.evaluation.validate import refuse_unusable
 from morelli.models.heads import Scorer
 from morelli.models.network import Network
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from morelli.errors import InputError, UnmeasurableError
-from morelli.evaluation._checks import refuse_collapsed, refuse_shapeless, refuse_unusable
 from morelli.evaluation._relevance import Labels, Relevance, other_queries, same_label
 from morelli.evaluation.neighbours import Search, knn, knn_blocks
+from morelli.evaluation.validate import refuse_collapsed, refuse_shapeless, refuse_unusable
 
 METRICS = (
     "precision_at_1",

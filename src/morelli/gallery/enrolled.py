@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from morelli.data.artists import artist_key
-from morelli.data.attributions import perhaps_one
 from morelli.errors import MorelliError, did_you_mean
 from morelli.gallery.index import ARTISTS, PictureIndex
+from morelli.preparation.attributions import perhaps_one
 
 
 @dataclass(frozen=True)

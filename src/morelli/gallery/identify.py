@@ -13,7 +13,6 @@ from torch import Tensor
 
 from morelli._file_names import printable
 from morelli.data.artists import artist_key
-from morelli.data.attributions import unattributed
 from morelli.data.hashes import Looks, copy_groups
 from morelli.errors import MorelliError
 from morelli.evaluation.identification import Identification, Rates, artist_embedding
@@ -23,6 +22,7 @@ from morelli.gallery.compare import CAVEAT, percent, was_trained_on
 from morelli.gallery.index import ARTISTS, PictureIndex, listed, stored
 from morelli.gallery.pictures import Facts
 from morelli.models.network import Network
+from morelli.preparation.attributions import unattributed
 
 _SHOWN: Final = 5
 

@@ -12,12 +12,12 @@ import pandas as pd
 
 from morelli._file_names import printable, unescaped
 from morelli._files import check_writable
-from morelli.data._listing import list_folder, pictures_of
 from morelli.data.hashes import copy_groups
 from morelli.errors import MorelliError
 from morelli.gallery._reader import Read, Reader
 from morelli.gallery._store import SCHEMA, Store, joined
 from morelli.models.packaged import packaged_version
+from morelli.preparation.listing import list_folder, pictures_of
 
 PICTURES, ARTISTS = "pictures", "artists"
 _KEPT_EVERY: Final = 4096

@@ -1,0 +1,228 @@
+"""Where in a picture's path its artist is named: a pattern, given by the user or guessed from all the paths."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from morelli.errors import MorelliError, did_you_mean
+from morelli.preparation.folder_names import (
+    is_genre,
+    is_no_artist,
+    is_of_a_file,
+    is_of_another_kind,
+    is_part,
+    is_person,
+    is_style,
+    share,
+)
+
+FIELDS: Final = ("artist", "title", "style", "genre", "date", "source")
+FEW: Final = 3
+"""So few artists, with everything below them, are more likely folders of another kind."""
+
+_MOST: Final = 0.8
+_NEARLY_ALL: Final = 0.9
+_TOKEN: Final = re.compile(r"\{([^{}/]*)\}|(\*)|(#)")
+_SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,5}$")
+_ORDERS: Final = (("artist", "title"), ("title", "artist"))
+# Artist and title in a file's name, the surest first; "_-_" is how Wikimedia Commons writes " - ".
+_IN_NAMES: Final = (
+    *(f"{{{first}}}{dash}{{{last}}}" for dash in (" - ", "_-_", " – ") for first, last in _ORDERS),
+    *("{artist}__{title}", "{artist}_#", "{artist}_{title}", "{artist} (#)", "{artist} #", "{artist}-#"),
+)
+
+
+class Layout:
+    """A pattern for paths below the source, such as ``images/{artist}/**`` or ``{style}/{artist}_{title}``.
+
+    A folder or the file's name without its suffix is matched by each part; ``*`` stands for anything in one part,
+    ``#`` for a number, ``**`` as the last part for files at any depth, and a name in braces keeps what it matches.
+
+    Raises:
+        MorelliError: no ``{artist}`` in it, or a name that is not known.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        names = [found[1] for found in _TOKEN.finditer(pattern) if found[1] is not None]
+        known = ", ".join(f"{{{name}}}" for name in FIELDS)
+        for name in names:
+            if name not in FIELDS:
+                raise MorelliError(
+                    f'The layout "{pattern}" has {{{name}}}; it may have {known}.{did_you_mean(name, FIELDS)}'
+                )
+        if "artist" not in names or len(set(names)) < len(names):
+            raise MorelliError(
+                f'The layout "{pattern}" must name {{artist}}, and each of {known} once at most. '
+                'For a folder per artist it is "{artist}/**".'
+            )
+        self._path = re.compile(_regex(pattern), re.DOTALL)
+
+    def read(self, name: str) -> dict[str, str] | None:
+        """What a path tells, by :data:`FIELDS`; None if it does not fit."""
+        found = self._path.fullmatch(_SUFFIX.sub("", name))
+        told = {key: value.strip() for key, value in found.groupdict().items()} if found else {}
+        return told if told.get("artist") else None
+
+
+def _regex(pattern: str) -> str:
+    parts = pattern.rstrip("/").split("/")
+    if pattern.endswith("/"):
+        parts.append("**")
+    written = ["(?:[^/]+/)*" if part == "**" else _part(part) + "/" for part in parts[:-1]]
+    return "".join([*written, ".*" if parts[-1] == "**" else _part(parts[-1])])
+
+
+def _part(part: str) -> str:
+    written, end = "", 0
+    for found in _TOKEN.finditer(part):
+        name, star, _ = found.groups()
+        token = f"(?P<{name}>[^/]+?)" if name else "[^/]*" if star else r"\d+"
+        written, end = written + re.escape(part[end : found.start()]) + token, found.end()
+    return written + re.escape(part[end:])
+
+
+@dataclass
+class UnclearError(Exception):
+    """The paths do not tell where the artist is named.
+
+    Attributes:
+        why: what was found.
+        choices: layouts that the user may have meant.
+    """
+
+    why: str
+    choices: list[str] = field(default_factory=list)
+
+
+def guess_layout(names: Sequence[str]) -> Layout:
+    """Find the layout of the pictures at these paths.
+
+    Raises:
+        UnclearError: it cannot be told, or would give very few artists with everything below them.
+    """
+    paths = [name.split("/") for name in names]
+    lead: list[str] = []
+    while True:
+        level = len(lead)
+        inside = [path for path in paths if len(path) > level + 1]
+        if 2 * len(inside) <= len(paths) and (found := _in_file_names(paths, lead)):
+            return found
+        if not inside:
+            raise UnclearError("")
+        folders = sorted({path[level] for path in inside})
+        deeper = [path for path in inside if len(path) > level + 2]
+        if len(deeper) < _NEARLY_ALL * len(inside):
+            return _in_folders(folders, [path[-1] for path in inside], lead)
+        part = _lead(folders, deeper, lead)
+        if part is None:
+            return _with_all_below(folders, deeper, lead)
+        lead.append(part)
+        paths = deeper
+
+
+def _lead(folders: list[str], deeper: list[list[str]], lead: list[str]) -> str | None:
+    """The part of the pattern for folders that hold the artists' folders; None if they are the artists' themselves."""
+    level = len(lead)
+    parents = defaultdict(set)
+    for path in deeper:
+        parents[path[level + 1]].add(path[level])
+    part = _kept(folders, lead)
+    if share(folders, is_of_another_kind) >= 0.5:
+        return part
+    if len(folders) == 1 and not is_person(folders[0]) and share(parents, is_part) < 0.5:
+        return part
+    if share(parents, is_no_artist) >= 0.5:
+        return None
+    if len(folders) == 1 or share(folders, is_part) >= _MOST:
+        return part
+    several = sum(len(above) > 1 for above in parents.values())
+    return part if several >= 0.5 * len(parents) and len(parents) > len(folders) else None
+
+
+def _kept(folders: list[str], lead: list[str]) -> str:
+    """A pattern for these folders that keeps what their names tell."""
+    for kind, says in (("{style}", is_style), ("{genre}", is_genre)):
+        if kind not in lead and share(folders, says) >= _MOST:
+            return kind
+    return folders[0] if len(folders) == 1 and not re.search(r"[*#{}]", folders[0]) else "*"
+
+
+def _with_all_below(folders: list[str], deeper: list[list[str]], lead: list[str]) -> Layout:
+    """The layout whose artists' folders hold nothing but folders, unless these may as well be the artists'."""
+    level = len(lead)
+    here = "/".join([*lead, "{artist}", "**"])
+    below = sorted({path[level + 1] for path in deeper})
+    persons, persons_below = share(folders, is_person), share(below, is_person)
+    are_parts = share(below, is_no_artist) >= 0.5 and (len(folders) > 1 or persons)
+    might_be_below = persons < 0.3 and persons_below > 0.7 and len(below) >= 2 * len(folders)
+    if not are_parts and persons <= persons_below and (len(folders) <= FEW or might_be_below):
+        why = f"{_some(folders)} hold nothing but folders, such as {_some(below)}"
+        depth = min(len(path) for path in deeper) - level - 1
+        raise UnclearError(
+            why, [here, *("/".join([*lead, *["*"] * skipped, "{artist}/**"]) for skipped in range(1, depth))]
+        )
+    return Layout(here)
+
+
+def _in_folders(folders: list[str], files: list[str], lead: list[str]) -> Layout:
+    """The layout whose artists' folders hold the pictures, unless their names are of another kind."""
+    here = "/".join([*lead, "{artist}", "**"])
+    of_another_kind = share(folders, is_of_another_kind) > 0.5
+    if not of_another_kind and len(folders) > FEW:
+        return Layout(here)
+    pattern, artists = _name_pattern(files)
+    there = "/".join([*lead, _kept(folders, lead), pattern])
+    if of_another_kind and len(artists) > FEW:
+        return Layout(there)
+    if of_another_kind:
+        why = f"{_some(folders)} look like no artists' names" + ("" if artists else ", and the file names tell none")
+        raise UnclearError(why, [there, here] if artists else [here])
+    if len(artists) > FEW and share(folders, is_person) < 0.5 <= share(artists, is_person):
+        why = f"{_some(folders)} could be the artists, and so could {_some(artists)} in the file names"
+        raise UnclearError(why, [there, here])
+    return Layout(here)
+
+
+def _in_file_names(paths: list[list[str]], lead: list[str]) -> Layout | None:
+    """The layout of pictures that lie in no artist's folder, if their names tell the artist."""
+    pattern, artists = _name_pattern([path[-1] for path in paths if len(path) == len(lead) + 1])
+    if not artists:
+        return None
+    layout = "/".join([*lead, pattern])
+    if len(artists) <= FEW:
+        raise UnclearError(f"the file names may begin with the artist: {_some(artists)}", [layout])
+    return Layout(layout)
+
+
+def _name_pattern(files: Sequence[str]) -> tuple[str, list[str]]:
+    """The pattern of file names that tell an artist, and the artists; no artists where they do not."""
+    stems = [_SUFFIX.sub("", file) for file in files]
+    for pattern in _IN_NAMES:
+        artists = _artists(pattern, stems)
+        is_vague = (
+            pattern == "{artist}_{title}" and share(artists, is_person) < 0.5 and share(stems, _has_several) > 0.5
+        )
+        if artists and not is_vague:
+            return pattern, artists
+    return "", []
+
+
+def _has_several(stem: str) -> bool:
+    """Words parted by ``_`` throughout do not tell where the artist ends."""
+    return stem.count("_") > 1
+
+
+def _artists(pattern: str, stems: Sequence[str]) -> list[str]:
+    """The artists that a pattern finds, if nearly all names fit and an artist has two pictures on average."""
+    layout = Layout(pattern)
+    told = Counter(found["artist"] for stem in stems if (found := layout.read(stem)))
+    fits = told.total() >= _NEARLY_ALL * len(stems) and told.total() >= 2 * len(told) and len(told) > 1
+    return sorted(told) if fits and share(told, is_of_a_file) < 0.5 and share(told, is_no_artist) < 0.5 else []
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown}, … ({len(names):,})" if len(names) > 3 else shown

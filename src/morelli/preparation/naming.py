@@ -1,0 +1,159 @@
+"""What ``prepare`` makes of a source's names: spellings folded, names of no artist and stand-in pictures left out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from morelli._files import write_text_whole
+from morelli._text import one_line
+from morelli.data.artists import artist_key, one_spelling
+from morelli.errors import MorelliError
+from morelli.preparation.attributions import REASONS, perhaps_one, unattributed
+from morelli.preparation.journal import Record
+from morelli.preparation.source import Source, left_out
+
+SPELLINGS: Final = "spellings.csv"
+MANY_ARTISTS: Final = 3
+"""A picture under so many artists is a stand-in, such as "no image available"; under two, one of them may be right."""
+SAME: Final = "the same artist"
+PERHAPS: Final = "perhaps the same artist"
+_STAND_IN: Final = "one picture under "
+_SHOWN: Final = 4
+
+
+def attributed(source: Source, asked: Iterable[str]) -> Source:
+    """Leave out the paintings whose artist's name is no one artist's, but for names that are ``asked`` for.
+
+    The competition's are kept, since its lists of pairs name them all.
+
+    Raises:
+        MorelliError: no painting would be left.
+    """
+    if source.kind == "competition":
+        return source
+    wanted = {artist_key(name) for name in asked}
+    rows = source.paintings
+    why = {name: "" if artist_key(name) in wanted else unattributed(name) for name in rows["artist"].unique()}
+    reasons = rows["artist"].map(why)
+    if (reasons != "").all() and len(rows):
+        named = ", ".join(_some([one_line(name) for name in why], "names"))
+        raise MorelliError(
+            f"No painting is by a known artist; the artists are called: {named}. To take each such name for an artist, "
+            "add --keep-unattributed."
+        )
+    parts = [left_out(rows[reasons == reason], reason) for reason in REASONS]
+    return replace(
+        source,
+        paintings=rows[reasons == ""].reset_index(drop=True),
+        left_out=pd.concat([source.left_out, *parts], ignore_index=True),
+    )
+
+
+def without_stand_ins(source: Source, records: dict[str, Record]) -> dict[str, Record]:
+    """The records, in which those of files that stand under :data:`MANY_ARTISTS` or more are left out.
+
+    The competition's are kept, as above.
+    """
+    if source.kind == "competition":
+        return records
+    rows = source.paintings.assign(sha256=[records[id_].sha256 for id_ in source.paintings["id"]])
+    rows = rows[rows["sha256"] != ""]
+    files = rows.groupby("sha256")
+    artists = rows["artist"].map(artist_key).groupby(rows["sha256"]).transform("nunique")
+    found = rows.assign(artists=artists, first=files["file"].transform("first"))[artists >= MANY_ARTISTS]
+    said = _STAND_IN + found["artists"].astype(str) + " artists (such as " + found["first"] + ")"
+    return records | {id_: replace(records[id_], left_out=why) for id_, why in zip(found["id"], said, strict=True)}
+
+
+def is_stand_in(reason: str) -> bool:
+    """Whether a picture was left out as one that stands under many artists: that may change with new pictures."""
+    return reason.startswith(_STAND_IN)
+
+
+def spellings(names: pd.Series) -> pd.DataFrame:
+    """Every name that is written in several ways, and names that may be one artist's.
+
+    Args:
+        names: the artist of each painting, as the source has it.
+
+    Returns:
+        The columns ``artist``, ``written``, ``paintings`` and ``judged``: :data:`SAME`, or :data:`PERHAPS` and why.
+    """
+    counts = names.value_counts()
+    shown = one_spelling(counts.index.to_series())
+    several = shown[shown.duplicated(keep=False)]
+    rows = [(artist, str(written), int(counts[str(written)]), SAME) for written, artist in several.items()]
+    total = counts.groupby(shown).sum()
+    rows += [(one, other, int(total[other]), f"{PERHAPS}: {why}") for one, other, why in perhaps_one(total.index)]
+    return pd.DataFrame(sorted(rows), columns=["artist", "written", "paintings", "judged"])
+
+
+def write_spellings(folder: Path, names: pd.Series) -> None:
+    """Write :func:`spellings` as ``spellings.csv`` into a prepared folder."""
+    write_text_whole(folder / SPELLINGS, spellings(names).to_csv(index=False, lineterminator="\n"))
+
+
+@dataclass(frozen=True)
+class NamesSummary:
+    """What was made of the artists' names.
+
+    Attributes:
+        spellings: by the spelling that is kept, all ways in which an artist is written, if there are several.
+        perhaps_one: pairs of names that may be one artist's and are kept apart, with the reason.
+        unattributed: names that are no one artist's, with the numbers of paintings left out.
+        stand_ins: what is said of pictures that stand under many artists, with the numbers of paintings left out.
+    """
+
+    spellings: dict[str, list[str]] = field(default_factory=dict)
+    perhaps_one: list[tuple[str, str, str]] = field(default_factory=list)
+    unattributed: dict[str, int] = field(default_factory=dict)
+    stand_ins: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, names: pd.Series, lists: Path) -> "NamesSummary":
+        """Sum up.
+
+        Args:
+            names: the artist of each painting, as the source has it.
+            lists: the file of what was left out.
+        """
+        left = pd.read_csv(lists, dtype=str, keep_default_na=False)
+        found = spellings(names)
+        is_same = found["judged"] == SAME
+        return cls(
+            {str(artist): list(rows["written"]) for artist, rows in found[is_same].groupby("artist")},
+            list(found[~is_same][["artist", "written", "judged"]].itertuples(index=False, name=None)),
+            _count(left["artist"][left["reason"].isin(REASONS)]),
+            _count(left["reason"][left["reason"].map(is_stand_in)]),
+        )
+
+    def lines(self) -> list[str]:
+        """What the command prints: a few of each, and how many more there are."""
+        said = [
+            f"{len(written)} spellings of {artist}: {', '.join(written)}" for artist, written in self.spellings.items()
+        ]
+        lines = _some(said, "artists with several spellings, in spellings.csv")
+        lines += _some(
+            [f"Kept apart: {one} and {other}, {why}" for one, other, why in self.perhaps_one],
+            "pairs of names that may be one artist's, in spellings.csv",
+        )
+        lines += [f"Left out: {reason}, {count:,} paintings" for reason, count in self.stand_ins.items()]
+        if self.unattributed:
+            named = _some([f"{name} ({count:,})" for name, count in self.unattributed.items()], "names")
+            lines.append(
+                f"Left out: {sum(self.unattributed.values()):,} paintings by no known artist: {', '.join(named)}. "
+                "To keep them: --keep-unattributed"
+            )
+        return [one_line(line) for line in lines]
+
+
+def _count(texts: pd.Series) -> dict[str, int]:
+    return {str(text): int(count) for text, count in texts.value_counts().items()}
+
+
+def _some(lines: Sequence[str], what: str) -> list[str]:
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], *([f"and {more:,} more {what}"] if more > 0 else [])]

@@ -1,0 +1,227 @@
+"""One picture of any kind becomes a small RGB JPEG, or a reason why not."""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import IO, TypeVar
+
+from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from morelli.preparation.colour import in_srgb
+from morelli.preparation.jpeg2000 import profile_of
+from morelli.preparation.picture_files import HEAD_BYTES as HEAD_BYTES
+from morelli.preparation.picture_files import UnusableError as UnusableError
+from morelli.preparation.picture_files import picture_kind as picture_kind
+from morelli.preparation.picture_files import pillow_format, refuse_oversized, turn_for
+from morelli.preparation.png import without_metadata
+
+SHORTEST_SIDE = 16
+QUALITY = 92
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .bmp .gif .jp2 .jpx .j2k .avif .heic .heif .hif .jxl".split()  # noqa: SIM905
+)
+
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # other files of several pictures are scans or photographs with previews
+_LONGEST_JPEG_SIDE = 65_500
+_LARGEST_PNG_TEXT = 1 << 26  # Pillow's own limit, 1 MB, is less than some editors' history and some profiles
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A shrunk picture: the bytes of an RGB JPEG and its size in pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int
+
+
+def shrink(original: IO[bytes], size: int, one_at_a_time: AbstractContextManager[object] | None = None) -> Small:
+    """Read every pixel of ``original`` and return it as an RGB JPEG with a shorter side of at most ``size`` pixels.
+
+    A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size in the DCT domain, which saves most of the time and memory.
+    What cannot be reduced while it is decoded and is very large is decoded under ``one_at_a_time``.
+
+    Raises:
+        UnusableError: not a picture, truncated, damaged, wholly transparent, a side of less than 16 pixels, more than
+            200 megapixels, or of a kind that only a package reads that is not installed.
+    """
+    turns = one_at_a_time or nullcontext()
+
+    def shrunk(image: Image.Image) -> Small:
+        _refuse_useless(image)
+        with turn_for(*image.size, turns) if _is_decoded_whole(image) else nullcontext():
+            return _encoded(_rgb(_shrunk(image, size)))
+
+    return _of_opened(original, shrunk, turns)
+
+
+def read_rgb(original: IO[bytes], size: int) -> Image.Image:
+    """As :func:`shrink`, but the pixels before they are encoded; and only of a still picture.
+
+    Raises:
+        UnusableError: as :func:`shrink`; or animated.
+    """
+
+    def shrunk(image: Image.Image) -> Image.Image:
+        if image.format in _ANIMATED and getattr(image, "is_animated", False):
+            raise UnusableError("animated")
+        return shrunk_rgb(image, size)
+
+    return _of_opened(original, shrunk, nullcontext())
+
+
+def shrunk_rgb(image: Image.Image, size: int) -> Image.Image:
+    """As :func:`read_rgb`, for a picture that is open already.
+
+    Raises:
+        UnusableError: as :func:`read_rgb`.
+    """
+    with _reasons(), _own_pillow_settings():
+        _refuse_useless(image)
+        return _rgb(_shrunk(image, size))
+
+
+_T = TypeVar("_T")
+
+
+def _of_opened(
+    original: IO[bytes], work: Callable[[Image.Image], _T], one_at_a_time: AbstractContextManager[object]
+) -> _T:
+    """Open a picture of any kind, and return what ``work`` makes of it."""
+    with _reasons(), _own_pillow_settings():
+        kind = picture_kind(original.read(HEAD_BYTES))
+        if kind is None:
+            raise UnusableError("not a picture that can be read")
+        profile = profile_of(original) if kind == "JPEG2000" else None
+        original.seek(0)
+        formats = [pillow_format(kind)]
+        if formats == ["TIFF"]:
+            from morelli.preparation.tiff import open_tiff  # half a second that most sources need not wait
+
+            with open_tiff(original, one_at_a_time) as image:
+                return work(image)
+        try:
+            with Image.open(original, formats=formats) as image:
+                if kind == "JPEG2000":
+                    image.info.setdefault("icc_profile", profile)
+                return work(image)
+        except UnusableError:
+            raise
+        except Exception:
+            if kind != "PNG":
+                raise
+        with Image.open(without_metadata(original), formats=formats) as image:
+            return work(image)
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn whatever Pillow raises into a reason."""
+    try:
+        yield
+    except (UnusableError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise UnusableError("not a picture that can be read") from error
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise UnusableError(_reason(error)) from error
+
+
+@contextmanager
+def _own_pillow_settings() -> Iterator[None]:
+    """Find truncation and use our own limit of pixels, then give the process its own settings back."""
+    pixels, load_truncated = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    text = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _LARGEST_PNG_TEXT
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on damaged EXIF and the like, which cost us nothing
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = pixels, load_truncated
+        PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = text
+
+
+def _refuse_useless(image: Image.Image) -> None:
+    refuse_oversized(*image.size)
+    if min(image.size) < SHORTEST_SIDE:
+        raise UnusableError(f"too small ({image.width} x {image.height} pixels; it takes {SHORTEST_SIDE} a side)")
+
+
+def _is_decoded_whole(image: Image.Image) -> bool:
+    """Whether memory must hold all pixels at once, or all coefficients, as of a progressive JPEG."""
+    return image.format not in ("JPEG", "MPO") or bool(image.info.get("progressive"))
+
+
+def _shrunk(image: Image.Image, size: int) -> Image.Image:
+    """Return the picture with its shorter side at most ``size``, turned upright, in a mode that can be averaged."""
+    width, height = image.size
+    scale = min(1.0, size / min(width, height))
+    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if max(target) > _LONGEST_JPEG_SIDE:
+        raise UnusableError(f"too long for a JPEG ({width} x {height})")
+    reduced = image.draft(None, (size, size))  # JPEG only: the largest of 1/8, 1/4, 1/2 that keeps ``size`` pixels
+    image.load()
+    small = _averageable(image)
+    if target != image.size:
+        box = reduced[1] if reduced else None  # the part of the last pixels that is picture
+        small = small.resize(target, Image.Resampling.LANCZOS, box, reducing_gap=2.0)
+    with suppress(Exception):  # a damaged EXIF block is no reason to lose the painting
+        small = ImageOps.exif_transpose(small)
+    return small
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """Convert modes whose numbers are no intensities (palettes, bits, hues) or that Pillow cannot resize."""
+    if image.mode.startswith("I;16"):
+        return image.convert("I")
+    if image.has_transparency_data:
+        return image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
+    if image.mode in ("L", "RGB", "CMYK", "YCbCr", "LAB", "I", "F"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Convert to sRGB: transparent parts become white, 16 and 32 bits become 8."""
+    if image.mode in ("I", "F"):
+        image = _eight_bits(image)
+    if image.mode == "YCbCr":
+        image = image.convert("RGB")
+    image = in_srgb(image, image.info.get("icc_profile"))
+    if image.mode in ("RGBA", "LA"):
+        if not image.getchannel("A").getextrema()[1]:
+            raise UnusableError("wholly transparent")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        assert converted is not None
+        return converted
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale deep greys to 0..255: floats up to 1 by 255, anything above 255 as 16-bit numbers."""
+    _, peak = image.getextrema()
+    assert isinstance(peak, int | float)
+    scale = 255.0 if image.mode == "F" and peak <= 1 else 1.0 if peak <= 255 else 255 / 65535
+    return image.convert("F").point(lambda value: value * scale + 0.5).convert("L")
+
+
+def _encoded(image: Image.Image) -> Small:
+    image.info.clear()  # or Pillow copies comments and profiles into the new file
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=QUALITY)
+    return Small(encoded.getvalue(), image.width, image.height)
+
+
+def _reason(error: Exception) -> str:
+    message = str(error)
+    if "truncated" in message.lower():
+        return "truncated"
+    return f"damaged ({type(error).__name__}: {message})"

@@ -1,0 +1,224 @@
+"""Synthetic painters: paintings that only the hand tells apart, with no account, no download and no network.
+
+Each artist has a hand (:mod:`morelli.synthetic.hands`): palette, strokes, canvas. What a painting shows
+(:mod:`morelli.synthetic.scenes`) is drawn without looking at the artist, so subjects say nothing about who painted.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from morelli._files import write_text_whole, written_whole
+from morelli._workers import cores, process_pool
+from morelli.data.copies import with_copies
+from morelli.data.prepared import LEFT_OUT, TABLE, write_paintings
+from morelli.errors import MorelliError
+from morelli.synthetic import names as painter_names
+from morelli.synthetic.brush import paint
+from morelli.synthetic.hands import draw_hand
+from morelli.synthetic.scenes import SUBJECTS, compose
+
+PARAMETERS = "synthetic.json"
+GENERATOR = 1  # raised whenever the same parameters would paint other pictures
+_JPEG_QUALITY = 92
+_LIMITS = {"artists": (2, 20_000), "paintings_per_artist": (1, 10_000), "size": (32, 1024), "seed": (0, 2**63)}
+_HAND, _LIFE, _SUBJECT, _SCENE, _DAY = range(5)  # independent streams of random numbers
+
+
+@dataclass(frozen=True)
+class SyntheticPainters:
+    """A deterministic generator of painters and their paintings.
+
+    The same parameters give the same pictures, whatever the number of processes; artist i of a seed is the same
+    painter however many artists there are. Another seed gives other painters under other names.
+
+    Args:
+        artists: number of painters, at least 2.
+        paintings_per_artist: paintings by each.
+        size: pixels on the shorter side of a painting, at least 32.
+        seed: not negative.
+
+    Raises:
+        MorelliError: a parameter is not a whole number or is out of bounds.
+    """
+
+    artists: int = 60
+    paintings_per_artist: int = 20
+    size: int = 160
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _LIMITS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise MorelliError(
+                    f"Synthetic painters: {name} is {value!r}. Give a whole number from {least:,} to {most:,}."
+                )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The artists' invented names, all different when case and accents are folded."""
+        return painter_names.invent(self.artists, np.random.default_rng([self.seed, len(_LIMITS)]))
+
+    def subject(self, artist: int, painting: int) -> str:
+        """What a painting shows: one of "horizon", "portrait", "still life", "abstract"."""
+        return SUBJECTS[self._random(_SUBJECT, artist, painting).integers(len(SUBJECTS))]
+
+    def paint(self, artist: int, painting: int) -> Image.Image:
+        """Paint one picture: RGB, ``size`` pixels on its shorter side.
+
+        Args:
+            artist: from 0.
+            painting: from 0.
+
+        Raises:
+            MorelliError: there is no such artist or painting.
+        """
+        for name, number, end in (("artist", artist, self.artists), ("painting", painting, self.paintings_per_artist)):
+            if not 0 <= number < end:
+                raise MorelliError(f"Synthetic painters: there is no {name} {number}; they run from 0 to {end - 1}.")
+        scene = compose(self.subject(artist, painting), self.size, self._random(_SCENE, artist, painting))
+        day = self._random(_DAY, artist, painting)
+        hand = draw_hand(self._random(_HAND, artist)).on_another_day(day)
+        return Image.fromarray(paint(scene, hand, day))
+
+    def write(self, out: Path, workers: int | None = None) -> None:
+        """Write all paintings as a prepared folder, with progress on stderr.
+
+        A call that was interrupted is taken up where it stopped; a finished folder is left alone.
+
+        Args:
+            out: folder to make.
+            workers: processes to paint with, one for each core when not given; with 1 none is started.
+
+        Raises:
+            MorelliError: ``out`` holds something else or cannot be written, or ``workers`` is less than 1.
+        """
+        if workers is not None and workers < 1:
+            raise MorelliError(f"Synthetic painters: workers is {workers}. Give 1 or more.")
+        out = Path(out)
+        try:
+            self._claim(out)
+            if not (out / TABLE).is_file():
+                self._fill(out, workers or cores())
+        except OSError as error:
+            raise MorelliError(
+                f"{out} cannot be written: {error}. Make room or choose another folder; "
+                "what is painted already is kept, and the same call goes on from there."
+            ) from error
+        except BrokenProcessPool as error:
+            raise MorelliError(
+                "A painting process ended too early: memory ran out, or a script calls write() outside "
+                "\"if __name__ == '__main__':\". Give workers=1 to paint without other processes; "
+                "what is painted already is kept."
+            ) from error
+
+    def _fill(self, out: Path, workers: int) -> None:
+        for left_by_a_killed_run in out.glob("images/*/.*.partial*"):
+            left_by_a_killed_run.unlink()
+        pictures = pd.DataFrame(self._write_pictures(out, workers))
+        write_text_whole(out / LEFT_OUT, "id,file,artist,reason\n")
+        paintings = self._describe().join(pictures.set_index("id"), on="id")
+        write_paintings(out, with_copies(out, paintings))
+
+    def _random(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *stream])
+
+    def _claim(self, out: Path) -> None:
+        """Make the folder, or see that it is this generator's own."""
+        wanted = {"generator": GENERATOR, **asdict(self)}
+        path = out / PARAMETERS
+        if path.is_file():
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise MorelliError(f"{path} cannot be read ({error}). Delete {out} and write it again.") from error
+            if found != wanted:
+                raise MorelliError(
+                    f"{out} holds other synthetic painters: {_listed(found)}; wanted: {_listed(wanted)}. "
+                    "Choose another folder, or delete this one."
+                )
+        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise MorelliError(f"{out} is there already and is not a folder of synthetic painters. Choose another.")
+        else:
+            write_text_whole(path, json.dumps(wanted, indent=2) + "\n")
+
+    def _write_pictures(self, out: Path, workers: int) -> list[dict[str, Any]]:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        write_artist, artists = partial(_write_artist, self, out), range(self.artists)
+        pictures: list[dict[str, Any]] = []
+        with ExitStack() as stack:
+            progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
+            task = progress.add_task("painting", total=self.artists * self.paintings_per_artist)
+            use = map if workers == 1 else stack.enter_context(process_pool(min(workers, self.artists))).map
+            for written in use(write_artist, artists):
+                pictures += written
+                progress.advance(task, len(written))
+        return pictures
+
+    def _describe(self) -> pd.DataFrame:
+        """The table of paintings, without what only the picture's file tells."""
+        return pd.DataFrame(row for artist in range(self.artists) for row in self._catalogue(artist))
+
+    def _catalogue(self, artist: int) -> Iterable[dict[str, Any]]:
+        life = self._random(_LIFE, artist)
+        born, style = int(life.integers(1780, 1930)), draw_hand(self._random(_HAND, artist)).family
+        counts = dict.fromkeys(SUBJECTS, 0)
+        for painting in range(self.paintings_per_artist):
+            subject = self.subject(artist, painting)
+            counts[subject] += 1
+            year, certainty = born + int(life.integers(18, 75)), life.random()
+            identity = _identity(artist, painting)
+            yield {
+                "id": identity,
+                "file": _file(identity),
+                "artist": self.names[artist],
+                "artist_group": None,
+                "in_train": None,
+                "title": f"{subject.capitalize()} no. {counts[subject]}",
+                "style": style,
+                "genre": subject,
+                "date": None if certainty < 0.1 else f"c.{year}" if certainty < 0.3 else str(year),
+                "source": "synthetic",
+                "status": "ok",
+            }
+
+
+def _identity(artist: int, painting: int) -> str:
+    return f"{artist:04d}-{painting:03d}"
+
+
+def _file(identity: str) -> str:
+    return f"images/{hashlib.sha256(identity.encode()).hexdigest()[:2]}/{identity}.jpg"
+
+
+def _listed(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in parameters.items())
+
+
+def _write_artist(painters: SyntheticPainters, out: Path, artist: int) -> list[dict[str, Any]]:
+    """Write an artist's paintings that are not there yet, and tell of all of them."""
+    pictures = []
+    for painting in range(painters.paintings_per_artist):
+        identity = _identity(artist, painting)
+        path = out / _file(identity)
+        if not path.is_file():
+            with written_whole(path) as temporary:
+                painters.paint(artist, painting).save(temporary, quality=_JPEG_QUALITY)
+        with Image.open(path) as picture:
+            width, height = picture.size
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        pictures.append({"id": identity, "width": width, "height": height, "sha256": digest})
+    return pictures
