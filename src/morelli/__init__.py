@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from morelli.gallery.painters import Painters as Painters
     from morelli.models.backbones import Backbone as Backbone
     from morelli.models.config import BackboneConfig as BackboneConfig
+    from morelli.models.config import HeadConfig as HeadConfig
     from morelli.models.embedder import embed as embed
     from morelli.models.heads import ConcatHead as ConcatHead
     from morelli.models.heads import CosineScorer as CosineScorer
     from morelli.models.heads import DistanceScorer as DistanceScorer
     from morelli.models.heads import EmbeddingHead as EmbeddingHead
-    from morelli.models.heads import HeadConfig as HeadConfig
     from morelli.models.heads import PairHead as PairHead
     from morelli.models.network import Network as Network
     from morelli.models.own_parts import ModuleBackbone as ModuleBackbone
@@ -73,9 +73,9 @@ _HOMES = {
     "evaluation.plane_map": ("plane_map",),
     "gallery.painters": ("Painters",),
     "models.backbones": ("Backbone",),
-    "models.config": ("BackboneConfig",),
+    "models.config": ("BackboneConfig", "HeadConfig"),
     "models.embedder": ("embed",),
-    "models.heads": ("ConcatHead", "CosineScorer", "DistanceScorer", "EmbeddingHead", "HeadConfig", "PairHead"),
+    "models.heads": ("ConcatHead", "CosineScorer", "DistanceScorer", "EmbeddingHead", "PairHead"),
     "models.network": ("Network",),
     "models.own_parts": ("ModuleBackbone",),
     "training.one_hot_loss": ("OneHotLoss",),
