@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from morelli._file_names import unescaped
+from morelli._progress import progress_bar
 from morelli.gallery.pictures import Facts, read_file
-from morelli.models.embedder import loader_workers, progress_bar
+from morelli.models.embedder import loader_workers
 from morelli.models.network import Network
 from morelli.preparation.pictures import UnusableError
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from morelli._file_names import escaped
 from morelli._files import write_text_whole, written_whole
+from morelli._progress import progress_bar
 from morelli._workers import cores
 from morelli.data.artists import artist_key, one_spelling
 from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
@@ -202,7 +201,10 @@ def _shrink_missing(chosen: Source, out: Path, journal: Journal, size: int, work
         if not _is_kept(out, journal.records.get(id_), chosen.versions[id_])
     ]
     total = len(chosen.paintings)
-    with _progress() as progress, closing(shrink_all(tasks, out, min(workers, max(1, len(tasks))))) as outcomes:
+    with (
+        progress_bar(lasting=True) as progress,
+        closing(shrink_all(tasks, out, min(workers, max(1, len(tasks))))) as outcomes,
+    ):
         bar = progress.add_task("Preparing", total=total, completed=total - len(tasks))
         for outcome in outcomes:
             _keep(out, journal, outcome)
@@ -292,12 +294,6 @@ def _summary(out: Path, chosen: Source, before: dict[str, str] | None, seconds: 
         removed=len(then.keys() - now),
         names=NamesSummary.of(chosen.paintings["artist"], out / LEFT_OUT),
     )
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, disable=console.is_jupyter)  # a notebook would warn of missing widgets
 
 
 def _check_options(size: int, max_per_artist: int | None, limit: int | None, workers: int | None) -> None:

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from morelli._files import write_text_whole, written_whole
+from morelli._progress import progress_bar
 from morelli._workers import cores, process_pool
 from morelli.data.copies import with_copies
 from morelli.data.prepared import LEFT_OUT, TABLE, write_paintings
@@ -156,11 +155,10 @@ class SyntheticPainters:
             write_text_whole(path, json.dumps(wanted, indent=2) + "\n")
 
     def _write_pictures(self, out: Path, workers: int) -> list[dict[str, Any]]:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         write_artist, artists = partial(_write_artist, self, out), range(self.artists)
         pictures: list[dict[str, Any]] = []
         with ExitStack() as stack:
-            progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
+            progress = stack.enter_context(progress_bar(lasting=True))
             task = progress.add_task("painting", total=self.artists * self.paintings_per_artist)
             use = map if workers == 1 else stack.enter_context(process_pool(min(workers, self.artists))).map
             for written in use(write_artist, artists):

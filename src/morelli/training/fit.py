@@ -30,10 +30,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from morelli._config import Section
 from morelli._processes import is_first, once, processes
+from morelli._progress import progress_bar
 from morelli.data.artists import Grouping
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
 from morelli.errors import MorelliError, MorelliWarning
-from morelli.models.embedder import loader_workers, progress_bar
+from morelli.models.embedder import loader_workers
 from morelli.training._threads import one_thread_if_small
 from morelli.training.checkpoint import CHECKPOINT, Stateful, TrainingState
 from morelli.training.config import Sampling
@@ -154,7 +155,7 @@ def fit(
         wrapped, objective, optimiser, schedule, loader, len(sampler), batch_size, chunk, config, accelerator
     )
     try:
-        with progress_bar() as progress:
+        with progress_bar(hidden=not is_first()) as progress:
             task = progress.add_task("train", total=config.epochs, completed=state.epoch)
             while state.epoch < config.epochs and state.looks_without_gain < config.patience:
                 started = time.perf_counter()
