@@ -275,7 +275,7 @@ def _statistics(stage: Tensor, statistics: tuple[str, ...]) -> Tensor:
     """(B, C, H, W) → (B, C) for each of mean and std, side by side."""
     flat = stage.flatten(2)
     parts = {
-        "mean": lambda: flat.mean(2, dtype=torch.float32),
+        "mean": lambda: flat.float().mean(2),
         "std": lambda: flat.float().var(2, correction=0).add(1e-6).sqrt(),
     }
     return torch.cat([parts[name]() for name in statistics], dim=1)
