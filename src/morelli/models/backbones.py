@@ -156,7 +156,7 @@ class Backbone(nn.Module):
         )
 
     @property
-    def input_facts(self) -> dict[str, Any]:
+    def input_metadata(self) -> dict[str, Any]:
         """How a picture becomes its input, for an exported network."""
         return {
             "backbone": self.config.name,

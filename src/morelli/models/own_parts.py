@@ -109,7 +109,7 @@ class ModuleBackbone(nn.Module):
         return sum(parameter.numel() for parameter in self.net.parameters())
 
     @property
-    def input_facts(self) -> dict[str, Any]:
+    def input_metadata(self) -> dict[str, Any]:
         """How a picture becomes its input, for an exported network."""
         return {"backbone": self.card.kind, "transform": list(self.card.steps or [repr(self._transform)])}
 
