@@ -20,7 +20,7 @@ from morelli.gallery.pictures import PictureInfo, read_file
 from morelli.models.embedder import loader_workers
 from morelli.models.network import Network
 from morelli.models.own_parts import update_with
-from morelli.preparation.pictures import UnusableError
+from morelli.preparation.picture_files import UnusableError
 
 _BATCH = 8
 _DEFAULT_SIZE = 256  # what prepare shrinks to unless told otherwise
