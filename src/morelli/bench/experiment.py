@@ -11,8 +11,7 @@ from torch import Tensor
 
 from morelli._processes import is_first, once
 from morelli.bench.grid import Cell
-from morelli.bench.run_folder import RunFolder
-from morelli.bench.side_files import write_side
+from morelli.bench.run_folder import RunFolder, write_subset
 from morelli.data.artists import artist_key, artist_keys, groups_of, usual
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
@@ -248,7 +247,7 @@ class Job:
                 raise MorelliError(f"{side.capitalize()} artists: {error}") from error
             copies = count_copies(self.paintings, self.rows[side]["id"]).of_side()
             metrics[side] = {**measured.metrics, **copies, "interval": measured.intervals}
-            write_side(self.run.path, side, measured)
+            write_subset(self.run.path, side, measured)
         loss = self.objective and self.objective.loss
         if isinstance(loss, OneHotLoss) and "seen" in metrics:
             metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(loss, embeddings["seen"])
