@@ -144,18 +144,18 @@ def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int, copies
     return notes
 
 
-def render_evaluation(measured: dict[str, Any], *, width: int = 80) -> str:
-    """Return the result of :func:`evaluate_network` as a table for a terminal of so many columns."""
+def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> str:
+    """Return the result of :func:`evaluate_network` as a table for a terminal of so many columns, or for a pipe."""
     found = {subset: measured[subset] for subset in SUBSETS if subset in measured}
-    counts = [
-        f"{subset.capitalize()}: {one['artists']} artists, {one['paintings']} paintings."
-        for subset, one in found.items()
+    about = [f"{measured['objective']} ({measured['model']})"]
+    about += [
+        f"{name.capitalize()}: {one['artists']} artists, {one['paintings']} paintings." for name, one in found.items()
     ]
     names = [name for name in dict.fromkeys(itertools.chain(*found.values())) if name not in _COUNTED]
     shown = {subset: [_text(one, name) for name in names] for subset, one in found.items()}
-    title = f"{measured['objective']} ({measured['model']}). {' '.join(counts)}"
-    table = as_text(pd.DataFrame({"metric": names, **shown}), title, "rich", width, names=["metric"])
-    return table + "".join(f"{paragraph(f'Note: {note}', width)}\n" for note in measured["notes"])
+    table = as_text(pd.DataFrame({"metric": names, **shown}), "", "rich", width, names=["metric"])
+    notes = [paragraph(f"Note: {note}", width) for note in measured["notes"]]
+    return "\n".join([*(paragraph(line, width) for line in about), table.rstrip("\n"), *notes, ""])
 
 
 def _text(metrics: dict[str, Any], name: str) -> str:

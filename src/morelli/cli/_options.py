@@ -1,6 +1,7 @@
 """Options and arguments that several commands share."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -72,3 +73,10 @@ def overrides_of(data: Path | None, overrides: list[str] | None, *, keep_copies:
 def tell(line: str) -> None:
     """Print a line about the work to stderr; results go to stdout."""
     typer.echo(line, err=True)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None where the output goes into a pipe."""
+    from rich.console import Console
+
+    return Console().width if sys.stdout.isatty() else None

@@ -1,6 +1,5 @@
 """``morelli bench``, ``table`` and ``compare-runs``."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +19,7 @@ from morelli.cli._options import (
     Subset,
     overrides_of,
     tell,
+    terminal_width,
 )
 
 Style = Annotated[Literal["rich", "md", "csv", "latex"], typer.Option("--format", help="How to write the table.")]
@@ -106,7 +106,7 @@ def table(
     from morelli.bench.run_folder import find_runs
 
     rows = artist_table(find_runs(places), subset, *(metrics or [])[:1])
-    typer.echo(render_artists(rows, artists, style, width=_terminal_width()), nl=False)
+    typer.echo(render_artists(rows, artists, style, width=terminal_width()), nl=False)
 
 
 def compare_runs(
@@ -153,13 +153,4 @@ def _print(places: list[Path], style: Style, metrics: list[str] | None, paths: l
 
     columns = columns_from(paths)
     rows = table_of(find_runs(places), columns)
-    typer.echo(render(rows, style, metrics or (), width=_terminal_width(), columns=columns), nl=False)
-
-
-def _terminal_width() -> int | None:
-    """Columns of the terminal; None where the table goes into a pipe."""
-    if not sys.stdout.isatty():
-        return None
-    from rich.console import Console
-
-    return Console().width
+    typer.echo(render(rows, style, metrics or (), width=terminal_width(), columns=columns), nl=False)

@@ -20,6 +20,7 @@ from morelli.cli._options import (
     model_first,
     overrides_of,
     tell,
+    terminal_width,
 )
 
 
@@ -102,7 +103,12 @@ def evaluate(
     if first:
         (model,) = model_first("evaluate", first)
     measured = evaluate_network(model, data, resamples=resamples, out=out, keep_copies=keep_copies)
-    typer.echo(json.dumps(measured, indent=1, allow_nan=False) if as_json else render_evaluation(measured))
+    typer.echo(
+        json.dumps(measured, indent=1, allow_nan=False)
+        if as_json
+        else render_evaluation(measured, width=terminal_width()),
+        nl=as_json,
+    )
 
 
 def models() -> None:
