@@ -17,14 +17,13 @@ from .evaluation.neighbours import knn as knn
 from .evaluation.plane_map import plane_map as plane_map
 from .gallery.painters import Painters as Painters
 from .models.backbones import Backbone as Backbone
-from .models.config import BackboneConfig as BackboneConfig
+from .models.config import BackboneConfig as BackboneConfig, HeadConfig as HeadConfig
 from .models.embedder import embed as embed
 from .models.heads import (
     ConcatHead as ConcatHead,
     CosineScorer as CosineScorer,
     DistanceScorer as DistanceScorer,
     EmbeddingHead as EmbeddingHead,
-    HeadConfig as HeadConfig,
     PairHead as PairHead,
 )
 from .models.network import Network as Network

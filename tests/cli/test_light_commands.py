@@ -31,12 +31,12 @@ DATA = [
 ]
 
 
-def ran(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """A command that must succeed, in a process of its own, without any heavy library."""
+def ran(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, which must end so and without any heavy library."""
     ended = subprocess.run(
         [sys.executable, "-c", CODE, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
     )
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == status, ended.stderr
     assert ended.stderr.endswith("loaded: []\n"), ended.stderr
     return ended
 
@@ -62,6 +62,10 @@ def test_table(run: Path) -> None:
     assert "0.250" in ran("table", run, "--artists", 1).stdout
 
 
+def test_compare_runs(run: Path) -> None:
+    assert "has no resamples" in ran("compare-runs", run, run, status=2).stderr
+
+
 def test_data_info(prepared: Path) -> None:
     assert "paintings" in ran("data", "info", prepared).stdout
 
@@ -72,6 +76,17 @@ def test_score(tmp_path: Path) -> None:
     assert "1.0" in ran("score", tmp_path / "submission.csv", tmp_path / "solution.csv").stdout
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *(f"data {name}" for name in DATA)])
-def test_help(command: str) -> None:
-    assert "Usage" in ran(*command.replace("_", "-").split(), "--help").stdout
+def test_help() -> None:
+    every = [[], *([name] for name in COMMANDS), *(["data", name] for name in DATA)]
+    code = CODE.replace(
+        "    main()",
+        f"""    for words in {[[word.replace("_", "-") for word in words] for words in every]}:
+        sys.argv = ["morelli", *words, "--help"]
+        try:
+            main()
+        except SystemExit as ended:
+            assert not ended.code, words""",
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert ended.stderr == "loaded: []\n"
+    assert ended.stdout.count("Usage: ") == len(every) > 20

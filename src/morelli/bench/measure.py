@@ -43,7 +43,7 @@ def evaluate_network(
         data: a prepared folder.
         resamples: bootstrap draws of artists behind the intervals.
         keep_copies: measure copies of other paintings too.
-        out: a folder to write ``metrics.json`` and the files of each side into (:mod:`morelli.bench.side_files`).
+        out: a folder for ``metrics.json`` and the files of :func:`morelli.bench.run_folder.write_subset`.
 
     Returns:
         The metrics of each side that has enough paintings, its intervals, and ``notes`` on what was left out.

@@ -48,8 +48,7 @@ def _place(run: RunMetadata) -> tuple[Any, ...]:
     """Untrained features first, then the objectives by their places, under each backbone."""
     config = run.config
     objective = config["objective"]
-    kinds = ("frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot")
-    place = objective.get("place", kinds.index(objective["kind"]) if objective["kind"] in kinds else 50)
+    place = objective.get("place", 50 if config.get("head") else 0)  # runs of before have none
     return config["recipe"], config["backbone_label"], place, objective["name"], config["fold"], config["seed"]
 
 

@@ -43,6 +43,14 @@ def prepare(
         str | None,
         typer.Option("--source", metavar="NAME", help="Where pictures come from that name no source."),
     ] = None,
+    source_kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="competition, folders, table, or package.module:Name of your own; else found by itself.",
+            show_default=False,
+        ),
+    ] = None,
     keep_unattributed: Annotated[
         bool,
         typer.Option(
@@ -84,6 +92,8 @@ def prepare(
 
         morelli data prepare my-scans --out prepared/scans --source scans
 
+        morelli data prepare list.json --out prepared/own --source-kind my_package.my_module:JsonSource
+
         morelli data prepare downloads --out prepared/small --only-artists "Claude Monet" --only-artists "Edgar Degas"
     """
     from morelli.cli._data_views import show_summary
@@ -103,6 +113,7 @@ def prepare(
         columns=_columns(columns or []),
         source_name=source_name,
         keep_unattributed=keep_unattributed,
+        source_kind=source_kind,
     )
     show_summary(summary, out)
 

@@ -117,7 +117,7 @@ def pictures_of(paintings: pd.DataFrame) -> pd.Series:
     shown = paintings["id"].copy()
     for column in ("sha256", "copy_of"):
         if column in paintings:
-            shown = paintings[column].fillna(shown)
+            shown = paintings[column].where(paintings[column].notna(), shown)
     return shown
 
 
