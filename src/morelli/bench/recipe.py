@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from morelli._config import Section
 from morelli._yaml import YAMLError, read_yaml
-from morelli.data.splits import SplitConfig
+from morelli.data.splitters import SplitConfig
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation.calibration import Method
 from morelli.models.config import BackboneConfig, HeadConfig
