@@ -13,7 +13,7 @@ from morelli.competition.csv_blocks import Block, mapped_blocks
 from morelli.competition.pair_list import COLUMNS, parse_pairs
 from morelli.data.artists import artist_key
 from morelli.errors import MorelliError
-from morelli.evaluation.pair_subsets import Question, questions
+from morelli.evaluation.pair_subsets import pair_subsets
 
 Array = np.ndarray
 
@@ -65,9 +65,8 @@ def kinds_of(paintings: pd.DataFrame) -> list[Kind]:
             # Pairs of a seen and an unseen artist are never by one hand, so there are only negatives to restrict.
             Kind("one_artist_unseen", partial(_sums_to, values=seen, total=1), False),
         ]
-    for question in questions(paintings):
-        if question.values is not None:
-            kinds.append(Kind(question.name, partial(_asked, question=question), question.positives_too))
+    for subset in pair_subsets(paintings)[1:]:
+        kinds.append(Kind(subset.name, subset.of_pairs, subset.positives_too))
     return kinds
 
 
@@ -114,8 +113,3 @@ def _block_kinds(
 def _sums_to(first: Array, second: Array, values: Array, total: int) -> Array:
     holds: Array = values[first] + values[second] == total
     return holds
-
-
-def _asked(first: Array, second: Array, question: Question) -> Array:
-    holds = question.asks(first, second, by_pair=True)
-    return np.ones(len(first), dtype=bool) if holds is None else holds

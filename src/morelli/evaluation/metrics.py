@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from morelli._text import one_line
 from morelli.errors import MorelliError
 from morelli.evaluation.verification import eer, pair_auc, recall_at_false_accept
 
@@ -295,3 +296,25 @@ def check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
             raise MorelliError(f'The metric "{metric.name}" has no function to compute it with: set compute and takes.')
         checked.append(metric)
     return checked
+
+
+def guarded(metric: Metric, failures: dict[str, str]) -> Metric:
+    """A metric from outside that gives NaN where it fails, and leaves the reason in ``failures`` under its name."""
+
+    def compute(*given: Any) -> Array:
+        shape = given[0].to_find.shape if metric.takes == "ranking" else given[0].shape[: -_AXES[metric.takes] or None]
+        try:
+            assert metric.compute is not None
+            values = np.asarray(metric.compute(*given), dtype=float)
+            if values.shape == shape:
+                return values
+            reason = f"it gave values of shape {values.shape} in place of {shape}"
+        except Exception as error:  # whatever a plugin raises, the other metrics stand
+            reason = f"{type(error).__name__}: {error}"
+        failures.setdefault(metric.name, one_line(reason))
+        return np.full(shape, np.nan)
+
+    return replace(metric, compute=compute)
+
+
+_AXES: Final = {"scores": 1, "probabilities": 2, "threshold": 0}
