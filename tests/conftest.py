@@ -1,12 +1,15 @@
 """What several test packages share: a tiny prepared folder, and a cache that is never the user's own."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from morelli.synthetic.painters import SyntheticPainters
+
+sys.path.append(str(Path(__file__).parents[1]))  # for examples/, as from the repository's root
 
 # Each worker of `-n` gets its share of the cores: torch's threads would spin on those of the others. OpenMP reads this
 # when it starts, which importing what is above does not do yet.

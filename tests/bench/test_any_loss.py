@@ -76,5 +76,5 @@ def test_a_loss_is_set_by_its_name(prepared: Path, tmp_path: Path) -> None:
 def test_untrained_features_cannot_stand_behind_embeddings_that_a_head_scores(prepared: Path, tmp_path: Path) -> None:
     for loss in ({"name": "PairLoss", "distance": "PairHead"}, MEMORY):
         recipe = recipe_with(prepared, tmp_path, [{"loss": loss, "head": {"keep": 0.5}}])
-        with pytest.raises(MorelliError, match=r"Set head\.keep to 0"):
+        with pytest.raises(MorelliError, match=r"Set head\.untrained_weight to 0"):
             bench(recipe, tmp_path / "runs")

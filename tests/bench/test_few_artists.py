@@ -130,7 +130,8 @@ def test_a_row_that_cannot_be_trained_fails_in_its_place(
 ) -> None:
     data = folder_of([6] * 8)
     write_paintings(data, read_paintings(data).assign(genre=None))
-    alike = {"kind": "triplet", "name": "alike", "training": {"alike": "genre"}}
+    kind = "examples.ablations.labels:WithLabels"
+    alike = {"kind": kind, "name": "alike", "loss": "TripletMarginLoss", "options": {"batches": "genre"}}
     said: list[str] = []
     runs = bench(recipe(data, objectives=["frozen", alike, "triplet"]), tmp_path / "out", say=said.append)
     assert [run.is_finished for run in runs] == [True, False, True]

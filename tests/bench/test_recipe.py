@@ -132,7 +132,6 @@ def test_wrong_overrides_are_named(override: str, words: list[str], recipe: Path
         ("objectives.2.loss.name=SupConLos", ['no loss "SupConLos"', 'Did you mean "SupConLoss"?']),
         ("objectives.2.miner={name: BatchHard}", ['no miner "BatchHard"', 'Did you mean "BatchHardMiner"?']),
         ("objectives.2.loss.margin=1", ["SupConLoss does not take", "temperature"]),
-        ("objectives.2.classify_first=3", ["SupConLoss classifies in its first 3 epochs", "has 3."]),
         ("backbones.0=test_vitt", ['no backbone "test_vitt"', 'Did you mean "test_vit']),
         ("objectives.2=triplet", ["two runs called test_"]),
         ("seeds=[1,1]", ["two runs called", "each seed once"]),

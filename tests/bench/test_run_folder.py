@@ -55,13 +55,13 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
 
 def test_a_run_from_before_an_option_came_goes_on_if_the_option_is_not_used(tmp_path: Path) -> None:
     settings = {"training": TrainingConfig(epochs=3).model_dump(mode="json"), "head": None}
-    earlier = {key: value for key, value in settings["training"].items() if key not in ("alike", "layer_decay")}
+    earlier = {key: value for key, value in settings["training"].items() if key not in ("chunk", "layer_decay")}
     RunFolder(tmp_path).start(settings | {"training": earlier})
 
     RunFolder(tmp_path).start(settings)
 
     with pytest.raises(MorelliError, match="made with another training"):
-        RunFolder(tmp_path).start(settings | {"training": settings["training"] | {"alike": "style"}})
+        RunFolder(tmp_path).start(settings | {"training": settings["training"] | {"layer_decay": 0.5}})
 
 
 def test_a_failure_stands_until_the_run_starts_again(tmp_path: Path) -> None:

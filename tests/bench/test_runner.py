@@ -1,6 +1,5 @@
 """The bench: every cell leaves a whole run folder, failures stay their own, and the same recipe gives the same run."""
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -22,7 +19,7 @@ from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import bench, train
 from morelli.bench.tables import table
 from morelli.data.dataset import PaintersByNumbers
-from morelli.data.prepared import TABLE, read_paintings
+from morelli.data.prepared import read_paintings
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
 from morelli.evaluation.normalisation import choose_cohort
@@ -100,22 +97,6 @@ def test_several_backbones_and_views_go_all_the_way(recipe: Callable[..., Recipe
     assert run.failure is None
     assert run.environment["images_per_second"] > 0
     assert Network.load(run.path).card.backbone.beside == ("test_vit",)
-
-
-def test_style_and_genre_can_help_to_train(recipe: Callable[..., Recipe], prepared: Path, tmp_path: Path) -> None:
-    objective = {"kind": "triplet", "auxiliary": {"style": 0.1}, "training": {"alike": "genre"}}
-
-    (run,) = bench(recipe(objectives=[objective]), tmp_path / "runs")
-
-    history = pd.read_csv(run.path / "history.csv")
-    assert history["style_loss"].iloc[-1] < history["style_loss"].iloc[0]
-    shutil.copytree(prepared, tmp_path / "plain")
-    rows = pq.read_table(prepared / TABLE)
-    without = rows.set_column(rows.column_names.index("genre"), "genre", pa.nulls(len(rows), pa.string()))
-    pq.write_table(without, tmp_path / "plain" / TABLE)
-    with pytest.raises(MorelliError, match="No painting has a genre"):
-        bench(recipe(objectives=[objective], data=str(tmp_path / "plain")), tmp_path / "nothing")
-    assert not list((tmp_path / "nothing").rglob("*"))
 
 
 def test_every_cell_leaves_a_whole_run_folder(recipe: Callable[..., Recipe], prepared: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder, find_runs
 from morelli.bench.tables import Format, render, table
 from morelli.errors import MorelliError
-from morelli.models.backbones import BackboneConfig
+from morelli.models.config import BackboneConfig
+from morelli.training.objectives import objective_class
 
 COUNTS = {"artists": 3, "paintings": 18}
 
@@ -21,7 +22,8 @@ def run(
     made = RunFolder(folder)
     backbone = BackboneConfig(name="test_vit", **(backbone or {})).model_dump(mode="json")
     settings = {"recipe": "tiny", "backbone_label": "test_vit", "backbone": backbone, "fold": 0, "seed": seed}
-    made.start({**settings, "objective": {"kind": objective, "name": objective}, **changes})
+    place = objective_class(objective).place
+    made.start({**settings, "objective": {"kind": objective, "name": objective, "place": place}, **changes})
     if auc is None:
         (made.path / FAILURE).write_text("RuntimeError: no weights\n\nTraceback\n  somewhere\n")
         return made

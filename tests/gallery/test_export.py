@@ -18,7 +18,7 @@ from morelli.models.backbones import BackboneConfig, create_backbone
 from morelli.models.heads import CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
 from morelli.models.network import NetworkCard
 
-HEAD = HeadConfig(hidden=(8,), width=6, keep=0.5, keep_width=4)
+HEAD = HeadConfig(hidden=(8,), width=6, untrained_weight=0.5, untrained_width=4)
 
 
 def make_painters(scorer: type[Scorer] = CosineScorer, head: HeadConfig | None = HEAD, **backbone: Any) -> Painters:

@@ -11,7 +11,7 @@ from PIL import Image
 from morelli import MorelliError, Painters
 from morelli.gallery import pictures as module
 from morelli.gallery.pictures import open_picture, read_file
-from morelli.preparation.pictures import UnusableError
+from morelli.preparation.picture_files import UnusableError
 
 
 @pytest.fixture

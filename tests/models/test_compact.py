@@ -26,13 +26,13 @@ def network(tmp_path: Path) -> Network:
         name="test_efficientnet", weights=str(weights_of(tmp_path / "weights.safetensors", 1)), image_size=32
     )
     backbone = create_backbone(config)
-    head = EmbeddingHead(backbone.width, HeadConfig(hidden=(16,), width=8, keep=0.7, keep_width=8))
+    head = EmbeddingHead(backbone.width, HeadConfig(hidden=(16,), width=8, untrained_weight=0.7, untrained_width=8))
     with torch.no_grad():
         head.standardise(backbone(torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(2))))
     card = NetworkCard(
         objective="supcon",
         backbone=config,
-        head=HeadConfig(hidden=(16,), width=8, keep=0.7, keep_width=8),
+        head=HeadConfig(hidden=(16,), width=8, untrained_weight=0.7, untrained_width=8),
         scorer="CosineScorer",
     )
     return Network(backbone, head, CosineScorer(), card, cohort=torch.randn(5, head.width)).eval()

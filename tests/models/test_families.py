@@ -167,7 +167,7 @@ def check(family: str) -> None:
 
     features = backbone(images).double()
 
-    widths = [len(stage[0]) for stage in backbone._stages(images)]
+    widths = [len(stage[0]) for stage in backbone.stages(images)]
     assert backbone.width == features.shape[1] == sum(widths)
     maps = [*(seen[place] for place in places), final]
     assert len(widths) in (len(maps), len(maps) - 1)

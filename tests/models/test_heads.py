@@ -202,7 +202,7 @@ def test_untrained_features_stand_behind_the_trained_embedding(views: int | None
     torch.manual_seed(0)
     alone = EmbeddingHead(9, HeadConfig(hidden=(5,), width=4)).eval()
     torch.manual_seed(0)
-    head = EmbeddingHead(9, HeadConfig(hidden=(5,), width=4, keep=0.5, keep_width=6))
+    head = EmbeddingHead(9, HeadConfig(hidden=(5,), width=4, untrained_weight=0.5, untrained_width=6))
     alone.standardise(features)
     head.standardise(features)
 
@@ -226,7 +226,7 @@ def half_whitened(rows: Tensor, width: int) -> Tensor:
 
 
 def test_fewer_paintings_than_axes_leave_the_rest_empty() -> None:
-    head = EmbeddingHead(9, HeadConfig(hidden=(), width=4, keep=1.0, keep_width=7))
+    head = EmbeddingHead(9, HeadConfig(hidden=(), width=4, untrained_weight=1.0, untrained_width=7))
     head.standardise(normal(5, 9, seed=0))
 
     embeddings = head.eval()(normal(3, 9, seed=1))
@@ -239,8 +239,8 @@ def test_fewer_paintings_than_axes_leave_the_rest_empty() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"hidden": (), "width": None, "keep": 0.5}, "keep sets features behind a trained embedding"),
-        ({"normalise": False, "keep": 0.5}, "keep sets features behind a trained embedding"),
+        ({"hidden": (), "width": None, "keep": 0.5}, "untrained_weight sets features behind a trained embedding"),
+        ({"normalise": False, "keep": 0.5}, "untrained_weight sets features behind a trained embedding"),
         ({"keep": -1}, "greater than or equal to 0"),
         ({"dropout": (0.5,)}, "dropout names 1 layers, but there are 2"),
         ({"dropout": 1.0}, "at least 0 and below 1"),
@@ -258,7 +258,7 @@ def test_a_head_that_cannot_be_is_refused(changes: dict[str, object], expected: 
 def test_features_kept_of_few_paintings_are_not_drowned_in_the_noise_of_one_axis() -> None:
     """Twelve rows spread along eleven axes; a twelfth has no spread but rounding, which must not be blown up."""
     random = torch.Generator().manual_seed(0)
-    head = EmbeddingHead(64, HeadConfig(hidden=(8,), width=32, keep=0.7)).eval()
+    head = EmbeddingHead(64, HeadConfig(hidden=(8,), width=32, untrained_weight=0.7)).eval()
     head.standardise(torch.randn(12, 64, generator=random))
     lengths = head.axes.norm(dim=0)
     used = lengths[lengths > 0]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from torchvision.transforms import v2
 
-from morelli.models.transforms import MOST_VIEWS, create_transform, show
+from morelli.models.config import MOST_VIEWS
+from morelli.models.transforms import create_transform, show
 
 
 def picture(width: int = 60, height: int = 30, seed: int = 0) -> Image.Image:

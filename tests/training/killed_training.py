@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+sys.path.append(str(Path(__file__).parents[2]))  # for examples/
 from morelli.data.dataset import PaintersByNumbers
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder
@@ -30,6 +31,11 @@ from morelli.training.objectives import ObjectiveConfig, create_objective
 
 XBM = {"loss": {"name": "CrossBatchMemory", "memory_size": 20, "loss": {"name": "SupConLoss"}}}
 """Its queue of 20 is neither full nor empty after an epoch of 4 batches of 12."""
+CLASSIFIED_FIRST = {
+    **ObjectiveConfig.model_validate("triplet").model_dump(),
+    "kind": "examples.ablations.classify_first:ClassifyFirst",
+    "options": {"epochs": 3},
+}
 LABELS = [artist for artist in range(6) for _ in range(8)]
 FEATURES = torch.randn(len(LABELS), 12, generator=torch.Generator().manual_seed(0))
 
@@ -73,7 +79,7 @@ def train(what: str, folder: Path, paintings: Path, *, resume: bool = False) -> 
     makers: dict[str, Callable[[], tuple[Any, Any, Any, list[int]]]] = {
         "queue": lambda: features(XBM),
         "random pairs": lambda: features("bce-concat"),
-        "classified first": lambda: features({"kind": "triplet", "classify_first": 3}),
+        "classified first": lambda: features(CLASSIFIED_FIRST),
         "pictures": lambda: pictures(paintings),
     }
     model, objective, dataset, labels = makers.get(what, features)()

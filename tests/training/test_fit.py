@@ -22,6 +22,7 @@ from morelli.training.objectives import Objective, ObjectiveConfig, create_objec
 
 ARTISTS, EACH, FEATURES = 6, 8, 12
 LABELS = [artist for artist in range(ARTISTS) for _ in range(EACH)]
+TRIPLET = ObjectiveConfig.model_validate("triplet")
 QUICK = {"epochs": 6, "batch_size": 12, "m": 2, "validate_every": 2, "learning_rate": 1e-2}
 
 
@@ -146,7 +147,9 @@ def test_layers_learn_the_slower_the_earlier_they_are(tmp_path: Path) -> None:
 
 
 def test_the_objective_is_told_the_epoch(tmp_path: Path) -> None:
-    history = trained(tmp_path, *made({"kind": "triplet", "classify_first": 2}), epochs=4, validate_every=1)
+    kind = "examples.ablations.classify_first:ClassifyFirst"
+    classified = {"kind": kind, "loss": TRIPLET.loss, "miner": TRIPLET.miner, "options": {"epochs": 2}}
+    history = trained(tmp_path, *made(classified), epochs=4, validate_every=1)
     # Only the triplet loss logs the triplets that it still has to learn from.
     assert history["active_triplets"].isna().tolist() == [True, True, False, False]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
 from torch import Tensor
 from torch.nn import functional
 
@@ -88,45 +87,6 @@ def test_every_objective_gives_a_finite_loss_with_gradients(config: Any) -> None
     assert torch.isfinite(loss)
     assert points.grad is not None
     assert points.grad.abs().sum() > 0
-
-
-def test_auxiliary_losses_are_added_with_their_weights() -> None:
-    style_of = [label % 3 for label in range(ARTISTS)]
-    config = {"loss": {"name": "SupConLoss"}, "auxiliary": {"style": 0.25}}
-    both = made(config, groups={"style": style_of})
-    styles = NormalizedSoftmaxLoss(num_classes=3, embedding_size=WIDTH)
-    styles.load_state_dict({"W": both.state_dict()["losses.style.W"]})
-    points = embeddings()
-
-    loss, figures = both(points, LABELS)
-
-    alone, _ = made({"loss": {"name": "SupConLoss"}})(points, LABELS)
-    of_style = styles(points, torch.tensor([style_of[label] for label in LABELS.tolist()]))
-    assert loss.item() == pytest.approx(alone.item() + 0.25 * of_style.item(), rel=1e-6)
-    assert figures["style_loss"].item() == pytest.approx(of_style.item(), rel=1e-6)
-    assert isinstance(both.scorer, CosineScorer)
-    assert "losses.style.W" in dict(both.named_parameters())  # and so it is trained
-    with pytest.raises(ValueError, match="stand beside a PML loss"):
-        ObjectiveConfig.model_validate({"kind": "bce-pair", "auxiliary": {"style": 1.0}})
-
-
-def test_classification_comes_first_and_then_the_loss_itself() -> None:
-    both = made({"loss": {"name": "SupConLoss"}, "classify_first": 2})
-    classifier = NormalizedSoftmaxLoss(num_classes=ARTISTS, embedding_size=WIDTH)
-    classifier.load_state_dict({"W": both.state_dict()["classifier.W"]})
-    points = embeddings()
-
-    of_epoch = []
-    for both.epoch in range(4):
-        of_epoch.append(both(points, LABELS)[0].item())
-
-    alone, _ = made({"loss": {"name": "SupConLoss"}})(points, LABELS)
-    classified = classifier(points, LABELS).item()
-    assert of_epoch == pytest.approx([classified, classified, alone.item(), alone.item()], rel=1e-6)
-    assert isinstance(both.scorer, CosineScorer)
-    assert "classifier.W" in dict(both.named_parameters())  # and so it is trained
-    with pytest.raises(ValueError, match="before one"):
-        ObjectiveConfig.model_validate({"kind": "bce-onehot", "classify_first": 2})
 
 
 def test_frozen_has_no_objective() -> None:

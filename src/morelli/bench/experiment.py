@@ -13,7 +13,7 @@ from morelli._processes import is_first, once
 from morelli.bench.grid import Cell
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import write_side
-from morelli.data.artists import artist_key, artist_keys, groups_of, usual
+from morelli.data.artists import artist_key, artist_keys
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
@@ -33,8 +33,7 @@ from morelli.models.own_parts import ModuleBackbone
 from morelli.models.sources import SourceStatistics
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
-from morelli.training.objectives import Objective, create_objective
-from morelli.training.one_hot_loss import OneHotLoss
+from morelli.training.objectives import create_objective
 
 
 class Job:
@@ -60,15 +59,9 @@ class Job:
         self.head = EmbeddingHead(self.backbone.width, cell.head)
         self.rows = {side: split.rows(paintings, side) for side in SIDES}
         self.labels, self.artists = pd.factorize(artist_keys(self.rows["train"]["artist"]), sort=True)
-        self.objective: Objective | None = create_objective(
-            cell.objective,
-            width=self.head.trained_width,
-            artists=len(self.artists),
-            normalised=self.head.normalise,
-            sampling=cell.training.sampling,
-            m=cell.training.m,
-            batch_size=cell.training.batch_size,
-            groups={kind: usual(kind, self.rows["train"], self.labels.tolist()) for kind in cell.objective.auxiliary},
+        setup = cell.setup(self.labels.tolist(), self.rows["train"])
+        self.objective = create_objective(
+            cell.objective, **{**setup, "width": self.head.trained_width, "normalised": self.head.normalise}
         )
         # Features come after everything that is drawn at random: computing them, but not reading them, draws too.
         self.dataset = PaintersByNumbers(data, transform=self.backbone.transform())
@@ -129,7 +122,7 @@ class Job:
             resume=self.resume,
             accelerator=self.accelerator,
             keep=lambda: self.network().save(self.run.path / "model"),
-            groups=groups_of(self.cell.training.alike or "source", self.rows["train"], labels),
+            groups=self.objective.groups(self.rows["train"], labels),
         )
         self.head.cpu()
         self.objective.cpu()
@@ -249,20 +242,18 @@ class Job:
             copies = count_copies(self.paintings, self.rows[side]["id"]).of_side()
             metrics[side] = {**measured.metrics, **copies, "interval": measured.intervals}
             write_side(self.run.path, side, measured)
-        loss = self.objective and self.objective.loss
-        if isinstance(loss, OneHotLoss) and "seen" in metrics:
-            metrics["seen"]["classifier_accuracy"] = self._classifier_accuracy(loss, embeddings["seen"])
+        if self.objective and "seen" in metrics:
+            metrics["seen"] |= self.objective.measure(embeddings["seen"], self._labels_of("seen"))
         metrics |= {"unmeasured": unmeasured} if unmeasured else {}
         metrics |= {"notes": self.notes} if self.notes else {}
         self.facts["measured"] = _decisions(metrics["unseen"])
         self.network().save(self.run.path / "model")  # now with these facts
         return metrics
 
-    def _classifier_accuracy(self, loss: OneHotLoss, embeddings: Tensor) -> float:
+    def _labels_of(self, side: str) -> Tensor:
+        """The training artists' numbers, (N,), of one side's paintings."""
         label_of = {artist_key(artist): label for label, artist in enumerate(self.artists)}
-        wanted = torch.tensor([label_of[artist_key(name)] for name in self.rows["seen"]["artist"]])
-        guessed = without_gradient(_Logits(loss), embeddings).argmax(1)
-        return float((guessed == wanted).float().mean())
+        return torch.tensor([label_of[artist_key(name)] for name in self.rows[side]["artist"]])
 
 
 def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -271,12 +262,3 @@ def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
     named = {name: value for name, value in metrics.items() if name in kept or name.startswith(kept[2:])}
     counts = {name: metrics[name] for name in ("artists", "paintings")}
     return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}
-
-
-class _Logits(torch.nn.Module):
-    def __init__(self, loss: OneHotLoss) -> None:
-        super().__init__()
-        self.loss = loss
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        return self.loss.get_logits(embeddings)

@@ -9,17 +9,15 @@ import pandas as pd
 
 from morelli._processes import processes
 from morelli.bench.recipe import Recipe, section
-from morelli.data.artists import Kind, artist_key, usual
+from morelli.data.artists import artist_key
 from morelli.data.sampling import check_batch, fit_batch
 from morelli.data.split_sizes import fit_split
 from morelli.errors import MorelliError
-from morelli.models.backbones import BackboneConfig
-from morelli.models.heads import HeadConfig
+from morelli.models.config import BackboneConfig, HeadConfig
 from morelli.models.weights import check_name
-from morelli.training.config import ObjectiveConfig
-from morelli.training.fit import TrainingConfig, create_sampler
-from morelli.training.objectives import create_objective, head_of, make_loss
-from morelli.training.one_hot_loss import OneHotLoss
+from morelli.training.config import ObjectiveConfig, TrainingConfig
+from morelli.training.fit import create_sampler
+from morelli.training.objectives import TrainingSetup, create_objective, made_objective, objective_class
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Cell:
 
     @property
     def head(self) -> HeadConfig | None:
-        if self.objective.kind == "frozen":
+        if not self.objective.trains:
             return None
         values = {**self.recipe.head.model_dump(), **self.objective.head}
         return section(HeadConfig, values, f"head of objective {self.objective.name}")  # type: ignore[no-any-return]
@@ -44,11 +42,17 @@ class Cell:
         values = {**self.recipe.training.model_dump(), **self.objective.training}
         return section(TrainingConfig, values, f"training of objective {self.objective.name}")  # type: ignore[no-any-return]
 
-    @property
-    def kinds(self) -> set[Kind]:
-        """What of the artists, beside who they are, its training asks for."""
-        alike = self.training.alike
-        return {*self.objective.auxiliary, *([alike] if alike and alike != "source" else [])}
+    def setup(self, labels: Sequence[int], paintings: pd.DataFrame | None = None) -> dict[str, Any]:
+        """What its objective may know of its training; see :class:`~morelli.training.objectives.TrainingSetup`."""
+        head, training = self.head or HeadConfig(), self.training
+        return {
+            "width": head.width or 2,
+            "artists": len(set(labels)),
+            "normalised": head.normalise,
+            **training.model_dump(include={"sampling", "m", "batch_size", "epochs"}),
+            "paintings": paintings,
+            "labels": labels,
+        }
 
     @property
     def folder_name(self) -> str:
@@ -65,7 +69,10 @@ class Cell:
             "seed": self.seed,
             "backbone_label": self.backbone.label,
             "backbone": self.backbone.model_dump(mode="json"),
-            "objective": self.objective.model_dump(mode="json", exclude={"head", "training"}),
+            "objective": {
+                **self.objective.model_dump(mode="json", exclude={"head", "training"}),
+                "place": objective_class(self.objective.kind).place,
+            },
             "head": head.model_dump(mode="json") if head else None,
             "training": self.training.model_dump(mode="json") if head else None,
             "evaluation": self.recipe.evaluation.model_dump(mode="json"),
@@ -126,10 +133,8 @@ def fit_cells(cells: Sequence[Cell], paintings: pd.DataFrame) -> tuple[list[Cell
             continue
         try:
             create_sampler(labels[cell.fold], cell.training, cell.seed)
-            for kind in cell.kinds:
-                usual(kind, rows[cell.fold], labels[cell.fold])
             if (cell.objective.name, cell.fold) not in tried:
-                _try_objective(cell, cell.head, len(set(labels[cell.fold])))
+                create_objective(cell.objective, **cell.setup(labels[cell.fold], rows[cell.fold]))
                 tried.add((cell.objective.name, cell.fold))
         except MorelliError as error:
             failures[cell.folder_name] = error
@@ -164,29 +169,11 @@ def check_objective(cell: Cell) -> None:
     """
     if cell.head and cell.training.sampling == "balanced":
         check_batch(cell.training.m, cell.training.batch_size)
-    if cell.training.epochs <= cell.objective.classify_first:
-        raise MorelliError(
-            f"Objective {cell.objective.name} classifies in its first {cell.objective.classify_first} epochs, but all "
-            f"its training has {cell.training.epochs}. Set classify_first lower, or training.epochs higher."
-        )
     if cell.head is None:
         return
-    loss, _ = make_loss(cell.objective, width=cell.head.width or 2, artists=2, sampling=cell.training.sampling)
-    if cell.head.keep and (head_of(loss) or isinstance(loss, OneHotLoss)):
+    objective = made_objective(cell.objective, TrainingSetup(**cell.setup([0, 1])))
+    if cell.head.untrained_weight and not objective.takes_untrained:
         raise MorelliError(
             f"Objective {cell.objective.name} learns to score its own embeddings, so untrained features cannot be set "
-            "behind them. Set head.keep to 0 for it."
+            "behind them. Set head.untrained_weight to 0 for it."
         )
-
-
-def _try_objective(cell: Cell, head: HeadConfig, artists: int) -> None:
-    training = cell.training
-    create_objective(
-        cell.objective,
-        width=head.width or 2,
-        artists=artists,
-        normalised=head.normalise,
-        sampling=training.sampling,
-        m=training.m,
-        batch_size=training.batch_size,
-    )

@@ -14,10 +14,8 @@ from morelli.data.splits import SplitConfig
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation.calibration import Method
 from morelli.evaluation.normalisation import COHORT_SIZE
-from morelli.models.backbones import BackboneConfig
-from morelli.models.heads import HeadConfig
-from morelli.training.config import LABEL, ObjectiveConfig
-from morelli.training.fit import TrainingConfig
+from morelli.models.config import BackboneConfig, HeadConfig
+from morelli.training.config import LABEL, ObjectiveConfig, TrainingConfig
 
 
 class SyntheticConfig(Section):

@@ -19,10 +19,8 @@ from morelli._yaml import YAMLError, read_yaml, write_yaml
 from morelli.bench.recipe import EvaluationConfig
 from morelli.data.splits import SplitConfig
 from morelli.errors import MorelliError
-from morelli.models.backbones import BackboneConfig
-from morelli.models.heads import HeadConfig
-from morelli.training.config import ObjectiveConfig
-from morelli.training.fit import TrainingConfig
+from morelli.models.config import BackboneConfig, HeadConfig
+from morelli.training.config import ObjectiveConfig, TrainingConfig
 
 FORMAT_VERSION = 1
 CONFIG, METRICS, ENVIRONMENT, FAILURE = "config.yaml", "metrics.json", "environment.json", "failure.txt"
@@ -109,7 +107,10 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
         if completed.get(name):
             options = section.model_fields.items()
             defaults = {key: field.get_default(call_default_factory=True) for key, field in options}
-            completed[name] = to_jsonable_python(defaults, fallback=str) | completed[name]
+            stored = {key: value for key, value in completed[name].items() if key in defaults or value}
+            completed[name] = to_jsonable_python(defaults, fallback=str) | stored
+    if "objective" in completed:
+        completed["objective"].pop("place", None)  # in tables; runs of before have none
     return completed
 
 

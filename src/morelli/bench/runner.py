@@ -147,7 +147,7 @@ def train(
     check_tracker(log)
     objectives = {o.name: o for o in recipe.objectives}
     backbones = {b.label: b for b in recipe.backbones} | {b.name: b for b in reversed(recipe.backbones)}
-    first_trained = next((o.name for o in recipe.objectives if o.kind != "frozen"), recipe.objectives[0].name)
+    first_trained = next((o.name for o in recipe.objectives if o.trains), recipe.objectives[0].name)
     for wanted, known, what in ((objective, objectives, "objective"), (backbone, backbones, "backbone")):
         if wanted is not None and wanted not in known:
             raise MorelliError(

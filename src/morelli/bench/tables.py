@@ -41,7 +41,6 @@ LOWER_IS_BETTER = ("eer", "brier", "ece")
 _KEYS = ["recipe", "backbone", "pooling", "pictures", "objective", "fold", "seed"]
 _ABOUT = ["parameters", "image_size", "embedding_width"]
 _COST = ["training_seconds", "images_per_second"]
-_KINDS = ("frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot", "metric")
 _SIDES = ("seen", "unseen")
 _NO_MEASURE = ("_low", "_high", "_unmeasured")
 
@@ -106,11 +105,11 @@ def _measured_in_all(folders: Iterable[str], side: str) -> tuple[int, int] | Non
 
 
 def _place(run: RunFolder) -> tuple[Any, ...]:
-    """Baseline first, then the objectives in the order of ``_KINDS``, under each backbone."""
+    """Baseline first, then the objectives by their places, under each backbone."""
     config = run.config
     objective = config["objective"]
-    kind = _KINDS.index(objective["kind"])
-    return config["recipe"], config["backbone_label"], kind, objective["name"], config["fold"], config["seed"]
+    place = objective.get("place", 50 if config.get("head") else 0)  # runs of before have none
+    return config["recipe"], config["backbone_label"], place, objective["name"], config["fold"], config["seed"]
 
 
 def _row(run: RunFolder) -> dict[str, Any]:

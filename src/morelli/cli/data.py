@@ -51,6 +51,14 @@ def prepare(
             "--source", metavar="NAME", help="Where pictures come from that name no source.", show_default=False
         ),
     ] = None,
+    source_kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="competition, folders, table, or package.module:Name of your own; else found by itself.",
+            show_default=False,
+        ),
+    ] = None,
     keep_unattributed: Annotated[
         bool,
         typer.Option(
@@ -92,6 +100,8 @@ def prepare(
 
         morelli data prepare my-scans --out prepared/scans --source scans
 
+        morelli data prepare list.json --out prepared/own --source-kind my_package.my_module:JsonSource
+
         morelli data prepare downloads --out prepared/small --only-artists "Claude Monet" --only-artists "Edgar Degas"
     """
     from morelli.cli._data_views import show_summary
@@ -111,6 +121,7 @@ def prepare(
         columns=_columns(columns or []),
         source_name=source_name,
         keep_unattributed=keep_unattributed,
+        source_kind=source_kind,
     )
     show_summary(summary, out)
 

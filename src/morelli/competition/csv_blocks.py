@@ -20,9 +20,9 @@ from typing import IO, Final, TypeVar, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-from rich.console import Console
-from rich.progress import Progress
+from rich.progress import DownloadColumn
 
+from morelli._progress import progress_bar
 from morelli.errors import MorelliError, did_you_mean
 
 Result = TypeVar("Result")
@@ -167,7 +167,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     if not path.is_file():
         raise MorelliError(f"There is no file {path}.")
     try:
-        with path.open("rb") as raw, Progress(console=Console(stderr=True), transient=True) as progress:
+        with path.open("rb") as raw, progress_bar(DownloadColumn()) as progress:
             tracked = progress.wrap_file(raw, path.stat().st_size, description=f"Reading {path.name}")
             if path.suffix == ".zip":
                 with zipfile.ZipFile(tracked) as archive, archive.open(_only_csv(path, archive)) as member:

@@ -5,21 +5,20 @@ painting's hash (:mod:`morelli.data.hashes`) is kept in the table, close hashes 
 ``copy_of`` names the group that a painting belongs to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 from scipy.cluster.hierarchy import DisjointSet
 
 from morelli._files import UnwritableError, write_text_whole
+from morelli._progress import progress_bar
 from morelli.data._same_picture import SIDE, same_picture, thumbnail
 from morelli.data.artists import artist_key
 from morelli.data.hashes import BITS, both_looks_of, signs_of
@@ -38,6 +37,7 @@ _NOISE: Final = 8.0  # length of a coarse thumbnail, centred: half a level in ev
 _ROWS_AT_ONCE: Final = 2048
 _PAIRS_AT_ONCE: Final = 1 << 16
 _KEPT_THUMBNAILS: Final = 8192  # 100 MB
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def pictures_of(paintings: pd.DataFrame) -> pd.Series:
     shown = paintings["id"].copy()
     for column in ("sha256", "copy_of"):
         if column in paintings:
-            shown = paintings[column].fillna(shown)
+            shown = paintings[column].where(paintings[column].notna(), shown)
     return shown
 
 
@@ -186,7 +186,7 @@ def _alike(signs: Array, paths: list[Path]) -> list[tuple[int, int, bool]]:
     upright, mirrored = signs[:, :BITS], signs[:, BITS:]
     found: list[tuple[float, int, int, bool]] = []
     starts = range(0, len(signs), _ROWS_AT_ONCE)
-    for start in track(starts, "Comparing", console=_console(), transient=True, disable=len(starts) < 2):
+    for start in _tracked(starts, "Comparing", hidden=len(starts) < 2):
         rows = slice(start, start + _ROWS_AT_ONCE)
         for other in range(start, len(signs), _ROWS_AT_ONCE):
             columns = slice(other, other + _ROWS_AT_ONCE)
@@ -244,8 +244,9 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _shown(paths: dict[int, Path], what: str) -> Iterator[tuple[int, Path]]:
-    yield from track(list(paths.items()), what, console=_console(), transient=True, disable=len(paths) < _ROWS_AT_ONCE)
+    yield from _tracked(list(paths.items()), what, hidden=len(paths) < _ROWS_AT_ONCE)
 
 
-def _console() -> Console:
-    return Console(stderr=True)
+def _tracked(items: Sequence[_T], what: str, *, hidden: bool) -> Iterator[_T]:
+    with progress_bar(hidden=hidden) as progress:
+        yield from progress.track(items, description=what)

@@ -260,7 +260,8 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
     def _not_measured(self, names: Iterable[str], why: Exception, labels: Labels, queries: int) -> dict[str, Any]:
         """NaN for each name, with a warning that says why."""
         warnings.warn(f"{why} Not measured: {', '.join(names)}.", UserWarning, stacklevel=2)
-        artists = np.unique(label_array(labels, queries, "query", columns=True), axis=0).tolist()
+        given = label_array(labels, queries, "query", columns=True)
+        artists = sorted({tuple(row) for row in given.tolist()}) if given.ndim > 1 else np.unique(given).tolist()
         nothing = PerArtist([float("nan")] * len(artists), artists) if self.return_per_class else float("nan")
         return dict.fromkeys(names, nothing)
 

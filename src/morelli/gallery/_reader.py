@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from morelli._file_names import unescaped
+from morelli._progress import progress_bar
 from morelli.gallery.pictures import Facts, read_file
-from morelli.models.embedder import loader_workers, progress_bar
+from morelli.models.embedder import loader_workers
 from morelli.models.network import Network
-from morelli.preparation.pictures import UnusableError
+from morelli.preparation.picture_files import UnusableError
 
 _BATCH = 8
 _DEFAULT_SIZE = 256  # what prepare shrinks to unless told otherwise

@@ -12,8 +12,8 @@ from PIL import Image
 from morelli._file_names import printable
 from morelli.data.hashes import look_of
 from morelli.errors import MorelliError
-from morelli.preparation.pictures import UnusableError, read_rgb, shrunk_rgb
-from morelli.preparation.pointers import HEAD_BYTES, stand_in
+from morelli.preparation.picture_files import HEAD_BYTES, UnusableError, stand_in
+from morelli.preparation.pictures import read_rgb, shrunk_rgb
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
 """A file, an open Pillow image, or an array of uint8, (height, width, 3) in RGB."""

@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 
 from morelli.errors import MorelliError
 from morelli.models.config import BackboneConfig as BackboneConfig
+from morelli.models.config import is_own
 from morelli.models.folding import folded
 from morelli.models.own_parts import ModuleBackbone, imported
 from morelli.models.sizes import REFUSALS, check_size, refused_size
@@ -24,11 +25,9 @@ from morelli.models.weights import (
     create_described,
     create_net,
     described_model,
-    is_own,
     with_weights,
 )
 
-_MIXTURES = 16
 Descriptions = Mapping[str, dict[str, Any]]
 """Of models that timm does not list, by the name in the config: what their ``config.json`` says of them."""
 
@@ -100,7 +99,7 @@ class Backbone(nn.Module):
         if self.config.pool == "global":
             features: Tensor = self.net(images.to(memory_format=self.memory_format))
             return features.float()
-        return torch.cat([_statistics(stage, self.config.statistics) for stage in self._stages(images)], dim=1)
+        return torch.cat([_statistics(stage, self.config.statistics) for stage in self.stages(images)], dim=1)
 
     def train(self, mode: bool = True) -> "Backbone":
         """Batch norm keeps its pretrained statistics: a batch of few artists would spoil them."""
@@ -110,7 +109,7 @@ class Backbone(nn.Module):
                 module.training = False
         return self
 
-    def _stages(self, images: Tensor) -> list[Tensor]:
+    def stages(self, images: Tensor) -> list[Tensor]:
         """The last feature maps, (B, C, H, W) each, in the order of depth."""
         intermediates = self.net.forward_intermediates
         options = {"extra_blocks": True} if "extra_blocks" in signature(intermediates).parameters else {}
@@ -273,23 +272,10 @@ def _apply_each(
 
 
 def _statistics(stage: Tensor, statistics: tuple[str, ...]) -> Tensor:
-    """(B, C, H, W) → (B, C for mean and for std, 136 for covariance)."""
+    """(B, C, H, W) → (B, C) for each of mean and std, side by side."""
     flat = stage.flatten(2)
     parts = {
-        "mean": lambda: flat.mean(2, dtype=torch.float32),
+        "mean": lambda: flat.float().mean(2),
         "std": lambda: flat.float().var(2, correction=0).add(1e-6).sqrt(),
-        "covariance": lambda: _covariance(flat.float()),
     }
     return torch.cat([parts[name]() for name in statistics], dim=1)
-
-
-def _covariance(flat: Tensor) -> Tensor:
-    """Covariances over the places of mixtures of the channels, (B, C, H·W) → (B, 136)."""
-    channels = flat.shape[1]
-    mixtures = torch.randn(_MIXTURES, channels, generator=torch.Generator().manual_seed(channels)) / channels**0.5
-    mixed = mixtures.to(flat.device) @ (flat - flat.mean(2, keepdim=True))
-    covariance = mixed @ mixed.mT / flat.shape[2]
-    row, column = torch.triu_indices(_MIXTURES, _MIXTURES, device=flat.device)
-    entries = covariance[:, row, column]
-    signed: Tensor = entries.sign() * (entries.abs() + 1e-6).sqrt()
-    return signed

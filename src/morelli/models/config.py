@@ -1,13 +1,26 @@
-"""Which backbone a recipe asks for."""
+"""Configuration of backbones and heads, as a recipe writes them."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
 from morelli._config import Section
-from morelli.models.transforms import MOST_VIEWS, Fit
-from morelli.models.weights import KINDS, is_own
+
+Fit = Literal["letterbox", "squash", "crop", "landscape"]
+MOST_VIEWS: Final = 7
+"""Views that there are of a picture: itself, mirrored, and five crops."""
+KINDS: Final = ("auto", "packaged", "timm", "none")
+"""What ``weights`` may be, beside the path of a file."""
+LOCAL: Final = "local-dir:"
+HUB: Final = ("hf_hub:", "hf-hub:")
+
+_FORMER = {"keep": "untrained_weight", "keep_width": "untrained_width"}
+
+
+def is_own(name: str) -> bool:
+    """Whether a backbone's name is ``package.module:function`` and not one of timm's."""
+    return ":" in name and not name.startswith((LOCAL, *HUB))
 
 
 class BackboneConfig(Section):
@@ -31,9 +44,8 @@ class BackboneConfig(Section):
     pool: Literal["global", "stages"] = "global"
     """The model's own pooled output, or channel statistics of its last ``stages`` feature maps."""
     stages: int = Field(default=6, ge=1)
-    statistics: tuple[Literal["mean", "std", "covariance"], ...] = ("mean",)
-    """Of each channel; ``covariance`` is that of 16 fixed random mixtures of the channels, each entry's root with its
-    sign kept: what is left of Gatys' Gram matrices (https://arxiv.org/abs/1505.07376) at a small width."""
+    statistics: tuple[Literal["mean", "std"], ...] = ("mean",)
+    """Of each channel."""
     views: int = Field(default=1, ge=1, le=MOST_VIEWS)
     """Views of each picture: itself, mirrored, then crops of two thirds a side. Training draws one of them for each
     painting; the embedding of a picture is the mean over all."""
@@ -66,3 +78,47 @@ class BackboneConfig(Section):
         fit = f"+{self.fit}" if self.fit != "letterbox" else ""
         views = f"+{self.views}views" if self.views > 1 else ""
         return names + grey + stages + size + fit + views + ("+finetuned" if self.train == "all" else "")
+
+
+class HeadConfig(Section):
+    """The trained layers between features and embedding."""
+
+    hidden: tuple[int, ...] = (1024,)
+    width: int | None = Field(default=128, ge=1)
+    """Numbers in an embedding; null, with no hidden layers, takes the features as they are."""
+    dropout: float | tuple[float, ...] = 0.0
+    """Before every layer: one share for all, or one for each."""
+    standardise: bool = True
+    """Give every feature mean 0 and deviation 1 over the training paintings."""
+    normalise: bool = True
+    """Scale embeddings to length 1."""
+    untrained_weight: float = Field(default=0.0, ge=0)
+    """Weight w of the untrained features set behind the trained embedding: a pair's cosine is then
+    (trained + w² · untrained) / (1 + w²). They keep apart single works that training lets fall together."""
+    untrained_width: int = Field(default=256, ge=1)
+    """Numbers that the untrained features are brought to: their principal axes over the training paintings, half
+    whitened (each divided by the square root of its deviation)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, value: Any) -> Any:
+        """Recipes and model folders may still say ``keep``; in a recipe it stands over what is more general."""
+        if not isinstance(value, dict):
+            return value
+        former = {new: value[old] for old, new in _FORMER.items() if old in value}
+        return {key: one for key, one in value.items() if key not in _FORMER} | former
+
+    @model_validator(mode="after")
+    def _fits(self) -> "HeadConfig":
+        shares = (self.dropout,) if isinstance(self.dropout, float) else self.dropout
+        if isinstance(self.dropout, tuple) and len(shares) != len(self.hidden) + 1:
+            raise ValueError(f"dropout names {len(shares)} layers, but there are {len(self.hidden) + 1}")
+        if not all(0 <= share < 1 for share in shares):
+            raise ValueError("dropout is a share of at least 0 and below 1")
+        if self.width is None and self.hidden:
+            raise ValueError("width null takes the features as they are, so it goes with hidden: []")
+        if self.untrained_weight and not (self.width and self.normalise):
+            raise ValueError(
+                "untrained_weight sets features behind a trained embedding of length 1: it needs width and normalise"
+            )
+        return self

@@ -5,12 +5,11 @@ from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from morelli._processes import gathered, is_first, own_share
+from morelli._progress import progress_bar
 from morelli.errors import InputError
 from morelli.models.backbones import AnyBackbone
 from morelli.models.heads import EmbeddingHead
@@ -27,13 +26,6 @@ class Embedder(nn.Module):
     def forward(self, images: Any) -> Tensor:
         embeddings: Tensor = self.head(self.backbone(images))
         return embeddings
-
-
-def progress_bar() -> Progress:
-    """Progress as every long job shows it: on stderr if that is a terminal, gone when the job is done."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not (console.is_terminal and is_first()))
 
 
 def loader_workers(pictures: int, device: torch.device, *, few: int = 512) -> int:
@@ -75,7 +67,7 @@ def embed(
     )
     rows: list[Tensor] = []
     # Moved before inference begins: weights that are moved inside it cannot be trained afterwards.
-    with torch.inference_mode(), progress_bar() as progress:
+    with torch.inference_mode(), progress_bar(hidden=not is_first()) as progress:
         for images, _ in progress.track(loader, description=what):
             found = module(send_to_device(images, device))
             if not isinstance(found, Tensor):

@@ -4,51 +4,17 @@ import math
 from itertools import pairwise
 
 import torch
-from pydantic import Field, model_validator
 from pytorch_metric_learning.distances import BaseDistance
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional
 
-from morelli._config import Section
 from morelli.errors import InputError
+from morelli.models.config import HeadConfig as HeadConfig
 
 _PAIRS_AT_ONCE = 1 << 14  # more no longer fit a cache and were 1.5 times as slow
 _ROWS_AT_ONCE = 8
 _COLUMNS_AT_ONCE = 2048
-
-
-class HeadConfig(Section):
-    """The trained layers between features and embedding."""
-
-    hidden: tuple[int, ...] = (1024,)
-    width: int | None = Field(default=128, ge=1)
-    """Numbers in an embedding; null, with no hidden layers, takes the features as they are."""
-    dropout: float | tuple[float, ...] = 0.0
-    """Before every layer: one share for all, or one for each."""
-    standardise: bool = True
-    """Give every feature mean 0 and deviation 1 over the training paintings."""
-    normalise: bool = True
-    """Scale embeddings to length 1."""
-    keep: float = Field(default=0.0, ge=0)
-    """Weight of the untrained features set behind the trained embedding: a pair's cosine is then
-    (trained + keep² · untrained) / (1 + keep²). They keep apart single works that training lets fall together."""
-    keep_width: int = Field(default=256, ge=1)
-    """Numbers that the untrained features are brought to: their principal axes over the training paintings, half
-    whitened (each divided by the square root of its deviation)."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> "HeadConfig":
-        shares = (self.dropout,) if isinstance(self.dropout, float) else self.dropout
-        if isinstance(self.dropout, tuple) and len(shares) != len(self.hidden) + 1:
-            raise ValueError(f"dropout names {len(shares)} layers, but there are {len(self.hidden) + 1}")
-        if not all(0 <= share < 1 for share in shares):
-            raise ValueError("dropout is a share of at least 0 and below 1")
-        if self.width is None and self.hidden:
-            raise ValueError("width null takes the features as they are, so it goes with hidden: []")
-        if self.keep and not (self.width and self.normalise):
-            raise ValueError("keep sets features behind a trained embedding of length 1: it needs width and normalise")
-        return self
 
 
 class EmbeddingHead(nn.Module):
@@ -69,9 +35,10 @@ class EmbeddingHead(nn.Module):
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
         config = config or HeadConfig(hidden=(), width=None)
-        self.standardises, self.normalise, self.keep = config.standardise, config.normalise, config.keep
+        self.standardises, self.normalise = config.standardise, config.normalise
+        self.untrained_weight = config.untrained_weight
         self.trained_width = config.width or features
-        kept = min(config.keep_width, features) if config.keep else 0
+        kept = min(config.untrained_width, features) if config.untrained_weight else 0
         self.register_buffer("middle", torch.zeros(features if kept else 0))
         self.register_buffer("axes", torch.zeros(features if kept else 0, kept))
         self.width = self.trained_width + kept
@@ -83,7 +50,7 @@ class EmbeddingHead(nn.Module):
             rows = features.flatten(0, -2)
             self.centre.copy_(rows.mean(0))
             self.spread.copy_(_spread(rows))
-        if self.keep:
+        if self.untrained_weight:
             self._find_axes(self._over_views((features - self.centre) / self.spread))
 
     def _find_axes(self, rows: Tensor) -> None:
@@ -97,9 +64,9 @@ class EmbeddingHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         standard = (features - self.centre) / self.spread
         embeddings: Tensor = self._over_views(self.layers(standard))
-        if self.keep and not self.training:
+        if self.untrained_weight and not self.training:
             untrained = functional.normalize((self._over_views(standard) - self.middle) @ self.axes, dim=1)
-            embeddings = functional.normalize(torch.cat([embeddings, self.keep * untrained], dim=1), dim=1)
+            embeddings = functional.normalize(torch.cat([embeddings, self.untrained_weight * untrained], dim=1), dim=1)
         return embeddings
 
     def _over_views(self, rows: Tensor) -> Tensor:

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import torch
 
 from morelli.errors import MorelliError
+from morelli.models.config import BackboneConfig
 from morelli.models.weights import create_net
-
-if TYPE_CHECKING:
-    from morelli.models.config import BackboneConfig
 
 REFUSALS: Final = (AssertionError, RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError)
 """What networks raise for pictures of a size that they were not made for."""
@@ -22,7 +20,7 @@ _NAMED: Final = 2
 """Sizes named on each side of the one that was asked for."""
 
 
-def check_size(config: "BackboneConfig") -> None:
+def check_size(config: BackboneConfig) -> None:
     """Check, without weights, that a timm model takes pictures of the size its config asks for.
 
     Raises:
@@ -35,7 +33,7 @@ def check_size(config: "BackboneConfig") -> None:
         raise refused_size(config, own, refusal)
 
 
-def refused_size(config: "BackboneConfig", own: int, error: Exception) -> MorelliError:
+def refused_size(config: BackboneConfig, own: int, error: Exception) -> MorelliError:
     """The error for a size that an architecture does not take; ``own`` is that which its weights were made for."""
     wanted = config.image_size or own
     near = {step * (wanted // step + more) for step in _STEPS for more in (0, 1)}
@@ -51,7 +49,7 @@ def refused_size(config: "BackboneConfig", own: int, error: Exception) -> Morell
     )
 
 
-def _first(config: "BackboneConfig", sizes: Iterable[int]) -> list[int]:
+def _first(config: BackboneConfig, sizes: Iterable[int]) -> list[int]:
     found: list[int] = []
     for size in sizes:
         if len(found) < _NAMED and _refusal(config, size) is None:
@@ -59,7 +57,7 @@ def _first(config: "BackboneConfig", sizes: Iterable[int]) -> list[int]:
     return found
 
 
-def _own_size(config: "BackboneConfig") -> int | None:
+def _own_size(config: BackboneConfig) -> int | None:
     """The size that a model's weights were made for; None if it cannot be made at all."""
     for device in _DEVICES:
         with suppress(OSError, *REFUSALS), torch.device(device), torch.random.fork_rng(devices=[]):
@@ -68,7 +66,7 @@ def _own_size(config: "BackboneConfig") -> int | None:
     return None
 
 
-def _refusal(config: "BackboneConfig", size: int) -> Exception | None:
+def _refusal(config: BackboneConfig, size: int) -> Exception | None:
     """Why a size is refused, by the model's making or by its forward pass."""
     for device in _DEVICES:
         try:

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import v2
 
-Fit = Literal["letterbox", "squash", "crop", "landscape"]
+from morelli.models.config import Fit
+
 Picture = Image.Image
 _CROPPED_SIDE = 2 / 3
 """Share of each side that a cropped view shows."""
 _CORNERS = ((0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.5, 0.5))
 """Where the cropped views lie, one after the other: share of the free room left and above."""
-MOST_VIEWS = 2 + len(_CORNERS)
 
 
 def show(picture: Picture, views: int) -> list[Picture]:

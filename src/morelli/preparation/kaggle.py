@@ -18,8 +18,9 @@ from typing import Any
 import requests
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
+from morelli._progress import progress_bar
 from morelli.errors import MorelliError, did_you_mean
 from morelli.preparation import kaggle_errors
 
@@ -70,7 +71,7 @@ def download(out: Path, only: Sequence[str] = ()) -> list[Path]:
         missing = [file for file in wanted if _finished(out, file) is None]
         _say_what_happens(console, out, offered, wanted, missing)
         _check_disk(out, missing)
-        with _alone(out), _progress(console) as progress:
+        with _alone(out), progress_bar(DownloadColumn(), TransferSpeedColumn(), lasting=True) as progress:
             for file in missing:
                 _fetch(client, file, out, progress)
         with suppress(OSError):  # it stays while another file lies there unfinished
@@ -193,17 +194,6 @@ def _fetch(client: Any, file: RemoteFile, out: Path, progress: Progress) -> None
         zipped.replace(out / zipped.name)
     else:
         raise MorelliError(f"Kaggle sent {file.name} under another name; see what lies in {folder}.")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def shown_runs(finished: Sequence[RunFolder]) -> list[Shown]:
 def _is_baseline(other: RunFolder, run: RunFolder) -> bool:
     mine, its = run.config, other.config
     same = all(mine.get(key) == its.get(key) for key in ("data", "recipe", "backbone_label", "fold"))
-    return same and its["objective"]["kind"] == "frozen" != mine["objective"]["kind"]
+    return bool(same and mine.get("head") and not its.get("head"))
 
 
 def _split(run: RunFolder) -> tuple[str, list[Side] | None]:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from morelli._files import write_text_whole, written_whole
-from morelli._workers import cores, process_pool
+from morelli._progress import progress_bar
+from morelli._workers import process_pool
 from morelli.data.copies import with_copies
-from morelli.data.prepared import LEFT_OUT, TABLE, write_paintings
+from morelli.data.prepared import LEFT_OUT, TABLE, picture_file, write_paintings
 from morelli.errors import MorelliError
 from morelli.synthetic import names as painter_names
 from morelli.synthetic.brush import paint
@@ -112,7 +112,7 @@ class SyntheticPainters:
         try:
             self._claim(out)
             if not (out / TABLE).is_file():
-                self._fill(out, workers or cores())
+                self._fill(out, workers or cpu_count())
         except OSError as error:
             raise MorelliError(
                 f"{out} cannot be written: {error}. Make room or choose another folder; "
@@ -156,11 +156,10 @@ class SyntheticPainters:
             write_text_whole(path, json.dumps(wanted, indent=2) + "\n")
 
     def _write_pictures(self, out: Path, workers: int) -> list[dict[str, Any]]:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         write_artist, artists = partial(_write_artist, self, out), range(self.artists)
         pictures: list[dict[str, Any]] = []
         with ExitStack() as stack:
-            progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
+            progress = stack.enter_context(progress_bar(lasting=True))
             task = progress.add_task("painting", total=self.artists * self.paintings_per_artist)
             use = map if workers == 1 else stack.enter_context(process_pool(min(workers, self.artists))).map
             for written in use(write_artist, artists):
@@ -183,7 +182,7 @@ class SyntheticPainters:
             identity = _identity(artist, painting)
             yield {
                 "id": identity,
-                "file": _file(identity),
+                "file": picture_file(identity),
                 "artist": self.names[artist],
                 "artist_group": None,
                 "in_train": None,
@@ -200,10 +199,6 @@ def _identity(artist: int, painting: int) -> str:
     return f"{artist:04d}-{painting:03d}"
 
 
-def _file(identity: str) -> str:
-    return f"images/{hashlib.sha256(identity.encode()).hexdigest()[:2]}/{identity}.jpg"
-
-
 def _listed(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in parameters.items())
 
@@ -213,7 +208,7 @@ def _write_artist(painters: SyntheticPainters, out: Path, artist: int) -> list[d
     pictures = []
     for painting in range(painters.paintings_per_artist):
         identity = _identity(artist, painting)
-        path = out / _file(identity)
+        path = out / picture_file(identity)
         if not path.is_file():
             with written_whole(path) as temporary:
                 painters.paint(artist, painting).save(temporary, quality=_JPEG_QUALITY)

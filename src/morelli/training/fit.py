@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,72 +21,27 @@ from accelerate.utils import (
     is_tensorboard_available,
     set_seed,
 )
-from pydantic import Field, model_validator
-from timm.optim import param_groups_layer_decay
+from timm.optim import create_optimizer_v2, get_optimizer_class, param_groups_layer_decay
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
-from morelli._config import Section
 from morelli._processes import is_first, once, processes
-from morelli.data.artists import Grouping
+from morelli._progress import progress_bar
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
 from morelli.errors import MorelliError, MorelliWarning
-from morelli.models.embedder import loader_workers, progress_bar
+from morelli.models.embedder import loader_workers
 from morelli.training._threads import one_thread_if_small
 from morelli.training.checkpoint import CHECKPOINT, Stateful, TrainingState
-from morelli.training.config import Sampling
+from morelli.training.config import TrainingConfig as TrainingConfig
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.gradients import whole_batch_backward
 from morelli.training.objectives import Objective
 
 Tracker = Literal["tensorboard"]
 """Where Accelerate can log an epoch's row of the history while training goes on."""
-
-
-class TrainingConfig(Section):
-    """How a network is trained."""
-
-    epochs: int = Field(default=60, ge=1)
-    sampling: Sampling = "balanced"
-    """``balanced``: ``m`` paintings of each artist. ``triplets`` and ``pairs``: the seed project's random tuples."""
-    batch_size: int = Field(default=256, ge=2)
-    """Paintings in a balanced batch, a multiple of ``m``; or tuples in a batch of tuples."""
-    m: int = 4
-    alike: Grouping | None = None
-    """Fill balanced batches with artists of one source, style or genre, then of another; null is by source, wherever
-    there are several: pairs of one source teach the network to tell painters apart, not the makers of their pictures.
-    An artist's source is that of most paintings."""
-    optimiser: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = Field(default=1e-3, gt=0)
-    backbone_learning_rate: float = Field(default=1e-4, gt=0)
-    """For a backbone that is not frozen."""
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
-    """What the backbone's learning rate is multiplied by from layer to layer, from the last one down: 1 trains all
-    alike, a small number trains little but the last blocks."""
-    weight_decay: float = Field(default=1e-4, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: float = Field(default=0.05, ge=0, lt=1)
-    """Share of all steps in which the learning rate rises from zero."""
-    validate_every: int = Field(default=5, ge=1)
-    """Epochs between two looks at the validation artists; the best model by validation pair AUC is kept."""
-    patience: int = Field(default=6, ge=1)
-    """Looks without improvement after which training stops."""
-    clip_gradient: float = Field(default=5.0, gt=0)
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    chunk: int | None = Field(default=None, ge=1)
-    """Pictures that pass a trained backbone at a time, in each process; null for all at once. It saves memory and costs
-    a second pass; the gradients stay those of the whole batch."""
-    compile: bool = False
-    """Train a backbone through ``torch.compile``, which takes a minute or more before the first step."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> "TrainingConfig":
-        if self.alike in ("style", "genre") and self.sampling != "balanced":
-            raise ValueError(f"alike: {self.alike} fills balanced batches, so it goes with sampling: balanced")
-        return self
 
 
 def fit(
@@ -154,7 +110,7 @@ def fit(
         wrapped, objective, optimiser, schedule, loader, len(sampler), batch_size, chunk, config, accelerator
     )
     try:
-        with progress_bar() as progress:
+        with progress_bar(hidden=not is_first()) as progress:
             task = progress.add_task("train", total=config.epochs, completed=state.epoch)
             while state.epoch < config.epochs and state.looks_without_gain < config.patience:
                 started = time.perf_counter()
@@ -316,9 +272,13 @@ def _optimiser(model: nn.Module, objective: nn.Module, config: TrainingConfig) -
     slow = _layers(backbone, config) if isinstance(backbone, nn.Module) else []
     slow_ids = {id(parameter) for group in slow for parameter in group["params"]}
     fast = [p for part in (model, objective) for p in part.parameters() if p.requires_grad and id(p) not in slow_ids]
-    optimiser: type[Adam | AdamW] = {"adam": Adam, "adamw": AdamW}[config.optimiser]
-    groups = [{"params": fast, "lr": config.learning_rate}, *slow]
-    return optimiser(groups, weight_decay=config.weight_decay, fused=True)
+    groups = [{"params": fast}, *slow]
+    name, rate, decay = config.optimiser, config.learning_rate, config.weight_decay
+    try:
+        options = {"fused": True} if "fused" in signature(get_optimizer_class(name)).parameters else {}
+        return create_optimizer_v2(groups, name, rate, decay, **options)  # type: ignore[no-any-return]
+    except Exception as error:  # some need a GPU or another library
+        raise MorelliError(f"training.optimiser={name} cannot be used here: {error}.") from error
 
 
 def _layers(backbone: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import torch
 from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
 from torch import nn
 
+from morelli._dotted import is_dotted, load_dotted
 from morelli.errors import MorelliError, did_you_mean
 from morelli.models.heads import ConcatHead, PairHead
 from morelli.training.one_hot_loss import OneHotLoss
@@ -35,7 +36,7 @@ def make_part(kind: str, part: Any, known: Mapping[str, int]) -> nn.Module:
 
     Args:
         kind: one of :data:`PARTS`.
-        part: a class name, or ``{name: …, argument: …}``.
+        part: a class name, ``package.module:Name`` for one's own, or ``{name: …, argument: …}``.
         known: values of arguments that a class requires and a recipe need not give, such as ``embedding_size``.
 
     Raises:
@@ -44,12 +45,7 @@ def make_part(kind: str, part: Any, known: Mapping[str, int]) -> nn.Module:
     """
     arguments = dict(part) if isinstance(part, Mapping) else {"name": part}
     name = str(arguments.pop("name", ""))
-    if name not in PARTS[kind]:
-        raise MorelliError(
-            f'pytorch-metric-learning has no {kind} "{name}".{did_you_mean(name, PARTS[kind])} '
-            f"Known: {', '.join(PARTS[kind])}."
-        )
-    cls = PARTS[kind][name]
+    cls = _class(kind, name)
     accepted = _parameters(cls)
     required = {key for key, parameter in accepted.items() if parameter.default is inspect.Parameter.empty}
     given = {key: value for key, value in known.items() if key in required}
@@ -57,13 +53,24 @@ def make_part(kind: str, part: Any, known: Mapping[str, int]) -> nn.Module:
     if kind == "reducer":  # its lists are of numbers by class, which it reads as a tensor
         given = {key: torch.tensor(value) if isinstance(value, list) else value for key, value in given.items()}
     try:
-        return cls(**given)
+        return cls(**given)  # type: ignore[no-any-return]
     except MorelliError:
         raise
     except Exception as error:  # whatever a class of another library raises, its arguments are at fault
         raise MorelliError(
             f"The {kind} {name} does not take {arguments}: {error}. Its own arguments: {', '.join(accepted)}."
         ) from error
+
+
+def _class(kind: str, name: str) -> Any:
+    if is_dotted(name):
+        return load_dotted(name, nn.Module, f"a {kind}, a torch.nn.Module class")
+    if name not in PARTS[kind]:
+        raise MorelliError(
+            f'pytorch-metric-learning has no {kind} "{name}".{did_you_mean(name, PARTS[kind])} '
+            f"Known: {', '.join(PARTS[kind])}."
+        )
+    return PARTS[kind][name]
 
 
 def _argument(key: str, value: Any, known: Mapping[str, int]) -> Any:

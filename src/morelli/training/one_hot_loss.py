@@ -30,6 +30,9 @@ class OneHotLoss(WeightRegularizerMixin, CheckedLoss):  # type: ignore[misc]
         InputError: a label is no number from 0 to ``num_classes`` − 1.
     """
 
+    tuples = "any"
+    """It reads single paintings, however they are laid."""
+    takes_untrained = False
     classifier_accuracy: Tensor
     """Share of the last batch's paintings whose own artist has the highest logit; a PML statistic."""
 
@@ -53,6 +56,12 @@ class OneHotLoss(WeightRegularizerMixin, CheckedLoss):  # type: ignore[misc]
         """Embeddings (B, D) → one logit for each training artist, (B, artists)."""
         logits: Tensor = self.classifier(embeddings.to(self.classifier.weight.dtype) * self.log_scale.exp())
         return logits
+
+    @torch.inference_mode()
+    def measure(self, embeddings: Tensor, labels: Tensor) -> dict[str, float]:
+        """Share of rows (N, D) whose own artist, of labels (N,), has the highest logit, as ``classifier_accuracy``."""
+        parts = [self.get_logits(rows).argmax(1) for rows in torch.split(embeddings, 4096)]
+        return {"classifier_accuracy": float((torch.cat(parts) == labels).float().mean())}
 
     def compute_loss(
         self,

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from morelli.errors import InputError
-from morelli.models.heads import ConcatHead, Scorer
+from morelli.models.heads import Scorer
 from morelli.training._batch import CheckedLoss
 
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -33,6 +33,8 @@ class PairLoss(CheckedLoss):
         InputError: ``distance`` is no pair head, or lies on another device than the embeddings.
     """
 
+    tuples = "pairs"
+    """Which consecutive tuples of the seed project's sampling it can learn from."""
     pair_accuracy: Tensor
     """Share of the last batch's pairs that the sign of their logit tells right; a PML statistic."""
 
@@ -62,7 +64,7 @@ class PairLoss(CheckedLoss):
         if not len(first):
             self.pair_accuracy = embeddings.new_zeros(())
             return self.zero_losses()  # type: ignore[no-any-return]
-        score = self.distance.one_order if isinstance(self.distance, ConcatHead) else self.distance.pairwise_distance
+        score = getattr(self.distance, "one_order", self.distance.pairwise_distance)
         logits = score(embeddings[first], ref_emb[second])
         logits = logits.to(torch.promote_types(logits.dtype, embeddings.dtype))
         same = torch.zeros_like(logits)

@@ -1,6 +1,7 @@
 """A loss and its miner tried for a few steps, so that what cannot be trained is refused before any training."""
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 from pytorch_metric_learning.losses import SmoothAPLoss
@@ -12,23 +13,26 @@ from morelli.errors import MorelliError
 from morelli.training.config import ObjectiveConfig, Sampling
 from morelli.training.pair_loss import EmbeddingsAlreadyPackagedAsPairs
 
+if TYPE_CHECKING:
+    from morelli.training.objectives import Objective, TrainingSetup
+
 PACKAGED: dict[Sampling, type[nn.Module]] = {
     "triplets": EmbeddingsAlreadyPackagedAsTriplets,
     "pairs": EmbeddingsAlreadyPackagedAsPairs,
 }
 """The miner of each sampling whose batches are consecutive tuples; on any other batch it would misread them."""
+_LATE = 10**6
 _STEPS = 3  # one that keeps the graph of a step fails at the second, DynamicSoftMarginLoss among them
 
 
-def refuse_untrainable(
-    objective: nn.Module, config: ObjectiveConfig, width: int, artists: int, sampling: Sampling, m: int, batch_size: int
-) -> None:
-    """Train a copy of an objective on random embeddings for a few steps, on batches as those of the training.
+def refuse_untrainable(objective: "Objective", config: ObjectiveConfig, setup: "TrainingSetup") -> None:
+    """Train a copy of an objective on random embeddings for a few steps, on batches as those of a late epoch.
 
     Raises:
         MorelliError: it fails, or it would read the batches wrongly; the message has the reason.
     """
     named = f"The loss {config.loss or config.kind}" + (f" with the miner {config.miner}" if config.miner else "")
+    sampling, m = setup.sampling, setup.m
     for part in objective.modules():
         for fitting, miner in PACKAGED.items():
             if isinstance(part, miner) and sampling != fitting:
@@ -36,14 +40,16 @@ def refuse_untrainable(
                     f"{named} reads each batch as {fitting} laid end to end, which batches of sampling={sampling} are "
                     f"not. Set training.sampling={fitting}, or choose another miner."
                 )
-        if isinstance(part, SmoothAPLoss) and (sampling != "balanced" or batch_size != m * m):
+        if isinstance(part, SmoothAPLoss) and (sampling != "balanced" or setup.batch_size != m * m):
             raise MorelliError(
                 f"{named} reads a batch rightly only if it holds m artists with m paintings each. Set "
                 f"training.sampling=balanced and training.batch_size={m * m} with m={m}, or choose FastAPLoss."
             )
     with torch.random.fork_rng(devices=[]):
         try:
-            _train(copy.deepcopy(objective).train(), width, _batch(artists, sampling, m, batch_size))
+            tried = copy.deepcopy(objective).train()
+            tried.epoch = _LATE
+            _train(tried, setup.width, _batch(setup.artists, sampling, m, setup.batch_size))
         except Exception as error:  # whatever PML raises, the arguments are at fault
             raise MorelliError(
                 f"{named} does not work on embeddings and labels: {type(error).__name__}: {_first_sentence(error)}. "
