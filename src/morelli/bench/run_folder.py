@@ -32,6 +32,8 @@ _SECTIONS: dict[str, type[Section]] = {
     "training": TrainingConfig,
     "evaluation": EvaluationConfig,
 }
+_RETIRED = {"evaluation": ("resamples",)}
+"""Options that make no difference any more."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,13 @@ if TYPE_CHECKING:  # what reads these files needs nothing that measures
     from morelli.evaluation.evaluate import Evaluation
 
 
+def leave_one_out_path(folder: Path, side: str) -> Path:
+    """Where a run keeps every metric without each of one side's artists."""
+    return folder / f"leave_one_out_{side}.parquet"
+
+
 def resamples_path(folder: Path, side: str) -> Path:
-    """Where a run keeps every measure on every resample of one side's artists."""
+    """Where earlier versions kept every metric on bootstrap resamples of the artists."""
     return folder / f"resamples_{side}.parquet"
 
 
@@ -28,7 +33,7 @@ def write_side(folder: Path, side: str, measured: "Evaluation") -> None:
     - ``score_histogram_<side>.csv``: ``score, same, different``, a row a bin of score: its middle, and how many pairs
       by the same and by different hands fall into it. Enough for ROC curves and for plots of both kinds.
     - ``reliability_<side>.csv``: ``probability, share, mass``, a row a bin; only with a calibration.
-    - ``resamples_<side>.parquet``: every measure on every resample; only with resamples.
+    - ``leave_one_out_<side>.parquet``: every metric without each artist.
     """
     _write(measured.per_artist, per_artist_path(folder, side))
     _write(measured.score_histogram, folder / f"score_histogram_{side}.csv")
@@ -36,8 +41,7 @@ def write_side(folder: Path, side: str, measured: "Evaluation") -> None:
         path.unlink(missing_ok=True)  # of an earlier measurement that had one
     if measured.reliability is not None:
         _write(measured.reliability, folder / f"reliability_{side}.csv")
-    if measured.resamples is not None:
-        measured.resamples.write(resamples_path(folder, side))
+    measured.leave_one_out.write(leave_one_out_path(folder, side))
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

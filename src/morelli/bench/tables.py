@@ -15,7 +15,7 @@ from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import per_artist_path
 from morelli.data.artists import artist_key
 from morelli.errors import MorelliError, did_you_mean
-from morelli.evaluation.resampling import mean_over_runs
+from morelli.evaluation.intervals import mean_over_runs
 
 Format = Literal["rich", "md", "csv", "latex"]
 FIRST_METRICS = ("pair_auc", "precision_at_1", "mean_average_precision_at_r", "eer", "triplet_accuracy")

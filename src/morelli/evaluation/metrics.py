@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from morelli._dotted import load_dotted
 from morelli._text import one_line
 from morelli.errors import MorelliError
 from morelli.evaluation.verification import eer, pair_auc, recall_at_false_accept
@@ -282,6 +283,15 @@ def from_descriptions(descriptions: Iterable[Mapping[str, Any]]) -> list[Metric]
     return [Metric(**{**{k: v for k, v in one.items() if k in known}, "compute": None}) for one in descriptions]
 
 
+def load_metrics(paths: Iterable[str]) -> list[Metric]:
+    """Import the metrics at dotted paths, ``package.module:Name``.
+
+    Raises:
+        MorelliError: one cannot be imported, is no metric, has no function, or has the name of another.
+    """
+    return check_metrics(load_dotted(path, Metric, "a morelli.evaluation.metrics.Metric") for path in paths)
+
+
 def check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
     """Refuse metrics from outside that cannot be computed or told from others.
 
@@ -290,6 +300,8 @@ def check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
     """
     checked: list[Metric] = []
     for metric in metrics:
+        if not isinstance(metric, Metric):
+            raise MorelliError(f"{metric!r} must be a Metric, made with its name, heading, doc and compute.")
         if metric.name in {one.name for one in (*METRICS, *checked)}:
             raise MorelliError(f'There are two metrics called "{metric.name}". Give yours another name.')
         if not callable(metric.compute) or metric.takes == "other":
