@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from morelli.errors import MorelliError
-from morelli.evaluation.calibration import Calibration
-from morelli.evaluation.evaluate import Evaluation, evaluate
+from morelli.evaluation.calibration import Calibration, calibrate
+from morelli.evaluation.evaluate import Evaluation, evaluate, pair_scores
 from morelli.evaluation.intervals import (
     LeaveOneOut,
     interval,
@@ -55,13 +55,16 @@ def truths() -> dict[str, float]:
     }
 
 
-CALIBRATION = Calibration("platt", 1.2, 5.4, {"0.1": -3.2, "0.01": -2.1}, ("Other",))
+@functools.cache
+def learned() -> Calibration:
+    """Probabilities and thresholds learned on other such artists."""
+    return calibrate(*pair_scores(*painted(200, 10_000), DISTANCE), ["Other"])
 
 
 def coverage(draws: int, artists: int) -> dict[str, float]:
     """In what share of draws each metric's interval holds the truth; where that is not known, the mean of the draws."""
     results = [
-        evaluate(*painted(artists, seed), DISTANCE, threshold=-np.sqrt(20), calibration=CALIBRATION)
+        evaluate(*painted(artists, seed), DISTANCE, threshold=-np.sqrt(20), calibration=learned())
         for seed in range(draws)
     ]
     names = [name for name in results[0].metrics if name not in ("artists", "paintings", "lone_artists")]
