@@ -34,7 +34,7 @@ def fold_groups(cells: Sequence[Cell], runs: Sequence[RunFolder]) -> list[tuple[
     """For each backbone, objective and seed of a ``rotation``: the folder to write, and the runs of all folds."""
     groups: dict[str, tuple[RunFolder, list[RunFolder]]] = {}
     for cell, run in zip(cells, runs, strict=True):
-        if cell.recipe.split.kind == "rotation":
+        if cell.recipe.split.splitter.same_unseen:
             name = f"{cell.backbone.label}-{cell.objective.name}-{NAME}-seed{cell.seed}"
             groups.setdefault(name, (RunFolder(run.path.with_name(name)), []))[1].append(run)
     return list(groups.values())

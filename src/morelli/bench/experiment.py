@@ -27,7 +27,7 @@ from morelli.evaluation.verification import best_threshold, exact_masses, pair_a
 from morelli.models.backbones import Backbone, create_backbone
 from morelli.models.embedder import Embedder, embed
 from morelli.models.features import features_of
-from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
+from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer, scorer_name
 from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
 from morelli.models.own_parts import ModuleBackbone
@@ -152,7 +152,7 @@ class Job:
             descriptions=dict(self.backbone.descriptions),
             head=self.cell.head,
             trunk=self.backbone.card if isinstance(self.backbone, ModuleBackbone) else None,
-            scorer=type(self.scorer).__name__,
+            scorer=scorer_name(type(self.scorer)),
             sources=self.sources.names if self.sources else (),
             prepared_size=largest_shorter_side(self.rows["train"]),
             training_artists=tuple(sorted(self.rows["train"]["artist"].unique())),

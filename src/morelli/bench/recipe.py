@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from morelli._config import Section
 from morelli._yaml import YAMLError, read_yaml
-from morelli.data.splits import SplitConfig
+from morelli.data.splitters import SplitConfig
 from morelli.errors import MorelliError, MorelliWarning, did_you_mean
 from morelli.evaluation.calibration import Method
 from morelli.evaluation.metrics import load_metrics

@@ -17,7 +17,7 @@ from morelli._config import Section
 from morelli._files import write_text_whole
 from morelli._yaml import YAMLError, read_yaml, write_yaml
 from morelli.bench.recipe import EvaluationConfig
-from morelli.data.splits import SplitConfig
+from morelli.data.splitters import SplitConfig
 from morelli.errors import MorelliError
 from morelli.models.config import BackboneConfig, HeadConfig
 from morelli.training.config import ObjectiveConfig, TrainingConfig

@@ -6,6 +6,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from morelli._dotted import load_dotted
 from morelli._files import sentence_of
 from morelli.cli import bench as bench_commands
 from morelli.cli import competition as competition_commands
@@ -42,6 +43,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def about(
     _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option("--import", metavar="MODULE", help="Import this first, as a module with a scorer of your own."),
+    ] = None,
 ) -> None:
     """Tell painters apart: are two paintings by the same hand, also when that hand was never seen in training?
 
@@ -49,6 +54,8 @@ def about(
     well each tells painters apart. Then use your own: `morelli data prepare FOLDER --out DIR` and
     `morelli bench --data DIR`.
     """
+    for name in imports or ():
+        load_dotted(f"{name}:__name__", str, "a module")
 
 
 def main() -> None:

@@ -24,6 +24,12 @@ FEWEST_PAIRS: Final = 10
 _SCORES_USED = 100_000
 
 
+def check_prior(prior: float, of: str = "same-hand pairs") -> None:
+    """Refuse an impossible prior: the share of ``of`` before anything is seen."""
+    if not 0 < prior < 1:
+        raise MorelliError(f"The prior is the share of {of}, between 0 and 1; it cannot be {prior}.")
+
+
 @dataclass(frozen=True)
 class Calibration:
     """What was learned from validation pairs. ``to_dict`` and ``from_dict`` take it to JSON and back.
@@ -51,8 +57,7 @@ class Calibration:
         Raises:
             MorelliError: the prior is not between 0 and 1.
         """
-        if not 0 < prior < 1:
-            raise MorelliError(f"The prior is the share of same-hand pairs, between 0 and 1; it cannot be {prior}.")
+        check_prior(prior)
         probability: Array = special.expit(self.slope * np.asarray(scores) + self.offset + special.logit(prior))
         return probability
 
