@@ -1,36 +1,36 @@
 """Measure a finished network on any prepared folder."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from rich.console import Console
-from rich.table import Table
 
 from morelli._files import check_writable
-from morelli.bench.run_folder import CONFIG, METRICS, RunFolder
-from morelli.bench.side_files import write_side
+from morelli.bench.run_folder import CONFIG, METRICS, SUBSETS, RunFolder, write_subset
+from morelli.bench.text_tables import as_text, paragraph
 from morelli.data.artists import artist_key
 from morelli.data.copies import count_copies, is_shared, paintings_and_copies, pictures_of, without_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import evaluate, too_few
+from morelli.evaluation.metrics import load_metrics
 from morelli.evaluation.normalisation import cohort_scorers
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
-SIDES: Final = ("seen", "unseen")
+_COUNTED = ("artists", "paintings", "copies", "copy_pairs", "interval")
 
 
 def evaluate_network(
     model: str | Path | Network,
     data: Path,
     *,
-    resamples: int = 1000,
+    metrics: Sequence[str] = (),
     out: Path | None = None,
     keep_copies: bool = False,
 ) -> dict[str, Any]:
@@ -42,9 +42,9 @@ def evaluate_network(
     Args:
         model: a run folder, its ``model`` folder, or a network.
         data: a prepared folder.
-        resamples: bootstrap draws of artists behind the intervals.
+        metrics: dotted paths of metrics of your own, as in a recipe's ``evaluation.metrics``.
         keep_copies: measure copies of other paintings too.
-        out: a folder to write ``metrics.json`` and the files of each side into (:mod:`morelli.bench.side_files`).
+        out: a folder for ``metrics.json`` and the files of :func:`morelli.bench.run_folder.write_subset`.
 
     Returns:
         The metrics of each side that has enough paintings, its intervals, and ``notes`` on what was left out.
@@ -56,6 +56,7 @@ def evaluate_network(
         raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
     if out is not None:
         check_writable(out / METRICS)
+    own_metrics = load_metrics(metrics)
     network = model if isinstance(model, Network) else Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     found = paintings_and_copies(data)
@@ -70,6 +71,8 @@ def evaluate_network(
     is_seen = _is_one_of(paintings, network.card.training_artists)
     measured: dict[str, Any] = {"model": _place(model), "objective": network.card.objective, "notes": notes}
     measured["copies"] = asdict(count_copies(found))
+    if own_metrics:
+        measured["own_metrics"] = [metric.described() for metric in own_metrics]
     embeddings = embed_with(network, dataset, Accelerator().device)
     for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
         chosen = chosen & (keep_copies | ~is_shared(paintings))
@@ -85,13 +88,14 @@ def evaluate_network(
             threshold=network.card.threshold,
             calibration=_calibration(network, rows),
             normalised=cohort_scorers(network) if side == "unseen" else None,
-            resamples=resamples,
+            metrics=own_metrics,
         )
         copies = count_copies(found, rows["id"]).of_side()
         measured[side] = {**result.metrics, **copies, "interval": result.intervals}
+        measured["notes"] += [f"{side.capitalize()} artists: {note}" for note in result.notes]
         if out is not None:
-            write_side(out, side, result)
-    if not set(SIDES) & measured.keys():
+            write_subset(out, side, result)
+    if not set(SUBSETS) & measured.keys():
         raise MorelliError(f"{data} cannot be measured. " + " ".join(measured["notes"]))
     notes += _copy_notes(measured, keep_copies=keep_copies)
     if out is not None:
@@ -110,7 +114,7 @@ def _is_known(network: Network, paintings: pd.DataFrame) -> pd.Series:
 
 
 def _copy_notes(measured: dict[str, Any], *, keep_copies: bool) -> list[str]:
-    copies, pairs = (sum(measured.get(side, {}).get(key, 0) for side in SIDES) for key in ("copies", "copy_pairs"))
+    copies, pairs = (sum(measured.get(side, {}).get(key, 0) for side in SUBSETS) for key in ("copies", "copy_pairs"))
     shared = measured["copies"]["shared"]
     done = "counted" if keep_copies else "left out"
     notes = [f"{copies} copies of measured paintings are {done}, and {pairs} pairs of copies."] if copies else []
@@ -146,28 +150,22 @@ def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int, copies
 
 
 def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> str:
-    """Return the result of :func:`evaluate_network` as a table for a terminal."""
-    sides = [side for side in SIDES if side in measured]
-    grid = Table(title=f"{measured['objective']} ({measured['model']})", title_justify="left")
-    grid.add_column("metric")
-    for side in sides:
-        counts = f"{measured[side]['artists']} artists, {measured[side]['paintings']} paintings"
-        grid.add_column(f"{side}\n{counts}", justify="right")
-    names = dict.fromkeys(name for side in sides for name in measured[side])
-    for name in names:
-        if name not in ("artists", "paintings", "copies", "copy_pairs", "interval"):
-            grid.add_row(name, *(_value(measured[side], name) for side in sides))
-    console = Console(width=width or 100)
-    with console.capture() as captured:
-        console.print(grid)
-    return captured.get() + "".join(f"Note: {note}\n" for note in measured["notes"])
+    """Return the result of :func:`evaluate_network` as a table for a terminal of so many columns, or for a pipe."""
+    found = {subset: measured[subset] for subset in SUBSETS if subset in measured}
+    about = [f"{measured['objective']} ({measured['model']})"]
+    about += [
+        f"{name.capitalize()}: {one['artists']} artists, {one['paintings']} paintings." for name, one in found.items()
+    ]
+    names = [name for name in dict.fromkeys(itertools.chain(*found.values())) if name not in _COUNTED]
+    shown = {subset: [_text(one, name) for name in names] for subset, one in found.items()}
+    table = as_text(pd.DataFrame({"metric": names, **shown}), "", "rich", width, names=["metric"])
+    notes = [paragraph(f"Note: {note}", width) for note in measured["notes"]]
+    return "\n".join([*(paragraph(line, width) for line in about), table.rstrip("\n"), *notes, ""])
 
 
-def _value(metrics: dict[str, Any], name: str) -> str:
+def _text(metrics: dict[str, Any], name: str) -> str:
     if name not in metrics:
         return "-"
     value = metrics[name]
-    if name not in metrics["interval"]:
-        return f"{value}" if isinstance(value, int) else f"{value:.3f}"
-    low, high = metrics["interval"][name]
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+    text = f"{value}" if isinstance(value, int) else f"{value:.3f}"
+    return text + (" ({:.3f} to {:.3f})".format(*metrics["interval"][name]) if name in metrics["interval"] else "")

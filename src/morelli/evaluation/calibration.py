@@ -12,13 +12,13 @@ import numpy as np
 from scipy import optimize, special
 
 from morelli.errors import MorelliError, did_you_mean
+from morelli.evaluation.metrics import FALSE_ACCEPT_RATES
 from morelli.evaluation.verification import refuse_one_class, threshold_at_false_accept
 
 Array = np.ndarray
 Method = Literal["platt", "temperature"]
 
 METHODS: Final[tuple[Method, ...]] = ("platt", "temperature")
-FALSE_ACCEPT_RATES: Final = (0.1, 0.01, 0.001)
 FEWEST_PAIRS: Final = 10
 """Of either kind: with fewer, a threshold or a calibration says more of the pairs than of the artists."""
 _SCORES_USED = 100_000
