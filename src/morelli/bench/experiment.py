@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from morelli._processes import is_first, once
 from morelli.bench.grid import Cell
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.side_files import write_side
-from morelli.data.artists import artist_key, artist_keys
+from morelli.data.artists import artist_key, artist_keys, rows_by_source
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, Split
@@ -85,10 +86,12 @@ class Job:
         return dict(zip(sides, parts, strict=True))
 
     def _aligned_sources(self) -> SourceStatistics | None:
-        """Bring the features of every large source to one mean and deviation; a trained backbone's would move on."""
+        """Standardise the features of frozen backbones by source; those of a trained one would move on."""
         if not self.backbone.is_frozen:
             return None
-        sources = SourceStatistics.learn(self.features["train"], self.rows["train"]["source"])
+        sources = SourceStatistics.learn(
+            self.features["train"], self.rows["train"]["source"], self.rows["unseen"]["source"]
+        )
         if sources:
             for side, features in self.features.items():
                 sources.align(features, self.rows[side]["source"])
@@ -141,7 +144,7 @@ class Job:
         if not is_first():
             return 0.0  # the first process's value counts
         scorer = copy.deepcopy(self.scorer).cpu()  # where the embeddings are
-        masses = exact_masses(*pair_scores(embeddings, self.rows["validation"], scorer))
+        masses = exact_masses(*_scores_within_sources(embeddings, self.rows["validation"], scorer))
         return float(pair_auc(*masses))
 
     def network(self) -> Network:
@@ -192,14 +195,14 @@ class Job:
             )
             return None
         keys = artist_keys(rows["artist"]).tolist()
-        if identification := learn_identification(embedded, keys, self.scorer):
+        if identification := learn_identification(embedded, keys, self.scorer, rows_by_source(rows)):
             self.facts["identification"] = identification.to_dict()
         else:
             self.notes.append(
                 f"{len(set(keys))} validation artists are too few to learn identification; it takes {FEWEST_ARTISTS} "
                 "with two or more paintings."
             )
-        positives, negatives = pair_scores(embedded, rows, self.scorer)
+        positives, negatives = _scores_within_sources(embedded, rows, self.scorer)
         if min(len(positives), len(negatives)) < FEWEST_PAIRS:
             self.notes.append(
                 f"{len(positives)} pairs by one validation artist and {len(negatives)} by two are too few for a "
@@ -262,3 +265,13 @@ def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
     named = {name: value for name, value in metrics.items() if name in kept or name.startswith(kept[2:])}
     counts = {name: metrics[name] for name in ("artists", "paintings")}
     return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}
+
+
+def _scores_within_sources(embeddings: Tensor, rows: pd.DataFrame, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of pairs by one hand and by two, both of one source: across sources they are too easy to learn from."""
+    parts = [
+        pair_scores(embeddings[torch.from_numpy(places)], rows.iloc[places].reset_index(drop=True), scorer)
+        for places in rows_by_source(rows)
+    ]
+    positives, negatives = zip(*parts, strict=True)
+    return np.concatenate(positives), np.concatenate(negatives)

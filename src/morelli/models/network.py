@@ -66,7 +66,7 @@ class NetworkCard(Section):
     prepared_size: int | None = None
     """Shorter side of the largest picture it was trained on, pixels."""
     sources: tuple[str, ...] = ()
-    """Sources whose features are brought to one mean and deviation; see ``models/sources.py``."""
+    """Sources whose features are brought to the reference's mean and deviation; see ``models/sources.py``."""
     training_artists: tuple[str, ...] = ()
     validation_artists: tuple[str, ...] = ()
     """Artists that the best weights and the threshold were chosen on."""
