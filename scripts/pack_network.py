@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from morelli import Network, Painters
 from morelli._files import write_text_whole
-from morelli.models.network import CARD, WEIGHTS
+from morelli.models.model_folder import CARD, WEIGHTS
 from morelli.models.packaged import DIGESTS, FOLDER
 
 ROOT = Path(__file__).parents[1]

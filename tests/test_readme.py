@@ -38,7 +38,9 @@ def folder(tmp_path: Path) -> Path:
 def run(script: str, folder: Path) -> str:
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     env = {"PATH": path, "HOME": str(folder), "COLUMNS": "100", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -7,8 +7,13 @@ from .bench.tables import render as render, table as table
 from .data.dataset import PaintersByNumbers as PaintersByNumbers
 from .data.prepared import read_paintings as read_paintings
 from .data.sampling import ArtistBalancedSampler as ArtistBalancedSampler, RandomTupleSampler as RandomTupleSampler
-from .data.split_sizes import FittedSplit as FittedSplit, fit_split as fit_split
-from .data.splits import Split as Split, SplitConfig as SplitConfig, split_paintings as split_paintings
+from .data.splitters import SplitConfig as SplitConfig
+from .data.splits import (
+    FittedSplit as FittedSplit,
+    Split as Split,
+    fit_split as fit_split,
+    split_paintings as split_paintings,
+)
 from .errors import InputError as InputError, MorelliError as MorelliError, UnmeasurableError as UnmeasurableError
 from .evaluation.calculator import PaintingAccuracyCalculator as PaintingAccuracyCalculator, PerArtist as PerArtist
 from .evaluation.calibration import Calibration as Calibration, calibrate as calibrate

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morelli.data.artists import artist_key
-from morelli.data.split_sizes import FittedSplit, fit_split
-from morelli.data.splits import Split, SplitConfig, split_paintings
+from morelli.data.splits import FittedSplit, Split, SplitConfig, fit_split, split_paintings
 from morelli.errors import MorelliError
 
 KINDS = ["fraction", "folds", "rotation", "seed"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from morelli.preparation.pictures import UnusableError, read_rgb, shrink, shrunk_rgb
+from morelli.preparation.picture_files import UnusableError
+from morelli.preparation.pictures import read_rgb, shrink, shrunk_rgb
 
 D50, D65 = (0.3457, 0.3585), (0.3127, 0.3290)
 SRGB = ImageCms.createProfile("sRGB")

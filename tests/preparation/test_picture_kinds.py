@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
-from morelli.preparation.picture_files import may_be_read_later
-from morelli.preparation.pictures import HEAD_BYTES, UnusableError, picture_kind, read_rgb
+from morelli.preparation.picture_files import HEAD_BYTES, UnusableError, may_be_read_later, picture_kind
+from morelli.preparation.pictures import read_rgb
 from morelli.preparation.prepare import prepare
 
 Image.init()  # so that Image.SAVE has every format

@@ -43,7 +43,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     attempt = pool._attempt
 
     def noted(task: Any, *others: Any) -> Any:
-        paths.append(Path(task.place.path).name)
+        paths.append(Path(task.file.path).name)
         return attempt(task, *others)
 
     monkeypatch.setattr(pool, "_attempt", noted)

@@ -16,7 +16,8 @@ import tifffile
 from PIL import Image, ImageCms
 
 from morelli.preparation import tiff as tiff_reader
-from morelli.preparation.pictures import UnusableError, read_rgb
+from morelli.preparation.picture_files import UnusableError
+from morelli.preparation.pictures import read_rgb
 
 HEIGHT, WIDTH = 40, 60
 _Y, _X = np.mgrid[0:HEIGHT, 0:WIDTH]
@@ -174,7 +175,8 @@ def test_without_imagecodecs_what_needs_it_is_left_out_with_its_name(tmp_path: P
     script = """
 import sys
 sys.modules["imagecodecs"] = None
-from morelli.preparation.pictures import UnusableError, read_rgb
+from morelli.preparation.picture_files import UnusableError
+from morelli.preparation.pictures import read_rgb
 for name in ("planes", "deep", "floats"):
     try:
         print(name, read_rgb(open(f"{name}.tif", "rb"), 40).size)

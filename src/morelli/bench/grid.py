@@ -11,7 +11,7 @@ from morelli._processes import processes
 from morelli.bench.recipe import Recipe, section
 from morelli.data.artists import artist_key
 from morelli.data.sampling import check_batch, fit_batch
-from morelli.data.split_sizes import fit_split
+from morelli.data.splits import fit_split
 from morelli.errors import MorelliError
 from morelli.models.config import BackboneConfig, HeadConfig
 from morelli.models.weights import check_name

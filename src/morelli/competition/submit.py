@@ -12,12 +12,12 @@ from morelli.competition.submission import SubmissionSummary, write_submission
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
-from morelli.evaluation.calibration import Calibration
+from morelli.evaluation.calibration import Calibration, check_prior
 from morelli.models.network import Network, embed_with, largest_shorter_side
 
 
 def submit(
-    model: Path,
+    model: str | Path,
     data: Path,
     pairs: Path,
     out: Path,
@@ -31,7 +31,7 @@ def submit(
     probabilities, except where its calibration gives all pairs the same.
 
     Args:
-        model: a run folder, or its ``model`` folder.
+        model: what :meth:`Network.load` takes.
         data: the prepared folder with the test pictures.
         pairs: ``submission_info.csv``, plain, zipped or gzipped.
         out: ``.csv`` or ``.csv.gz``.
@@ -66,8 +66,7 @@ def submit(
 
 
 def _probability(network: Network, prior: float, say: Callable[[str], None]) -> Callable[[Tensor], Tensor] | None:
-    if not 0 < prior < 1:
-        raise MorelliError(f"The prior is the share of same-artist pairs, between 0 and 1; it cannot be {prior}.")
+    check_prior(prior, "same-artist pairs")
     if network.card.calibration is None:
         return None
     calibration = Calibration.from_dict(network.card.calibration)

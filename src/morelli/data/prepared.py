@@ -5,6 +5,7 @@ what could not be used and why, ``copies.csv`` what shows one picture (:mod:`mor
 table is written last, so a folder without it is unfinished.
 """
 
+import hashlib
 import shlex
 from itertools import count
 from pathlib import Path
@@ -45,6 +46,11 @@ SCHEMA = pa.schema(
         ("copy_of", pa.string()),  # the id that stands for a group of copies, its own included; null outside any
     ]
 )
+
+
+def picture_file(painting: str) -> str:
+    """Where the picture of the painting with this id lies in the folder."""
+    return f"images/{hashlib.sha256(painting.encode()).hexdigest()[:2]}/{painting}.jpg"
 
 
 def write_paintings(folder: Path, paintings: pd.DataFrame) -> None:

@@ -5,84 +5,31 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final
 
-import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from morelli._config import Section
+from morelli._dotted import explained, is_dotted
 from morelli._files import write_text_whole
 from morelli.data.artists import artist_key, artist_keys
 from morelli.data.copies import is_shared, pictures_of, without_copies
+from morelli.data.splitters import SplitConfig, Splitter
 from morelli.errors import MorelliError
 
-FORMAT_VERSION = 1
-SIDES = ("train", "validation", "seen", "unseen")
-_NUMBERS_OF = {
+FORMAT_VERSION: Final = 1
+SIDES: Final = ("train", "validation", "seen", "unseen")
+_NUMBERS_OF: Final = {
     "train": "split.unseen_fraction, split.validation_fraction or split.folds",
     "validation": "split.validation_fraction (0: nobody validates)",
     "unseen": "split.unseen_fraction or split.folds",
 }
 """What decides how many artists are on a side that must have two."""
-
-
-class SplitConfig(Section):
-    """How artists are divided.
-
-    ``auto``: ``competition`` where the table has its unseen artists, else ``fraction``, whose numbers fit themselves to
-    few artists: what is right for any prepared folder. ``competition``: the competition's ``test_only`` artists are
-    unseen, and its own test paintings of the other artists are the seen test set. ``seed``: the seed project's ranking
-    by number of paintings. ``fraction``: a seeded share of the artists is unseen. ``folds``: each of ``folds`` equal
-    groups of artists is unseen once. ``rotation``: the unseen artists stay the same (the competition's, or a
-    ``fraction`` where the table has none), and each of ``folds`` equal groups of the others is the validation side once
-    (Musgrave et al. 2020).
-    """
-
-    kind: Literal["auto", "competition", "seed", "fraction", "folds", "rotation"] = "auto"
-    seed: int = 0
-    validation_fraction: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the training artists set aside to choose models and thresholds on: at least two of them, or none at 0.
-    Without any, the last weights are kept and no threshold is chosen."""
-    unseen_fraction: float = Field(default=0.2, gt=0, lt=1)
-    """``fraction``, and ``rotation`` without the competition's artists: share of all artists that is unseen."""
-    seen_fraction: float = Field(default=0.2, gt=0, lt=1)
-    """``fraction``, ``folds`` and ``rotation``: share of each training artist's paintings kept out of training."""
-    folds: int = Field(default=5, ge=2)
-    keep_copies: bool = False
-    """Use every painting, also those that show what another one shows: the picture saved again, resized, mirrored. By
-    default one painting of each picture and artist is used, and none of a picture under several artists of a side."""
-    without_test_only: bool = False
-    """``fraction`` and ``folds``: leave the competition's unseen artists out, so that recipes can be chosen without a
-    look at them."""
-    train_artists: int = Field(default=800, ge=1)
-    """``seed`` only, as are the next three."""
-    validation_artists: int = Field(default=100, ge=0)
-    unseen_artists: int = Field(default=100, ge=1)
-    per_artist: int = Field(default=20, ge=2)
-
-    def for_table(self, paintings: pd.DataFrame) -> "SplitConfig":
-        """The same, with ``auto`` decided by the table."""
-        if self.kind != "auto":
-            return self
-        is_competition = "artist_group" in paintings and (paintings["artist_group"] == "test_only").any()
-        kind = "competition" if is_competition and not self.without_test_only else "fraction"
-        return self.model_copy(update={"kind": kind})
-
-    @property
-    def fold_numbers(self) -> range:
-        """The numbers of the split's folds; a split of one piece is fold 0."""
-        return range(self.folds if self.kind in ("folds", "rotation") else 1)
-
-    @property
-    def validates(self) -> bool:
-        """Whether some artists are set aside to validate."""
-        if self.kind == "seed":
-            return self.validation_artists > 0
-        return self.kind == "rotation" or self.validation_fraction > 0
+_FEW_ARTISTS: Final = 100
+"""Up to so many, some with a single painting, other draws are tried as well: with many no draw is unlucky."""
+_DRAWS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -98,6 +45,10 @@ class Split:
         """Return the rows of ``paintings`` on one side, in the table's order."""
         rows: pd.DataFrame = paintings[paintings["id"].isin(getattr(self, side))].reset_index(drop=True)
         return rows
+
+    def keys(self, paintings: pd.DataFrame, side: str) -> pd.Series:
+        """The artists' keys of :meth:`rows`."""
+        return self.rows(paintings, side)["artist"].map(artist_key)
 
     def save(self, path: Path, paintings: pd.DataFrame) -> None:
         """Write the artists and painting ids on each side as JSON."""
@@ -134,30 +85,32 @@ def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0)
         MorelliError: there are too few artists, no unseen artist, no artist with two paintings on a side, or an
             artist (under any of the spellings that :func:`morelli.data.artists.artist_key` folds) on two sides.
     """
-    table = _as_prepared(paintings)
     if config.kind == "auto":
-        from morelli.data.split_sizes import fit_split  # which divides by this function
-
+        _as_prepared(paintings)
         fitted = fit_split(paintings, config)
         if fitted.note:
             logging.getLogger(__name__).warning(fitted.note)
         return fitted.folds[0]
+    table, splitter = _as_prepared(paintings), config.splitter
     # Only files that are the same byte for byte stay together where copies are kept.
     table = table.drop(columns="copy_of", errors="ignore") if config.keep_copies else without_copies(table)
-    if config.without_test_only and config.kind in ("fraction", "folds"):
-        test_only = set(table["key"][table["artist_group"] == "test_only"])
-        table = table[~table["key"].isin(test_only)]
-    divide = {
-        "competition": _competition,
-        "seed": _seed,
-        "fraction": _fraction,
-        "folds": _folds,
-        "rotation": _rotation,
-    }[config.kind]
-    sides = _on_one_side(table, divide(table, config, fold), keep_shared=config.keep_copies)
+    if config.without_test_only and splitter.leaves_out:
+        table = table[~table["key"].isin(set(table["key"][table["artist_group"] == "test_only"]))]
+    sides = _on_one_side(table, _divided(table, splitter, fold), keep_shared=config.keep_copies)
     split = Split(**{side: tuple(table["id"][sides == side]) for side in SIDES})
-    check_disjoint(split, paintings, validates=config.validates)
+    check_disjoint(split, paintings, validates=splitter.validates)
     return split
+
+
+def _divided(table: pd.DataFrame, splitter: Splitter, fold: int) -> pd.Series:
+    kind = splitter.config.kind
+    if not is_dotted(kind):
+        return splitter.sides(table, fold)
+    with explained(kind, "a morelli.data.splitters.Splitter", "sides() failed"):
+        sides = pd.Series(splitter.sides(table.copy(), fold), index=table.index)
+        if strange := sorted(map(str, set(sides) - {*SIDES, "none"})):
+            raise ValueError(f"no such side: {_some(strange)}; there are {', '.join(SIDES)} and none")
+        return sides
 
 
 def _as_prepared(paintings: pd.DataFrame) -> pd.DataFrame:
@@ -176,147 +129,6 @@ def _as_prepared(paintings: pd.DataFrame) -> pd.DataFrame:
     return paintings.reset_index(drop=True).assign(**absent, key=artist_keys(paintings["artist"]).to_numpy())
 
 
-def check_disjoint(split: Split, paintings: pd.DataFrame, *, validates: bool = True) -> None:
-    """Check that a split can be believed.
-
-    Args:
-        split: as it was divided.
-        paintings: the table that it is of.
-        validates: False where nobody is to validate, so that the side may be empty.
-
-    Raises:
-        MorelliError: an artist stands on two sides, a painting is used twice, or a side cannot be measured.
-    """
-    keys = {side: split.rows(paintings, side)["artist"].map(artist_key) for side in SIDES}
-    for left, right in (("train", "validation"), ("train", "unseen"), ("validation", "unseen"), ("seen", "unseen")):
-        if shared := sorted(set(keys[left]) & set(keys[right])):
-            raise MorelliError(f"The split has artists both in {left} and in {right}: {_some(shared)}.")
-    if stray := sorted(set(keys["seen"]) - set(keys["train"])):
-        raise MorelliError(f"The split calls artists seen that are not in training: {_some(stray)}.")
-    if twice := sorted(set(split.train) & set(split.seen)):
-        raise MorelliError(f"The split has paintings both in train and in seen: {_some(twice)}.")
-    for side, numbers in _NUMBERS_OF.items():
-        if side == "validation" and not validates:
-            continue
-        counts = keys[side].value_counts()
-        if len(counts) < 2 or counts.iloc[0] < 2:
-            raise MorelliError(
-                f"The split's side {side!r} has {len(counts)} artists, of whom {int((counts > 1).sum())} have two or "
-                "more paintings; it needs two artists, and one with two paintings. Use more artists, more paintings "
-                f"of each, or set {numbers} to what leaves enough there."
-            )
-
-
-def _competition(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Series:
-    is_test_only = table["artist_group"] == "test_only"
-    if not is_test_only.any():
-        raise MorelliError(
-            "Split 'competition' found no unseen artist: no painting has the artist_group test_only. Use it on the "
-            "competition's data, or choose split.kind=fraction or split.kind=folds."
-        )
-    sides = pd.Series("train", index=table.index)
-    sides[~table["in_train"].eq(True)] = "seen"
-    # The competition's own table lists four names under two groups. Who is unseen anywhere is never trained on.
-    sides[table["key"].isin(set(table["key"][is_test_only]))] = "none"
-    sides[is_test_only] = "unseen"
-    trainable = table["key"][sides == "train"]
-    sides[table["key"].isin(_validation_keys(trainable, config)) & (sides != "none")] = "validation"
-    return sides
-
-
-def _seed(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Series:
-    counts = table["key"].value_counts().rename_axis("key").reset_index(name="n")
-    ranked = counts.sort_values(["n", "key"], ascending=[False, True])["key"].tolist()
-    wanted = [config.train_artists, config.validation_artists, config.unseen_artists]
-    if len(ranked) < sum(wanted):
-        raise MorelliError(
-            f"Split 'seed' needs {' + '.join(map(str, wanted))} = {sum(wanted)} artists; the folder has {len(ranked)}. "
-            "Set split.train_artists, split.validation_artists and split.unseen_artists to numbers that fit."
-        )
-    first_unseen = config.train_artists + config.validation_artists
-    side_of = dict.fromkeys(ranked[: config.train_artists], "train")
-    side_of |= dict.fromkeys(ranked[config.train_artists : first_unseen], "validation")
-    side_of |= dict.fromkeys(ranked[first_unseen : sum(wanted)], "unseen")
-    sides = table["key"].map(side_of).fillna("none")
-    place = _shuffled_place(table, config.seed)
-    beyond = place >= config.per_artist
-    # The seed project has no held-out paintings of training artists; those beyond its 20 serve as such.
-    is_seen = (sides == "train") & beyond & (place < config.per_artist + max(2, config.per_artist // 4))
-    sides[beyond] = "none"
-    sides[is_seen] = "seen"
-    return sides
-
-
-def _fraction(table: pd.DataFrame, config: SplitConfig, _fold: int) -> pd.Series:
-    return _unseen_and_rest(table, _fraction_of_keys(table, config), config)
-
-
-def _fraction_of_keys(table: pd.DataFrame, config: SplitConfig) -> list[str]:
-    keys = _shuffled_keys(table["key"], config.seed)
-    return keys[: max(2, round(config.unseen_fraction * len(keys)))]
-
-
-def _folds(table: pd.DataFrame, config: SplitConfig, fold: int) -> pd.Series:
-    return _unseen_and_rest(table, _fold_keys(table["key"], config, fold), config)
-
-
-def _rotation(table: pd.DataFrame, config: SplitConfig, fold: int) -> pd.Series:
-    is_test_only = table["artist_group"] == "test_only"
-    unseen = sorted(table["key"][is_test_only].unique()) or _fraction_of_keys(table, config)
-    is_rest = ~table["key"].isin(unseen)
-    sides = _unseen_and_rest(table, unseen, config, _fold_keys(table["key"][is_rest], config, fold))
-    # As in the competition's split: what its table lists of unseen artists in other groups is not used.
-    return sides.mask(~is_rest & ~is_test_only, "none") if is_test_only.any() else sides
-
-
-def _fold_keys(keys: pd.Series, config: SplitConfig, fold: int) -> list[str]:
-    shuffled = _shuffled_keys(keys, config.seed)
-    if config.folds * 2 > len(shuffled):
-        raise MorelliError(
-            f"{config.folds} folds of {len(shuffled)} artists leave fewer than two artists in a fold. "
-            f"Set split.folds to {max(2, len(shuffled) // 2)} or less."
-        )
-    if not 0 <= fold < config.folds:
-        raise MorelliError(f"Fold {fold} is not one of the split's {config.folds} folds (0 to {config.folds - 1}).")
-    return shuffled[fold :: config.folds]
-
-
-def _unseen_and_rest(
-    table: pd.DataFrame, unseen_keys: Sequence[str], config: SplitConfig, validation_keys: Sequence[str] | None = None
-) -> pd.Series:
-    sides = pd.Series("train", index=table.index)
-    sides[table["key"].isin(unseen_keys)] = "unseen"
-    if validation_keys is None:
-        validation_keys = _validation_keys(table["key"][sides == "train"], config)
-    sides[table["key"].isin(validation_keys)] = "validation"
-    count = table.groupby("key")["key"].transform("size")
-    # Fewer than four paintings cannot give two to train on and two to measure.
-    held_out = np.where(count >= 4, np.maximum(2, (count * config.seen_fraction).round()), 0)
-    sides[(sides == "train") & (_shuffled_place(table, config.seed) < held_out)] = "seen"
-    return sides
-
-
-def _validation_keys(keys: pd.Series, config: SplitConfig) -> list[str]:
-    if not config.validates:
-        return []
-    counts = keys.value_counts()
-    usable = _shuffled_keys(keys[keys.map(counts) > 1], config.seed + 1)
-    return usable[: max(2, round(config.validation_fraction * len(counts)))]
-
-
-def _shuffled_keys(keys: pd.Series, seed: int) -> list[str]:
-    unique = sorted(keys.unique())
-    np.random.default_rng(seed).shuffle(unique)
-    return unique
-
-
-def _shuffled_place(table: pd.DataFrame, seed: int) -> pd.Series:
-    """Each painting's place in a seeded order of its artist's paintings, that does not depend on the table's order."""
-    by_id = table.sort_values("id")
-    drawn = pd.Series(np.random.default_rng(seed + 2).random(len(by_id)), index=by_id.index)
-    return drawn.groupby(by_id["key"]).rank(method="first").sub(1).reindex(table.index)
-
-
 def _on_one_side(table: pd.DataFrame, sides: pd.Series, *, keep_shared: bool) -> pd.Series:
     """Keep copies on one side: the test sides keep theirs, training gives way.
 
@@ -332,5 +144,113 @@ def _on_one_side(table: pd.DataFrame, sides: pd.Series, *, keep_shared: bool) ->
     return kept.mask((kept == "seen") & ~table["key"].isin(trained), "none")
 
 
+def check_disjoint(split: Split, paintings: pd.DataFrame, *, validates: bool = True) -> None:
+    """Check that a split can be believed.
+
+    Args:
+        split: as it was divided.
+        paintings: the table that it is of.
+        validates: False where nobody is to validate, so that the side may be empty.
+
+    Raises:
+        MorelliError: an artist stands on two sides, a painting is used twice, or a side cannot be measured.
+    """
+    keys = {side: split.keys(paintings, side) for side in SIDES}
+    for left, right in (("train", "validation"), ("train", "unseen"), ("validation", "unseen"), ("seen", "unseen")):
+        if shared := sorted(set(keys[left]) & set(keys[right])):
+            raise MorelliError(f"The split has artists both in {left} and in {right}: {_some(shared)}.")
+    if stray := sorted(set(keys["seen"]) - set(keys["train"])):
+        raise MorelliError(f"The split calls artists seen that are not in training: {_some(stray)}.")
+    if twice := sorted(set(split.train) & set(split.seen)):
+        raise MorelliError(f"The split has paintings both in train and in seen: {_some(twice)}.")
+    for side, numbers in _NUMBERS_OF.items():
+        counts = keys[side].value_counts()
+        if (side != "validation" or validates) and (len(counts) < 2 or counts.iloc[0] < 2):
+            raise MorelliError(
+                f"The split's side {side!r} has {len(counts)} artists, of whom {int((counts > 1).sum())} have two or "
+                "more paintings; it needs two artists, and one with two paintings. Use more artists, more paintings "
+                f"of each, or set {numbers} to what leaves enough there."
+            )
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+@dataclass(frozen=True)
+class FittedSplit:
+    """A split whose numbers fit the artists.
+
+    Attributes:
+        config: what was asked for where that can be had, else what comes near it.
+        folds: the split of every fold.
+        note: what was changed, in a sentence; empty where nothing was.
+    """
+
+    config: SplitConfig
+    folds: tuple[Split, ...]
+    note: str
+
+
+def fit_split(paintings: pd.DataFrame, config: SplitConfig, *, trains: bool = True) -> FittedSplit:
+    """Fit the numbers of a split to the artists that there are.
+
+    What can be had as it was asked for stays as it is. Else there are fewer folds, fewer validation and unseen artists
+    and, last, no validation artists; with few artists, of whom many may have a single painting, other draws are tried.
+
+    Args:
+        paintings: the table of a prepared folder.
+        config: which split.
+        trains: two artists with two paintings each are wanted on the training side; untrained networks need no pair.
+
+    Raises:
+        MorelliError: there are too few artists for any split of this kind, with the numbers it takes; or what makes
+            the split impossible is not its numbers.
+    """
+    config = config.for_table(paintings)
+    paintings = paintings if config.keep_copies else without_copies(paintings)
+    counts = paintings["artist"].map(artist_key).value_counts()
+    usable, needed = int((counts > 1).sum()), config.splitter.fewest
+    first: MorelliError | None = None
+    fallback: FittedSplit | None = None
+    for candidate in _candidates(config, len(counts), usable):
+        try:
+            folds = tuple(split_paintings(paintings, candidate, fold) for fold in candidate.fold_numbers)
+        except MorelliError as error:
+            first = first or error
+            if usable < 2 or len(counts) < needed:
+                break
+            continue
+        found = FittedSplit(candidate, folds, _note(paintings, config, candidate, folds[0], len(counts)))
+        if not trains or all((one.keys(paintings, "train").value_counts() > 1).sum() >= 2 for one in folds):
+            return found
+        fallback = fallback or found
+    if fallback:
+        return fallback
+    assert first is not None
+    if usable >= needed:
+        raise first
+    raise MorelliError(
+        f"{len(counts)} artists, {usable} of them with two or more paintings, are too few for split '{config.kind}': "
+        f"it takes {needed} with two or more each, so that two can be trained on and two stay unseen"
+        + (", and two validate. Set split.kind=fraction, which takes four, or add" if needed > 4 else ". Add")
+        + " artists, or paintings by those that are there."
+    ) from first
+
+
+def _candidates(config: SplitConfig, artists: int, usable: int) -> Iterator[SplitConfig]:
+    """What was asked for, then what comes nearest to it first."""
+    draws = range(config.seed, config.seed + (_DRAWS if usable < artists <= _FEW_ARTISTS else 1))
+    for sizes in config.splitter.smaller(artists, usable):
+        yield from (config.model_copy(update={**sizes, "seed": seed}) for seed in draws)
+
+
+def _note(paintings: pd.DataFrame, asked: SplitConfig, fitted: SplitConfig, split: Split, artists: int) -> str:
+    before, after = asked.model_dump(), fitted.model_dump()
+    changed = [f"split.{key}={after[key]:g} instead of {before[key]:g}" for key in before if after[key] != before[key]]
+    if not changed:
+        return ""
+    train, validate, _, unseen = (split.keys(paintings, side).nunique() for side in SIDES)
+    sides = f"{train} train, {validate or 'none'} validate, {unseen} are unseen"
+    fold = " in the first fold" if len(fitted.fold_numbers) > 1 else ""
+    return f"Split fitted to {artists} artists: {', '.join(changed)} ({sides}{fold})."

@@ -1,6 +1,5 @@
-"""Reading originals where they lie: plain files, or entries of zip archives that are never unpacked."""
+"""Originals where they lie: plain files, and entries of zip archives, which are never unpacked to disk."""
 
-import io
 import re
 import tempfile
 import zipfile
@@ -8,12 +7,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from shutil import copyfileobj
-from typing import TypeAlias
+from typing import IO
 
 from morelli.errors import MorelliError
-from morelli.preparation.pointers import HEAD_BYTES, stand_in
+from morelli.preparation.picture_files import HEAD_BYTES, stand_in
 
 MAX_ENTRY_BYTES = 1 << 30
 _MAX_INFLATION = 200  # deflate reaches 1,032 at most, real pictures stay below 100
@@ -23,19 +23,43 @@ _SAYS_UTF8 = 0x800
 _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError)
 
-Stream: TypeAlias = "io.BufferedReader | tempfile.SpooledTemporaryFile[bytes]"
-
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the bytes of one original lie: the file ``path``, or the ``entry`` of the archive at ``path``."""
+class File:
+    """One original: its path below the source, and where its bytes lie.
 
+    Attributes:
+        name: relative to the source, as :func:`morelli._file_names.escaped` writes it.
+        path: of the file on disk, or of the archive that holds it.
+        bytes: its length.
+        version: a text that changes when the original does.
+        entry: its name in the archive; None for a plain file.
+    """
+
+    name: str
     path: str
+    bytes: int
+    version: str
     entry: str | None = None
+    is_link: bool = False
+
+    @classmethod
+    def at(cls, path: str | Path, name: str, *, is_link: bool = False) -> "File":
+        """The plain file at ``path``.
+
+        Raises:
+            OSError: it is not there.
+        """
+        stat = Path(path).stat()
+        return cls(name, str(path), stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", is_link=is_link)
+
+    @property
+    def suffix(self) -> str:
+        return Path(self.name).suffix.lower()
 
 
 class DamagedEntryError(Exception):
-    """The bytes of one archive entry cannot be had; its neighbours may be sound."""
+    """The bytes of one archive entry are damaged; its neighbours may be sound."""
 
 
 class BrokenArchiveError(MorelliError):
@@ -43,8 +67,8 @@ class BrokenArchiveError(MorelliError):
 
     def __init__(self, archive: Path, reason: str) -> None:
         super().__init__(
-            f"{archive} is not a whole zip archive ({reason}). A download that was cut looks like this: get the file "
-            "again, then run the same command."
+            f"{archive} is not a whole zip archive ({reason}). Its download may have been cut: get the file again, "
+            "then run the same command."
         )
         self.reason = reason
 
@@ -55,10 +79,7 @@ def is_clutter(name: str) -> bool:
 
 
 def entry_name(entry: zipfile.ZipInfo) -> str:
-    """The path of an entry, as it was meant.
-
-    Some programs write it in UTF-8 without saying so, and it is then read as code page 437; some part it with ``\\``.
-    """
+    """The path of an entry as it was meant: some programs do not say that it is UTF-8, or part it with ``\\``."""
     name = entry.filename
     if not entry.flag_bits & _SAYS_UTF8:
         with suppress(UnicodeError):
@@ -67,48 +88,45 @@ def entry_name(entry: zipfile.ZipInfo) -> str:
 
 
 def entries(archive: Path) -> list[zipfile.ZipInfo]:
-    """List the files of an archive, without clutter, after checking that all of it is fit to be read.
+    """List the files of an archive, without clutter, after checking every entry.
 
     Raises:
         MorelliError: the archive is not whole, encrypted, or hostile (paths out of the folder, zip bombs).
     """
-    with open_archive(archive) as opened:
+    with _opened(archive) as opened:
         found = opened.infolist()
     for entry in found:
-        _refuse_unsafe(archive, entry)
+        if trouble := _trouble(entry):
+            raise MorelliError(f'{archive} has an entry "{entry.orig_filename}" {trouble}.')
     return [entry for entry in found if not entry.is_dir() and not is_clutter(entry.filename)]
 
 
-def open_archive(archive: Path) -> zipfile.ZipFile:
-    """Open a zip archive, or say that it is cut or no zip at all."""
+def _opened(archive: str | Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
     except zipfile.BadZipFile as error:
-        with archive.open("rb") as stream:
+        with Path(archive).open("rb") as stream:
             instead = stand_in(stream.read(HEAD_BYTES))
-        raise BrokenArchiveError(archive, instead or str(error)) from error
+        raise BrokenArchiveError(Path(archive), instead or str(error)) from error
 
 
-def _refuse_unsafe(archive: Path, entry: zipfile.ZipInfo) -> None:
-    name = entry.orig_filename
-    where = f'{archive} has an entry "{name}"'
+def _trouble(entry: zipfile.ZipInfo) -> str:
+    """Why an archive with this entry must not be read; empty for a sound one."""
+    name, packed, unpacked = entry.orig_filename, entry.compress_size, entry.file_size
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name) or ".." in re.split(r"[/\\]", name):
-        raise MorelliError(f"{where} that would leave the folder. Do not trust this archive; nothing of it was used.")
+        return "that would leave the folder. Do not trust this archive; nothing of it was used"
     if entry.flag_bits & 0x1:
-        raise MorelliError(
-            f"{where} that is encrypted. Unpack the archive with its password and pass the unpacked folder."
-        )
+        return "that is encrypted. Unpack the archive with its password and pass the unpacked folder"
     if entry.compress_type not in _COMPRESSIONS:
-        raise MorelliError(
-            f"{where} packed with method {entry.compress_type}, which Python cannot unpack. "
-            "Unpack the archive and pass the unpacked folder."
+        how = f"packed with method {entry.compress_type}, which Python cannot unpack"
+        return f"{how}. Unpack the archive and pass the unpacked folder"
+    inflates = unpacked > _INFLATION_MATTERS_FROM and unpacked > _MAX_INFLATION * max(packed, 1)
+    if unpacked > MAX_ENTRY_BYTES or inflates:
+        return (
+            f"that would unpack from {packed:,} to {unpacked:,} bytes: a zip bomb, or no painting. Take it out of the "
+            f"archive (the limit is {MAX_ENTRY_BYTES:,} bytes)"
         )
-    inflates = entry.file_size > _MAX_INFLATION * max(entry.compress_size, 1)
-    if entry.file_size > MAX_ENTRY_BYTES or (inflates and entry.file_size > _INFLATION_MATTERS_FROM):
-        raise MorelliError(
-            f"{where} that would unpack from {entry.compress_size:,} to {entry.file_size:,} bytes: a zip bomb, "
-            f"or no painting. Take it out of the archive (the limit is {MAX_ENTRY_BYTES:,} bytes)."
-        )
+    return ""
 
 
 class Originals:
@@ -116,53 +134,47 @@ class Originals:
 
     def __init__(self, spool_folder: Path) -> None:
         self._spool_folder = spool_folder
-        self._archives: dict[str, zipfile.ZipFile] = {}
         self._open = ExitStack()
+        self._archive = cache(lambda path: self._open.enter_context(_opened(path)))
 
     def __enter__(self) -> "Originals":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._archives.clear()
+        self._archive.cache_clear()
         self._open.close()
 
     @contextmanager
-    def open(self, place: Place) -> Iterator[Stream]:
+    def open(self, file: File) -> Iterator[IO[bytes]]:
         """Yield the original as a seekable stream; a large archive entry passes through an unnamed file on disk.
 
         Raises:
             DamagedEntryError: the entry's bytes are broken.
             OSError: the file cannot be read.
         """
-        if place.entry is None:
-            with Path(place.path).open("rb") as stream:
+        if file.entry is None:
+            with Path(file.path).open("rb") as stream:
                 yield stream
             return
         with tempfile.SpooledTemporaryFile(max_size=_KEPT_IN_MEMORY, dir=str(self._spool_folder)) as spooled:
-            try:
-                with self._archive(place.path).open(place.entry) as packed:
-                    copyfileobj(packed, spooled, 1 << 20)
-            except _DAMAGE as error:
-                raise DamagedEntryError(str(error)) from error
+            with self._packed(file) as packed:
+                copyfileobj(packed, spooled, 1 << 20)
             spooled.seek(0)
             yield spooled
 
-    def head(self, place: Place, count: int) -> bytes:
+    def head(self, file: File, count: int) -> bytes:
         """The first bytes of an original, without unpacking the rest.
 
         Raises:
             DamagedEntryError, OSError: as :meth:`open`.
         """
-        if place.entry is None:
-            with Path(place.path).open("rb") as stream:
-                return stream.read(count)
+        with Path(file.path).open("rb") if file.entry is None else self._packed(file) as stream:
+            return stream.read(count)
+
+    @contextmanager
+    def _packed(self, file: File) -> Iterator[IO[bytes]]:
         try:
-            with self._archive(place.path).open(place.entry) as packed:
-                return packed.read(count)
+            with self._archive(file.path).open(str(file.entry)) as packed:
+                yield packed
         except _DAMAGE as error:
             raise DamagedEntryError(str(error)) from error
-
-    def _archive(self, path: str) -> zipfile.ZipFile:
-        if path not in self._archives:
-            self._archives[path] = self._open.enter_context(open_archive(Path(path)))
-        return self._archives[path]

@@ -1,14 +1,17 @@
-"""Colours as their embedded profile means them, converted to sRGB."""
+"""ICC colour profiles: converting embedded ones to sRGB, and finding that of a JPEG 2000 file."""
 
 import io
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain, product
+from typing import IO
 
 from PIL import Image, ImageChops, ImageCms
 
 _SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
-_NEARLY_SRGB = 2
-"""Of 255: what a profile may differ by and still be taken for sRGB, because profiles of sRGB differ in rounding."""
+_NEARLY_SRGB = 2  # levels of 255: profiles of sRGB differ by as much in rounding
+_HEADER_BYTES = 1 << 23
+_ICC_METHODS = (2, 3)
 
 
 def in_srgb(image: Image.Image, profile: object) -> Image.Image:
@@ -31,18 +34,12 @@ def in_srgb(image: Image.Image, profile: object) -> Image.Image:
 @lru_cache(maxsize=16)
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """How to convert; None where nothing is to be done: the profile is broken, of another mode, or sRGB itself."""
+    how = (ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION)
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if opened.profile.xcolor_space != _SPACES[mode]:
             return None
-        transform = ImageCms.buildTransform(
-            opened,
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
+        transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", *how)
         return None if mode != "CMYK" and _changes_nothing(transform, mode) else transform
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
@@ -54,3 +51,25 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     colours = Image.frombytes(mode, (len(samples) // bands, 1), samples)
     changes = ImageChops.difference(transform.apply(colours), colours.convert("RGB"))
     return changes.point(lambda change: 255 * (change > _NEARLY_SRGB)).getbbox() is None
+
+
+def jpeg2000_profile(original: IO[bytes]) -> bytes | None:
+    """The ICC profile in a JPEG 2000 file's header, which Pillow does not read (ISO/IEC 15444-1, annex I)."""
+    original.seek(0)
+    header = next((body for kind, body in _boxes(original.read(_HEADER_BYTES)) if kind == b"jp2h"), b"")
+    colours = (body for kind, body in _boxes(header) if kind == b"colr" and body[0] in _ICC_METHODS)
+    return next((body[3:] for body in colours), None)  # after the method, a precedence and an approximation
+
+
+def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each box's kind and body; what is no box ends it."""
+    place = 0
+    while place + 8 < len(content):
+        length, start = int.from_bytes(content[place : place + 4], "big"), 8
+        if length == 1:
+            length, start = int.from_bytes(content[place + 8 : place + 16], "big"), 16
+        end = place + length if length else len(content)
+        if end <= place + start:
+            return
+        yield content[place + 4 : place + 8], content[place + start : end]
+        place = end

@@ -1,24 +1,68 @@
-"""The competition's files as a source: its table joined with the pictures in its archives or their unpacked folder."""
+"""The competition *Painter by Numbers* as a source: its table joined with the pictures in its archives or folders."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
 from morelli.errors import MorelliError
-from morelli.preparation.archives import DamagedEntryError, Originals, Place, entries
-from morelli.preparation.folders import passed_over, unreadable
-from morelli.preparation.listing import File, Listing, list_archive, list_folder
-from morelli.preparation.pictures import SUFFIXES
-from morelli.preparation.rows import read_rows
-from morelli.preparation.source import DETAILS, Source, left_out
+from morelli.preparation.archives import DamagedEntryError, File, Originals
+from morelli.preparation.csv_columns import read_csv
+from morelli.preparation.listing import Listing, list_archive, list_folder
+from morelli.preparation.picture_files import SUFFIXES
+from morelli.preparation.source import DETAILS, Catalogue, Source, SourceOptions, left_out, unreadable
 
-TABLE_NAMES = ("all_data_info.csv", "all_data_info.csv.zip")
-REPLACEMENTS = "replacements_for_corrupted_files"
-PICTURE_ARCHIVE = re.compile(r"(train|test)(_\d+)?\.zip", re.IGNORECASE)
-_PART = re.compile(r"(train|test)(_\d+)?(\.zip)?|train_info\.csv(\.zip)?", re.IGNORECASE)
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
-_COLUMNS = ("new_filename", "artist", *DETAILS)
+TABLE_NAMES: Final = ("all_data_info.csv", "all_data_info.csv.zip")
+PICTURE_ARCHIVE: Final = re.compile(r"(train|test)(_\d+)?\.zip", re.IGNORECASE)
+_REPLACEMENTS: Final = "replacements_for_corrupted_files"
+_PART: Final = re.compile(r"(train|test)(_\d+)?(\.zip)?|train_info\.csv(\.zip)?", re.IGNORECASE)
+_SAFE_NAME: Final = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
+_COLUMNS: Final = ("new_filename", "artist", *DETAILS)
+
+
+class CompetitionSource(Source):
+    """A folder with ``all_data_info.csv`` and the pictures that its ``new_filename`` names."""
+
+    name = "competition"
+
+    def recognises(self, path: Path, options: SourceOptions) -> bool:
+        return not options.layout and any((path / name).is_file() for name in TABLE_NAMES)
+
+    def read(self, path: Path, options: SourceOptions) -> Catalogue:
+        rows = _read_table(next(path / name for name in TABLE_NAMES if (path / name).is_file()))
+        listing = list_folder(path, options.out.resolve())
+        originals, replacements, skipped = _find_pictures(listing)
+        if not originals:
+            raise MorelliError(
+                f"{path} has the competition's table but no pictures. Put train.zip and test.zip (or their unpacked "
+                f"folders) beside it: morelli data download --out {path}"
+            )
+        again = rows["id"].duplicated()
+        missing = ~again & ~rows["file"].isin(originals.keys())
+        nameless = ~again & ~missing & (rows["artist"] == "")
+        unlisted = pd.DataFrame({"file": sorted(originals.keys() - set(rows["file"])), "artist": ""}, dtype=str)
+        whole = {_id(name): file for name, file in replacements.items()}
+        for name, file in originals.items():
+            if better := whole.get(_id(name)):
+                originals[name] = replace(file, version=f"{file.version} {better.version}")
+        return Catalogue.of(
+            "competition",
+            rows[~again & ~missing & ~nameless],
+            originals,
+            [
+                left_out(rows[again], "listed a second time in the table"),
+                left_out(rows[missing], "not in the archives"),
+                left_out(rows[nameless], "no artist in the table"),
+                left_out(unlisted.assign(id=unlisted["file"].map(_id)), "no row in the table"),
+                unreadable(listing),
+            ],
+            replacements=whole,
+            skipped_files=skipped,
+            understood=["The competition's files.", *listing.said()],
+            names_are_artists=True,  # its lists of pairs name them all
+        )
 
 
 def parts_of_competition(folder: Path) -> list[str]:
@@ -26,82 +70,32 @@ def parts_of_competition(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if _PART.fullmatch(path.name))
 
 
-def competition(folder: Path, out: Path) -> Source:
-    """List the competition's paintings: rows of ``all_data_info.csv`` whose ``new_filename`` is in the archives."""
-    rows = _read_table(next(folder / name for name in TABLE_NAMES if (folder / name).is_file()))
-    listing = list_folder(folder, out.resolve())
-    originals, replacements, skipped = _find_pictures(listing)
-    if not originals:
-        raise MorelliError(
-            f"{folder} has the competition's table but no pictures. Put train.zip and test.zip (or their unpacked "
-            f"folders) beside it: morelli data download --out {folder}"
-        )
-    again = rows["id"].duplicated()
-    missing = ~again & ~rows["file"].isin(originals.keys())
-    nameless = ~again & ~missing & (rows["artist"] == "")
-    unlisted = pd.DataFrame({"file": sorted(originals.keys() - set(rows["file"])), "artist": ""}, dtype=str)
-    unlisted["id"] = _id(unlisted["file"])
-    unusable = [
-        left_out(rows[again], "listed a second time in the table"),
-        left_out(rows[missing], "not in the archives"),
-        left_out(rows[nameless], "no artist in the table"),
-        left_out(unlisted, "no row in the table"),
-        unreadable(listing),
-    ]
-    paintings = rows[~again & ~missing & ~nameless].reset_index(drop=True)
-    found = [originals[name] for name in paintings["file"]]
-    paintings["bytes"] = [file.bytes for file in found]
-    whole = {name.rpartition(".")[0]: file for name, file in replacements.items()}
-    versions = [
-        f"{file.version} {whole[id_].version}" if id_ in whole else file.version
-        for id_, file in zip(paintings["id"], found, strict=True)
-    ]
-    return Source(
-        kind="competition",
-        paintings=paintings,
-        places=dict(zip(paintings["id"], (file.place for file in found), strict=True)),
-        versions=dict(zip(paintings["id"], versions, strict=True)),
-        left_out=pd.concat(unusable, ignore_index=True),
-        replacements={id_: file.place for id_, file in whole.items()},
-        skipped_files=skipped,
-        understood=["The competition's files.", *passed_over(listing)],
-    )
-
-
-def _id(files: pd.Series) -> pd.Series:
-    return files.str.replace(r"\.[^.]*$", "", regex=True)
+def _id(file: str) -> str:
+    return re.sub(r"\.[^.]*$", "", file)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    rows = read_rows(path, _read_zipped(path) if path.suffix == ".zip" else path.read_bytes()).cells
-    absent = [column for column in _COLUMNS if column not in rows.columns]
-    if absent:
+    rows, _ = read_csv(path, _read_zipped(path) if path.suffix == ".zip" else path.read_bytes())
+    download = "It should be the competition's own all_data_info.csv: download it again."
+    if absent := [column for column in _COLUMNS if column not in rows]:
         raise MorelliError(
-            f"{path} lacks the columns {', '.join(absent)}; it has {', '.join(rows.columns)}. "
-            "It should be the competition's own all_data_info.csv: download it again."
+            f"{path} lacks the columns {', '.join(absent)}; it has {', '.join(rows.columns)}. {download}"
         )
     if rows.empty:
         raise MorelliError(f"{path} lists no paintings. Download it again.")
-    unsafe = rows.index[~rows["new_filename"].str.fullmatch(_SAFE_NAME.pattern)]
-    if len(unsafe):
-        line = int(unsafe[0])
-        raise MorelliError(
-            f'{path}, line {line + 2}: new_filename "{rows["new_filename"][line]}" is not a plain file name. '
-            "It should be the competition's own all_data_info.csv: download it again."
-        )
+    for line, name in enumerate(rows["new_filename"], start=2):
+        if not re.fullmatch(_SAFE_NAME, name):
+            raise MorelliError(f'{path}, line {line}: new_filename "{name}" is not a plain file name. {download}')
     rows = rows[list(_COLUMNS)].rename(columns={"new_filename": "file"})
-    rows["id"] = _id(rows["file"])
-    rows[list(DETAILS)] = rows[list(DETAILS)].replace("", None)
-    rows["in_train"] = rows["in_train"].map({"True": True, "False": False})
-    return rows
+    return rows.assign(id=rows["file"].map(_id), in_train=rows["in_train"].map({"True": True, "False": False}))
 
 
 def _read_zipped(path: Path) -> bytes:
-    inner = [entry.filename for entry in entries(path) if entry.filename.endswith(".csv")]
+    inner = [file for file in list_archive(path).files if file.suffix == ".csv"]
     if len(inner) != 1:
         raise MorelliError(f"{path} should hold one CSV file, but holds {len(inner)}. Download it again.")
     try:
-        with Originals(path.parent) as originals, originals.open(Place(str(path), inner[0])) as stream:
+        with Originals(path.parent) as originals, originals.open(inner[0]) as stream:
             return stream.read()
     except DamagedEntryError as error:
         raise MorelliError(f"{path} is damaged ({error}). Download it again.") from error
@@ -112,24 +106,20 @@ def _find_pictures(listing: Listing) -> tuple[dict[str, File], dict[str, File], 
 
     A picture that is there twice is taken from an archive before a folder, and from the first of several.
     """
-    originals: dict[str, File] = {}
-    replacements: dict[str, File] = {}
+    packed: dict[str, File] = {}
     loose: dict[str, File] = {}
+    replacements: dict[str, File] = {}
     skipped = 0
     for file in listing.files:
         at_top = "/" not in file.name
-        is_replacement = any(part.startswith(REPLACEMENTS) for part in file.name.split("/"))
-        if at_top and (PICTURE_ARCHIVE.fullmatch(file.name) or file.name == f"{REPLACEMENTS}.zip"):
-            where = replacements if is_replacement else originals
-            for member in list_archive(Path(file.place.path)).files:
-                skipped += not _add(where, member)
-        elif not at_top or file.suffix in SUFFIXES:
-            skipped += not _add(replacements if is_replacement else loose, file)
-    return loose | originals, replacements, skipped
-
-
-def _add(found: dict[str, File], file: File) -> bool:
-    if file.suffix not in SUFFIXES:
-        return False
-    found.setdefault(file.name.rpartition("/")[2], file)
-    return True
+        is_replacement = any(part.startswith(_REPLACEMENTS) for part in file.name.split("/"))
+        is_packed = at_top and (PICTURE_ARCHIVE.fullmatch(file.name) or file.name == f"{_REPLACEMENTS}.zip")
+        found = replacements if is_replacement else packed if is_packed else loose
+        if at_top and not is_packed and file.suffix not in SUFFIXES:
+            continue
+        for one in list_archive(Path(file.path)).files if is_packed else [file]:
+            if one.suffix in SUFFIXES:
+                found.setdefault(one.name.rpartition("/")[2], one)
+            else:
+                skipped += 1
+    return loose | packed, replacements, skipped

@@ -3,35 +3,19 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
 
-from morelli._files import write_text_whole
+from morelli._files import locked, write_text_whole
 from morelli.data.prepared import LEFT_OUT, OPTIONS, TABLE, read_paintings
 from morelli.errors import MorelliError
+from morelli.preparation.pool import Record
 
 JOURNAL = "progress.jsonl"
 _FINGERPRINT, _VERSIONS = "fingerprint", "originals"
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What became of one original: a picture in the folder (``jpeg_bytes`` long), or a reason for leaving it out.
-
-    It holds for the original's ``version``; without one, the original is tried again by the next run.
-    """
-
-    id: str
-    status: str = ""
-    width: int = 0
-    height: int = 0
-    sha256: str = ""
-    jpeg_bytes: int = 0
-    left_out: str = ""
-    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,9 +28,9 @@ class Finished:
         records: what became of them.
     """
 
-    fingerprint: str
-    versions: dict[str, str] | None
-    records: dict[str, Record]
+    fingerprint: str = ""
+    versions: dict[str, str] | None = None
+    records: dict[str, Record] = field(default_factory=dict)
 
 
 def claim(out: Path, options: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
@@ -72,11 +56,8 @@ def claim(out: Path, options: dict[str, Any], versions: dict[str, str]) -> dict[
     except (ValueError, TypeError) as error:
         raise MorelliError(f"{path} is damaged ({error}). Delete {out} and prepare it again.") from error
     differ = [key for key, now in options.items() if earlier.get(key) != now and key != "format"]
-    if differ == ["name"] and earlier.get(_VERSIONS) == versions:
-        differ = []
-    listed = "\n".join(f"  {key}: {earlier.get(key)} then, {options[key]} now" for key in differ)
-    if listed:
-        raise another_source(out, listed)
+    if differ and (differ != ["name"] or earlier.get(_VERSIONS) != versions):
+        raise another_source(out, "\n".join(f"  {key}: {earlier.get(key)} then, {options[key]} now" for key in differ))
     return earlier if earlier.get("format") == options["format"] else options
 
 
@@ -91,12 +72,12 @@ def another_source(out: Path, differences: str) -> MorelliError:
 def finished(out: Path, claimed: dict[str, Any]) -> Finished:
     """What was prepared earlier, by what :func:`claim` found; nothing where no run came to its end."""
     if not (out / TABLE).is_file():
-        return Finished("", None, {})
+        return Finished()
     versions = claimed.get(_VERSIONS)
     known = versions or {}
     records = {}
     with suppress(MorelliError, OSError):  # of another format or damaged: all is read again
-        columns = {field.name for field in fields(Record)}
+        columns = [field.name for field in fields(Record)]
         for row in read_paintings(out).to_dict("records"):
             kept = {str(key): value for key, value in row.items() if key in columns}
             size = (out / row["file"]).stat().st_size if (out / row["file"]).is_file() else -1
@@ -113,8 +94,8 @@ def finish(out: Path, options: dict[str, Any], fingerprint: str, versions: dict[
     (out / JOURNAL).unlink(missing_ok=True)
 
 
-def _write(out: Path, facts: dict[str, Any]) -> None:
-    write_text_whole(out / OPTIONS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+def _write(out: Path, noted: dict[str, Any]) -> None:
+    write_text_whole(out / OPTIONS, json.dumps(noted, indent=1, ensure_ascii=False) + "\n")
 
 
 class Journal:
@@ -125,12 +106,11 @@ class Journal:
         self.records = dict(records)
         whole = 0
         stream.seek(0)
-        for line in stream.read().splitlines(keepends=True):
-            record = _parse(line)
-            if record is None:
-                break
-            self.records[record.id] = record
-            whole += len(line)
+        with suppress(ValueError, TypeError):  # the first line that is torn, and with it those after it
+            for line in stream.read().splitlines(keepends=True):
+                record = Record(**json.loads(line if line.endswith(b"\n") else b""))
+                self.records[record.id] = record
+                whole += len(line)
         stream.truncate(whole)  # a line torn by a kill would spoil the next one
 
     def add(self, record: Record) -> None:
@@ -148,24 +128,6 @@ def opened_journal(out: Path, records: dict[str, Record]) -> Iterator[Journal]:
     Raises:
         MorelliError: another process is preparing the same folder.
     """
-    with (out / JOURNAL).open("a+b", buffering=0) as stream:
-        _lock(stream, out)
+    refusal = f"Another run is preparing {out} at this moment. Wait for it, or stop it."
+    with (out / JOURNAL).open("a+b", buffering=0) as stream, locked(out / JOURNAL, refusal):
         yield Journal(stream, records)
-
-
-def _lock(stream: BinaryIO, out: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise MorelliError(f"Another run is preparing {out} at this moment. Wait for it, or stop it.") from error
-
-
-def _parse(line: bytes) -> Record | None:
-    with suppress(ValueError, TypeError):
-        if line.endswith(b"\n"):
-            return Record(**json.loads(line))
-    return None

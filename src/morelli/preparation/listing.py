@@ -1,44 +1,33 @@
-"""All files below a folder or in a zip archive: links followed once, and nothing passed over without a word."""
+"""List the files below a folder or in a zip archive: links are followed once, and what is passed over is counted."""
 
 import os
-from collections import Counter
+import posixpath
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from morelli._file_names import escaped
 from morelli.data.prepared import OPTIONS, TABLE
 from morelli.preparation.archives import (
     BrokenArchiveError,
     DamagedEntryError,
+    File,
     Originals,
-    Place,
     entries,
     entry_name,
     is_clutter,
 )
-from morelli.preparation.pictures import HEAD_BYTES, SUFFIXES, picture_kind
+from morelli.preparation.folder_names import is_size
+from morelli.preparation.picture_files import HEAD_BYTES, SUFFIXES, picture_kind
 
 # What network disks and picture viewers write beside pictures: small copies of them.
-THUMBNAIL_FOLDERS = frozenset(
+_THUMBNAIL_FOLDERS = frozenset(
     "@eadir .@__thumb .thumbnails .thumbs thumbnails thumbnail thumbs _thumbnails _thumbs".split()  # noqa: SIM905
 )
 OTHER_ARCHIVES = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".txz", ".xz", ".zst"})
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """One file: its path below the root, where its bytes lie, how many they are, and what changes when they do."""
-
-    name: str  # as :func:`morelli._file_names.escaped` writes it
-    place: Place
-    bytes: int
-    version: str
-    is_link: bool = False
-
-    @property
-    def suffix(self) -> str:
-        return Path(self.name).suffix.lower()
+_NEARLY_ALL = 0.9
 
 
 @dataclass
@@ -57,11 +46,14 @@ class Listing:
     passed_over: Counter[str] = field(default_factory=Counter)
     other_files: Counter[str] = field(default_factory=Counter)
 
-    def take(self, part: "Listing") -> None:
-        """Add what was found in another place."""
-        self.files += part.files
-        self.left_out += part.left_out
-        self.passed_over += part.passed_over
+    def said(self) -> list[str]:
+        """What is said of files that are no part of the collection."""
+        lines = [f"Passed over: {count:,} {what}." for what, count in self.passed_over.items()]
+        if count := self.other_files.total():
+            kinds = ", ".join(f"{suffix} {count:,}" for suffix, count in self.other_files.most_common(3))
+            more = ", …" if len(self.other_files) > 3 else ""
+            lines.append(f"No pictures: {count:,} file{'s' if count != 1 else ''} ({kinds}{more}).")
+        return lines
 
     def in_order(self) -> "Listing":
         self.files.sort(key=lambda file: file.name)
@@ -80,18 +72,15 @@ def list_folder(root: Path, ignored: Path | None = None) -> Listing:
     """
     found = Listing()
     seen = {_identity(folder) for folder in (root.resolve(), *root.resolve().parents)}
-    waiting = [""]
-    links: list[str] = []
-    while waiting or links:
-        if waiting:
-            inner = waiting.pop()
-        else:
-            inner = links.pop(0)  # real folders first, so that it is their name which pictures go by
-            if _identity(root / inner) in seen:
-                found.passed_over["links to folders that are read anyway"] += 1
-                continue
+    waiting = deque([("", False)])
+    while waiting:
+        inner, is_link = waiting.pop()
+        if is_link and _identity(root / inner) in seen:
+            found.passed_over["links to folders that are read anyway"] += 1
+            continue
         try:
-            scanned = _scan(root / inner)
+            with os.scandir(root / inner) as scanned:
+                inside = list(scanned)
         except OSError as error:
             if not inner:
                 raise
@@ -99,42 +88,41 @@ def list_folder(root: Path, ignored: Path | None = None) -> Listing:
             continue
         if inner:
             seen.add(_identity(root / inner))
-            if any(entry.name in (OPTIONS, TABLE) for entry in scanned):
+            if any(entry.name in (OPTIONS, TABLE) for entry in inside):
                 found.passed_over["prepared folders"] += 1
                 continue
-        for entry in scanned:
+        for entry in inside:
             name = f"{inner}/{entry.name}" if inner else entry.name
             try:
-                _sort_in(entry, name, ignored, found, waiting, links)
+                _sort_in(entry, name, ignored, found, waiting)
             except OSError as error:
                 found.left_out.append((escaped(name), _unreadable("", error)))
     return found.in_order()
 
 
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as scanned:
-        return list(scanned)
-
-
 def _sort_in(
-    entry: os.DirEntry[str], name: str, ignored: Path | None, found: Listing, waiting: list[str], links: list[str]
+    entry: os.DirEntry[str], name: str, ignored: Path | None, found: Listing, waiting: deque[tuple[str, bool]]
 ) -> None:
     """Put one entry where it belongs: among the files, the folders to read, or what is passed over."""
-    if entry.name.casefold() in THUMBNAIL_FOLDERS and entry.is_dir():
-        found.passed_over[f"files in folders of thumbnails ({entry.name})"] += sum(
-            len(files) for _, _, files in os.walk(entry.path)
-        )
+    if entry.name.casefold() in _THUMBNAIL_FOLDERS and entry.is_dir():
+        count = sum(len(files) for _, _, files in os.walk(entry.path))
+        found.passed_over[f"files in folders of thumbnails ({entry.name})"] += count
     elif is_clutter(entry.name):
         pass
     elif entry.is_dir():
-        if Path(entry.path).resolve() != ignored:
-            (links if entry.is_symlink() else waiting).append(name)
+        if Path(entry.path).resolve() == ignored:
+            return
+        if entry.is_symlink():  # read last, so that pictures go by the names of real folders
+            waiting.appendleft((name, True))
+        else:
+            waiting.append((name, False))
     elif entry.is_file():
-        stat = entry.stat()
-        version = f"{stat.st_size}-{stat.st_mtime_ns}"
-        found.files.append(File(escaped(name), Place(entry.path), stat.st_size, version, entry.is_symlink()))
+        found.files.append(File.at(entry.path, escaped(name), is_link=entry.is_symlink()))
     elif entry.is_symlink():
-        found.left_out.append((escaped(name), _dangling(entry.path)))
+        target = str(Path(entry.path).readlink())
+        is_annexed = "annex/objects" in target.replace("\\", "/")
+        annexed = "git-annex holds it elsewhere; run: git annex get"
+        found.left_out.append((escaped(name), annexed if is_annexed else f"a link to nothing ({escaped(target)})"))
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -144,20 +132,14 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return None
 
 
-def _dangling(path: str) -> str:
-    target = str(Path(path).readlink())
-    if "annex/objects" in target.replace("\\", "/"):
-        return "git-annex holds it elsewhere; run: git annex get"
-    return f"a link to nothing ({escaped(target)})"
-
-
 def _unreadable(what: str, error: OSError) -> str:
     return f"{what} cannot be read ({error.strerror or error})".strip()
 
 
 def list_archive(archive: Path, folder: str = "") -> Listing:
-    """List the files in a zip archive, as if it had been unpacked into ``folder``, or beside it if it holds a folder
-    of that name.
+    """List the files in a zip archive as if it had been unpacked into ``folder``.
+
+    An archive that holds one folder of that name is taken as unpacked beside it.
 
     Raises:
         MorelliError: the archive is not whole, encrypted, or hostile.
@@ -169,12 +151,12 @@ def list_archive(archive: Path, folder: str = "") -> Listing:
     has_own_folder = all(name.startswith(f"{folder.rpartition('/')[2]}/") for _, name in names)
     prefix = folder[: folder.rfind("/") + 1] if has_own_folder else f"{folder}/" if folder else ""
     for entry, name in names:
-        thumbnails = next((part for part in name.split("/")[:-1] if part.casefold() in THUMBNAIL_FOLDERS), None)
+        thumbnails = next((part for part in name.split("/")[:-1] if part.casefold() in _THUMBNAIL_FOLDERS), None)
         if thumbnails:
             found.passed_over[f"files in folders of thumbnails ({thumbnails})"] += 1
         elif not is_clutter(name) and not name.endswith("/"):
-            place = Place(str(archive), entry.filename)
-            files[prefix + name] = File(prefix + name, place, entry.file_size, f"{entry.file_size}-{entry.CRC:08x}")
+            version = f"{entry.file_size}-{entry.CRC:08x}"
+            files[name] = File(prefix + name, str(archive), entry.file_size, version, entry.filename)
     found.files = list(files.values())
     return found.in_order()
 
@@ -186,31 +168,29 @@ def list_source(source: Path, ignored: Path) -> Listing:
         MorelliError: ``source`` is an archive that is not whole, or an archive in it is encrypted or hostile.
         OSError: ``source`` cannot be read.
     """
+    archives: list[File] = []
     if source.is_file():
-        return _without_archives(list_archive(source))
-    found = list_folder(source, ignored)
-    archives = [file for file in found.files if file.suffix == ".zip"]
-    found.files = [file for file in found.files if file.suffix != ".zip"]
+        found = list_archive(source)
+    else:
+        found = list_folder(source, ignored)
+        found.files, archives = _parted(found.files, {".zip"})
     for archive in archives:
         try:
-            found.take(_without_archives(list_archive(Path(archive.place.path), archive.name[: -len(".zip")])))
+            inside = list_archive(Path(archive.path), archive.name[: -len(".zip")])
         except BrokenArchiveError as error:
             found.left_out.append((archive.name, f"not a whole zip archive ({error.reason})"))
         except OSError as error:
             found.left_out.append((archive.name, _unreadable("", error)))
-    return _without_archives(found).in_order()
+        else:
+            found.files += inside.files
+            found.passed_over += inside.passed_over
+    found.files, packed = _parted(found.files, {".zip", *OTHER_ARCHIVES})
+    found.left_out += [(file.name, "an archive inside the source; unpack it") for file in packed]
+    return found.in_order()
 
 
-def _without_archives(found: Listing) -> Listing:
-    found.left_out += [
-        (file.name, "an archive inside the source; unpack it") for file in found.files if _is_packed(file)
-    ]
-    found.files = [file for file in found.files if not _is_packed(file)]
-    return found
-
-
-def _is_packed(file: File) -> bool:
-    return file.suffix == ".zip" or file.suffix in OTHER_ARCHIVES
+def _parted(files: list[File], suffixes: set[str]) -> tuple[list[File], list[File]]:
+    return [one for one in files if one.suffix not in suffixes], [one for one in files if one.suffix in suffixes]
 
 
 def pictures_of(found: Listing, spool_folder: Path) -> list[File]:
@@ -221,19 +201,48 @@ def pictures_of(found: Listing, spool_folder: Path) -> list[File]:
     pictures = []
     with Originals(spool_folder) as originals:
         for file in found.files:
-            if file.suffix in SUFFIXES:
-                pictures.append(file)
-                continue
             try:
-                is_picture = picture_kind(originals.head(file.place, HEAD_BYTES)) is not None
+                if file.suffix in SUFFIXES or picture_kind(originals.head(file, HEAD_BYTES)):
+                    pictures.append(file)
+                else:
+                    found.other_files[file.suffix or "without suffix"] += 1
             except OSError as error:
                 found.left_out.append((file.name, _unreadable("", error)))
-                continue
             except DamagedEntryError:
                 found.left_out.append((file.name, "damaged in the archive"))
-                continue
-            if is_picture:
-                pictures.append(file)
-            else:
-                found.other_files[file.suffix or "without suffix"] += 1
     return pictures
+
+
+def without_resized_copies(pictures: Sequence[File]) -> tuple[list[File], dict[str, tuple[str, int]]]:
+    """Take out the pictures in folders named after a size whose files all have a namesake in a folder beside.
+
+    Returns:
+        The other pictures; and for each folder taken out, the one that it is a copy of and how many pictures it had.
+    """
+    folders = [posixpath.dirname(f"/{picture.name}") for picture in pictures]
+    start = len(PurePosixPath(posixpath.commonpath(folders)).parts) - 1 if folders else 0
+    branches: dict[str, list[File]] = defaultdict(list)
+    for picture in pictures:
+        if len(parts := picture.name.split("/")) > start + 1:
+            branches["/".join(parts[: start + 1])].append(picture)
+    stems = {
+        branch: {str(PurePosixPath(file.name[len(branch) + 1 :]).with_suffix("")) for file in files}
+        for branch, files in branches.items()
+    }
+    copies: dict[str, tuple[str, int]] = {}
+    by_bytes = sorted(branches, key=lambda branch: (sum(file.bytes for file in branches[branch]), branch))
+    for branch in filter(lambda branch: is_size(branch.rpartition("/")[2]), by_bytes):
+        others = (other for other in reversed(by_bytes) if other != branch and other not in copies)
+        if original := next((other for other in others if _are_copies(stems[branch], stems[other])), None):
+            copies[branch] = (original, len(branches[branch]))
+    gone = tuple(f"{branch}/" for branch in copies)
+    return [picture for picture in pictures if not picture.name.startswith(gone)], copies
+
+
+def _are_copies(stems: set[str], originals: set[str]) -> bool:
+    if any("/" in stem for stem in stems) and len(stems & originals) >= _NEARLY_ALL * len(stems):
+        return True
+    names = {stem.rpartition("/")[2] for stem in stems}
+    same = names & {stem.rpartition("/")[2] for stem in originals}
+    telling = [name for name in same if not name.isdigit()]  # every artist's folder may have a 1.jpg
+    return len(same) >= _NEARLY_ALL * len(names) and 2 * len(telling) >= len(same)

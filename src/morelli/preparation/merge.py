@@ -12,7 +12,7 @@ import pandas as pd
 from morelli._files import written_whole
 from morelli.data.artists import one_spelling
 from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
-from morelli.data.prepared import FORMAT_VERSION, TABLE, read_paintings, write_paintings
+from morelli.data.prepared import FORMAT_VERSION, TABLE, picture_file, read_paintings, write_paintings
 from morelli.errors import MorelliError
 from morelli.preparation.journal import claim
 
@@ -126,8 +126,7 @@ def _with_unique_ids(joined: pd.DataFrame) -> pd.DataFrame:
     ids = joined["id"].where(turn == 0, joined["id"] + "-" + (turn + 1).astype(str))
     if ids.duplicated().any():  # such a number was taken already
         ids = joined["id"] + "-" + joined["sha256"].str[:8]
-    files = [f"images/{hashlib.sha256(one.encode()).hexdigest()[:2]}/{one}.jpg" for one in ids]
-    return joined.assign(id=ids, file=files)
+    return joined.assign(id=ids, file=ids.map(picture_file))
 
 
 def _place(origin: Path, target: Path) -> None:

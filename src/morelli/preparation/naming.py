@@ -1,4 +1,4 @@
-"""What ``prepare`` makes of a source's names: spellings folded, names of no artist and stand-in pictures left out."""
+"""Artists' names in a source: spellings of one artist, names of no known artist, stand-in pictures to leave out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,35 +7,29 @@ from typing import Final
 
 import pandas as pd
 
-from morelli._files import write_text_whole
 from morelli._text import one_line
 from morelli.data.artists import artist_key, one_spelling
 from morelli.errors import MorelliError
 from morelli.preparation.attributions import REASONS, perhaps_one, unattributed
-from morelli.preparation.journal import Record
-from morelli.preparation.source import Source, left_out
+from morelli.preparation.pool import Record
+from morelli.preparation.source import Catalogue, left_out
 
-SPELLINGS: Final = "spellings.csv"
-MANY_ARTISTS: Final = 3
-"""A picture under so many artists is a stand-in, such as "no image available"; under two, one of them may be right."""
-SAME: Final = "the same artist"
-PERHAPS: Final = "perhaps the same artist"
+_SAME: Final = "the same artist"
+_PERHAPS: Final = "perhaps the same artist"
 _STAND_IN: Final = "one picture under "
 _SHOWN: Final = 4
 
 
-def attributed(source: Source, asked: Iterable[str]) -> Source:
+def attributed(catalogue: Catalogue, asked: Iterable[str]) -> Catalogue:
     """Leave out the paintings whose artist's name is no one artist's, but for names that are ``asked`` for.
-
-    The competition's are kept, since its lists of pairs name them all.
 
     Raises:
         MorelliError: no painting would be left.
     """
-    if source.kind == "competition":
-        return source
+    if catalogue.names_are_artists:
+        return catalogue
     wanted = {artist_key(name) for name in asked}
-    rows = source.paintings
+    rows = catalogue.paintings
     why = {name: "" if artist_key(name) in wanted else unattributed(name) for name in rows["artist"].unique()}
     reasons = rows["artist"].map(why)
     if (reasons != "").all() and len(rows):
@@ -46,26 +40,26 @@ def attributed(source: Source, asked: Iterable[str]) -> Source:
         )
     parts = [left_out(rows[reasons == reason], reason) for reason in REASONS]
     return replace(
-        source,
+        catalogue,
         paintings=rows[reasons == ""].reset_index(drop=True),
-        left_out=pd.concat([source.left_out, *parts], ignore_index=True),
+        left_out=pd.concat([catalogue.left_out, *parts], ignore_index=True),
     )
 
 
-def without_stand_ins(source: Source, records: dict[str, Record]) -> dict[str, Record]:
-    """The records, in which those of files that stand under :data:`MANY_ARTISTS` or more are left out.
+def without_stand_ins(catalogue: Catalogue, records: dict[str, Record]) -> dict[str, Record]:
+    """The records, in which those of files that stand under three artists or more are left out.
 
-    The competition's are kept, as above.
+    Such a file is a stand-in, such as "no image available"; under two artists, one of them may be right.
     """
-    if source.kind == "competition":
+    if catalogue.names_are_artists:
         return records
-    rows = source.paintings.assign(sha256=[records[id_].sha256 for id_ in source.paintings["id"]])
+    rows = catalogue.paintings.assign(sha256=[records[id_].sha256 for id_ in catalogue.paintings["id"]])
     rows = rows[rows["sha256"] != ""]
-    files = rows.groupby("sha256")
+    first = rows.groupby("sha256")["file"].transform("first")
     artists = rows["artist"].map(artist_key).groupby(rows["sha256"]).transform("nunique")
-    found = rows.assign(artists=artists, first=files["file"].transform("first"))[artists >= MANY_ARTISTS]
-    said = _STAND_IN + found["artists"].astype(str) + " artists (such as " + found["first"] + ")"
-    return records | {id_: replace(records[id_], left_out=why) for id_, why in zip(found["id"], said, strict=True)}
+    said = _STAND_IN + artists.astype(str) + " artists (such as " + first + ")"
+    found = zip(rows["id"][artists >= 3], said[artists >= 3], strict=True)
+    return records | {id_: replace(records[id_], left_out=why) for id_, why in found}
 
 
 def is_stand_in(reason: str) -> bool:
@@ -80,20 +74,15 @@ def spellings(names: pd.Series) -> pd.DataFrame:
         names: the artist of each painting, as the source has it.
 
     Returns:
-        The columns ``artist``, ``written``, ``paintings`` and ``judged``: :data:`SAME`, or :data:`PERHAPS` and why.
+        The columns ``artist``, ``written``, ``paintings`` and ``judged``: :data:`_SAME`, or :data:`_PERHAPS` and why.
     """
     counts = names.value_counts()
     shown = one_spelling(counts.index.to_series())
     several = shown[shown.duplicated(keep=False)]
-    rows = [(artist, str(written), int(counts[str(written)]), SAME) for written, artist in several.items()]
+    rows = [(artist, str(written), int(counts[str(written)]), _SAME) for written, artist in several.items()]
     total = counts.groupby(shown).sum()
-    rows += [(one, other, int(total[other]), f"{PERHAPS}: {why}") for one, other, why in perhaps_one(total.index)]
+    rows += [(one, other, int(total[other]), f"{_PERHAPS}: {why}") for one, other, why in perhaps_one(total.index)]
     return pd.DataFrame(sorted(rows), columns=["artist", "written", "paintings", "judged"])
-
-
-def write_spellings(folder: Path, names: pd.Series) -> None:
-    """Write :func:`spellings` as ``spellings.csv`` into a prepared folder."""
-    write_text_whole(folder / SPELLINGS, spellings(names).to_csv(index=False, lineterminator="\n"))
 
 
 @dataclass(frozen=True)
@@ -114,28 +103,23 @@ class NamesSummary:
 
     @classmethod
     def of(cls, names: pd.Series, lists: Path) -> "NamesSummary":
-        """Sum up.
-
-        Args:
-            names: the artist of each painting, as the source has it.
-            lists: the file of what was left out.
-        """
+        """Sum up the names as the source has them, and ``lists``, the file of what was left out."""
         left = pd.read_csv(lists, dtype=str, keep_default_na=False)
         found = spellings(names)
-        is_same = found["judged"] == SAME
+        is_same = found["judged"] == _SAME
         return cls(
             {str(artist): list(rows["written"]) for artist, rows in found[is_same].groupby("artist")},
             list(found[~is_same][["artist", "written", "judged"]].itertuples(index=False, name=None)),
-            _count(left["artist"][left["reason"].isin(REASONS)]),
-            _count(left["reason"][left["reason"].map(is_stand_in)]),
+            _counted(left["artist"][left["reason"].isin(REASONS)]),
+            _counted(left["reason"][left["reason"].map(is_stand_in)]),
         )
 
     def lines(self) -> list[str]:
         """What the command prints: a few of each, and how many more there are."""
-        said = [
-            f"{len(written)} spellings of {artist}: {', '.join(written)}" for artist, written in self.spellings.items()
-        ]
-        lines = _some(said, "artists with several spellings, in spellings.csv")
+        lines = _some(
+            [f"{len(all_)} spellings of {artist}: {', '.join(all_)}" for artist, all_ in self.spellings.items()],
+            "artists with several spellings, in spellings.csv",
+        )
         lines += _some(
             [f"Kept apart: {one} and {other}, {why}" for one, other, why in self.perhaps_one],
             "pairs of names that may be one artist's, in spellings.csv",
@@ -150,7 +134,7 @@ class NamesSummary:
         return [one_line(line) for line in lines]
 
 
-def _count(texts: pd.Series) -> dict[str, int]:
+def _counted(texts: pd.Series) -> dict[str, int]:
     return {str(text): int(count) for text, count in texts.value_counts().items()}
 
 

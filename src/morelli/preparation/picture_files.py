@@ -1,17 +1,21 @@
-"""Picture files: their kinds, told by their first bytes, what each needs to be read, and how large one may be."""
+"""What a file is, by its first bytes: the kind of picture, a Git LFS pointer, a web page; and who can read it."""
 
 import importlib
 from contextlib import AbstractContextManager, nullcontext
+from typing import Final
 
 from PIL import features
 
-MAX_PIXELS = 200_000_000
-_HEAVY_PIXELS = 50_000_000
+from morelli._files import LFS_HEAD
 
-HEAD_BYTES = 128
-"""So many of a file's first bytes tell its kind."""
-
-_SIGNATURES = (
+SUFFIXES: Final = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .bmp .gif .jp2 .jpx .j2k .avif .heic .heif .hif .jxl".split()  # noqa: SIM905
+)
+HEAD_BYTES: Final = 128
+"""So many of a file's first bytes tell what it is."""
+_MAX_PIXELS: Final = 200_000_000
+_HEAVY_PIXELS: Final = 50_000_000
+_SIGNATURES: Final = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF87a", "GIF"),
@@ -25,24 +29,33 @@ _SIGNATURES = (
     (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
     (b"\xff\x0a", "JPEG XL"),
 )
-_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)  # a text may well begin with "BM"
-_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
+_BMP_HEADER_SIZES: Final = (12, 40, 52, 56, 64, 108, 124)  # a text may well begin with "BM"
+_BRANDS: Final = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIC"
 )
-
 # No format that Pillow hands to another program (EPS to Ghostscript).
-_READ_BY_PILLOW = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000")
-_PLUGINS = {
+_READ_BY_PILLOW: Final = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000")
+_PLUGINS: Final = {
     "AVIF": ("AVIF", "pillow_avif", "pillow-avif-plugin"),  # only where Pillow was built without it
     "HEIC": ("HEIF", "pillow_heif", "pillow-heif"),
     "JPEG XL": ("JXL", "pillow_jxl", "pillow-jxl-plugin"),
 }
 """Kind → Pillow's name for it, the module that reads it, and the package that holds the module."""
-_NEEDS = ", which needs: pip install "
+_NEEDS: Final = ", which needs: pip install "
 
 
 class UnusableError(Exception):
     """A picture cannot be used; the message is the reason, the same on every run."""
+
+
+def stand_in(head: bytes) -> str | None:
+    """Say what stands in place of a picture or a table, by its first bytes; None if nothing that is known."""
+    if head.startswith(LFS_HEAD):
+        return "a Git LFS pointer, not the file itself; run: git lfs pull"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "a web page, not the file itself"
+    return None
 
 
 def picture_kind(head: bytes) -> str | None:
@@ -100,8 +113,8 @@ def refuse_oversized(width: int, height: int) -> None:
     Raises:
         UnusableError: more than 200 megapixels.
     """
-    if width * height > MAX_PIXELS:
-        raise UnusableError(f"more than {MAX_PIXELS // 10**6} megapixels ({width * height / 1e6:,.0f} MP)")
+    if width * height > _MAX_PIXELS:
+        raise UnusableError(f"more than {_MAX_PIXELS // 10**6} megapixels ({width * height / 1e6:,.0f} MP)")
 
 
 def turn_for(width: int, height: int, one_at_a_time: AbstractContextManager[object]) -> AbstractContextManager[object]:

@@ -1,31 +1,37 @@
-"""One picture of any kind becomes a small RGB JPEG, or a reason why not."""
+"""Shrink one picture of any kind to a small RGB JPEG in sRGB, or give the reason why it cannot be used."""
 
 import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from morelli.preparation.colour import in_srgb
-from morelli.preparation.jpeg2000 import profile_of
-from morelli.preparation.picture_files import HEAD_BYTES as HEAD_BYTES
-from morelli.preparation.picture_files import UnusableError as UnusableError
-from morelli.preparation.picture_files import picture_kind as picture_kind
-from morelli.preparation.picture_files import pillow_format, refuse_oversized, turn_for
+from morelli.preparation.colour import in_srgb, jpeg2000_profile
+from morelli.preparation.picture_files import (
+    HEAD_BYTES,
+    UnusableError,
+    picture_kind,
+    pillow_format,
+    refuse_oversized,
+    turn_for,
+)
 from morelli.preparation.png import without_metadata
 
-SHORTEST_SIDE = 16
-QUALITY = 92
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .bmp .gif .jp2 .jpx .j2k .avif .heic .heif .hif .jxl".split()  # noqa: SIM905
-)
-
+_SHORTEST_SIDE = 16
+_QUALITY = 92
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # other files of several pictures are scans or photographs with previews
 _LONGEST_JPEG_SIDE = 65_500
 _LARGEST_PNG_TEXT = 1 << 26  # Pillow's own limit, 1 MB, is less than some editors' history and some profiles
+_SETTINGS: tuple[tuple[Any, str, object], ...] = (
+    (Image, "MAX_IMAGE_PIXELS", None),  # refuse_oversized has our own limit
+    (ImageFile, "LOAD_TRUNCATED_IMAGES", False),
+    (PngImagePlugin, "MAX_TEXT_CHUNK", _LARGEST_PNG_TEXT),
+    (PngImagePlugin, "MAX_TEXT_MEMORY", _LARGEST_PNG_TEXT),
+)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,9 @@ def shrink(original: IO[bytes], size: int, one_at_a_time: AbstractContextManager
     turns = one_at_a_time or nullcontext()
 
     def shrunk(image: Image.Image) -> Small:
-        _refuse_useless(image)
-        with turn_for(*image.size, turns) if _is_decoded_whole(image) else nullcontext():
+        # Memory must hold all pixels at once, or all coefficients, as of a progressive JPEG.
+        is_whole = image.format not in ("JPEG", "MPO") or image.info.get("progressive")
+        with turn_for(*image.size, turns) if is_whole else nullcontext():
             return _encoded(_rgb(_shrunk(image, size)))
 
     return _of_opened(original, shrunk, turns)
@@ -67,7 +74,7 @@ def read_rgb(original: IO[bytes], size: int) -> Image.Image:
     def shrunk(image: Image.Image) -> Image.Image:
         if image.format in _ANIMATED and getattr(image, "is_animated", False):
             raise UnusableError("animated")
-        return shrunk_rgb(image, size)
+        return _rgb(_shrunk(image, size))
 
     return _of_opened(original, shrunk, nullcontext())
 
@@ -78,23 +85,19 @@ def shrunk_rgb(image: Image.Image, size: int) -> Image.Image:
     Raises:
         UnusableError: as :func:`read_rgb`.
     """
-    with _reasons(), _own_pillow_settings():
-        _refuse_useless(image)
+    with _pillow():
         return _rgb(_shrunk(image, size))
-
-
-_T = TypeVar("_T")
 
 
 def _of_opened(
     original: IO[bytes], work: Callable[[Image.Image], _T], one_at_a_time: AbstractContextManager[object]
 ) -> _T:
     """Open a picture of any kind, and return what ``work`` makes of it."""
-    with _reasons(), _own_pillow_settings():
+    with _pillow():
         kind = picture_kind(original.read(HEAD_BYTES))
         if kind is None:
             raise UnusableError("not a picture that can be read")
-        profile = profile_of(original) if kind == "JPEG2000" else None
+        profile = jpeg2000_profile(original) if kind == "JPEG2000" else None
         original.seek(0)
         formats = [pillow_format(kind)]
         if formats == ["TIFF"]:
@@ -104,7 +107,7 @@ def _of_opened(
                 return work(image)
         try:
             with Image.open(original, formats=formats) as image:
-                if kind == "JPEG2000":
+                if profile:
                     image.info.setdefault("icc_profile", profile)
                 return work(image)
         except UnusableError:
@@ -117,48 +120,33 @@ def _of_opened(
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
-    """Turn whatever Pillow raises into a reason."""
+def _pillow() -> Iterator[None]:
+    """Use our own limits, give the process its own back, and turn whatever Pillow raises into a reason."""
+    before = [getattr(module, name) for module, name, _ in _SETTINGS]
+    for module, name, own in _SETTINGS:
+        setattr(module, name, own)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on damaged EXIF and the like, which cost us nothing
+            yield
     except (UnusableError, MemoryError):
         raise
     except UnidentifiedImageError as error:
         raise UnusableError("not a picture that can be read") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise UnusableError(_reason(error)) from error
-
-
-@contextmanager
-def _own_pillow_settings() -> Iterator[None]:
-    """Find truncation and use our own limit of pixels, then give the process its own settings back."""
-    pixels, load_truncated = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-    text = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
-    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
-    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _LARGEST_PNG_TEXT
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on damaged EXIF and the like, which cost us nothing
-            yield
+        is_cut = "truncated" in str(error).lower()
+        raise UnusableError("truncated" if is_cut else f"damaged ({type(error).__name__}: {error})") from error
     finally:
-        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = pixels, load_truncated
-        PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = text
-
-
-def _refuse_useless(image: Image.Image) -> None:
-    refuse_oversized(*image.size)
-    if min(image.size) < SHORTEST_SIDE:
-        raise UnusableError(f"too small ({image.width} x {image.height} pixels; it takes {SHORTEST_SIDE} a side)")
-
-
-def _is_decoded_whole(image: Image.Image) -> bool:
-    """Whether memory must hold all pixels at once, or all coefficients, as of a progressive JPEG."""
-    return image.format not in ("JPEG", "MPO") or bool(image.info.get("progressive"))
+        for (module, name, _), value in zip(_SETTINGS, before, strict=True):
+            setattr(module, name, value)
 
 
 def _shrunk(image: Image.Image, size: int) -> Image.Image:
     """Return the picture with its shorter side at most ``size``, turned upright, in a mode that can be averaged."""
     width, height = image.size
+    refuse_oversized(width, height)
+    if min(width, height) < _SHORTEST_SIDE:
+        raise UnusableError(f"too small ({width} x {height} pixels; it takes {_SHORTEST_SIDE} a side)")
     scale = min(1.0, size / min(width, height))
     target = (max(1, round(width * scale)), max(1, round(height * scale)))
     if max(target) > _LONGEST_JPEG_SIDE:
@@ -216,12 +204,5 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _encoded(image: Image.Image) -> Small:
     image.info.clear()  # or Pillow copies comments and profiles into the new file
     encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=QUALITY)
+    image.save(encoded, "JPEG", quality=_QUALITY)
     return Small(encoded.getvalue(), image.width, image.height)
-
-
-def _reason(error: Exception) -> str:
-    message = str(error)
-    if "truncated" in message.lower():
-        return "truncated"
-    return f"damaged ({type(error).__name__}: {message})"

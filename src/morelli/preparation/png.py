@@ -1,13 +1,11 @@
-"""PNGs whose pixels are whole while what is written beside them is damaged."""
+"""Repair PNGs whose pixels are whole while what is written beside them is damaged."""
 
 import io
 import zlib
-from collections.abc import Iterator
 from typing import IO
 
 from PIL import PngImagePlugin
 
-_SIGNATURE_BYTES = 8
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _LOOK = (b"iCCP", b"eXIf")  # the colours' meaning, and which way is up
 
@@ -15,19 +13,14 @@ _LOOK = (b"iCCP", b"eXIf")  # the colours' meaning, and which way is up
 def without_metadata(original: IO[bytes]) -> io.BytesIO:
     """Copy a PNG without all that neither holds pixels nor says how to show them, or that is damaged and does so."""
     original.seek(0)
-    copy = io.BytesIO(original.read(_SIGNATURE_BYTES))
-    copy.seek(0, io.SEEK_END)
-    for kind, chunk in _chunks(original):
+    copy = io.BytesIO()
+    copy.write(original.read(8))  # the signature
+    while len(start := original.read(8)) == 8:  # length and kind; then body and checksum, which may be cut
+        kind, chunk = start[4:], start + original.read(int.from_bytes(start[:4], "big") + 4)
         if kind in _PIXELS or (kind in _LOOK and _is_whole(chunk) and (kind != b"iCCP" or _inflates(chunk))):
             copy.write(chunk)
     copy.seek(0)
     return copy
-
-
-def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Each chunk's kind, and the whole of it: length, kind, body, checksum; the last may be cut."""
-    while len(start := stream.read(8)) == 8:
-        yield start[4:], start + stream.read(int.from_bytes(start[:4], "big") + 4)
 
 
 def _is_whole(chunk: bytes) -> bool:

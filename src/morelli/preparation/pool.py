@@ -1,22 +1,22 @@
-"""Shrinking many originals over all cores. The workers import Pillow, but no pandas and no torch."""
+"""Shrink many originals over all cores. The workers import Pillow, but no pandas and no torch."""
 
 import errno
 import hashlib
 import logging
 import multiprocessing
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from morelli._workers import process_pool
 from morelli.errors import MorelliError
-from morelli.preparation.archives import DamagedEntryError, Originals, Place
-from morelli.preparation.picture_files import may_be_read_later
-from morelli.preparation.pictures import UnusableError, shrink
-from morelli.preparation.pointers import HEAD_BYTES, stand_in
+from morelli.preparation.archives import DamagedEntryError, File, Originals
+from morelli.preparation.picture_files import HEAD_BYTES, UnusableError, may_be_read_later, stand_in
+from morelli.preparation.pictures import shrink
 
 _LARGEST_CHUNK = 8
 _OWN_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # not the original's
@@ -27,22 +27,24 @@ class Task:
     """One original to shrink, and where a whole version of it lies in case it is damaged."""
 
     id: str
-    place: Place
-    replacement: Place | None
+    file: File
+    replacement: File | None
     size: int
-    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one original: a small JPEG, or the reason for leaving it out."""
+class Record:
+    """What became of one original: a picture in the folder (``jpeg_bytes`` long), or a reason for leaving it out.
+
+    It holds for the original's ``version``; without one, the original is tried again by the next run.
+    """
 
     id: str
     status: str = ""
-    jpeg: bytes = b""
     width: int = 0
     height: int = 0
     sha256: str = ""
+    jpeg_bytes: int = 0
     left_out: str = ""
     version: str = ""
 
@@ -51,8 +53,8 @@ class _UnreadableError(UnusableError):
     """The bytes cannot be had now; another time they may."""
 
 
-def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Generator[Outcome]:
-    """Yield the outcome of every task, in any order. With one worker no other process is started.
+def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Generator[tuple[Record, bytes]]:
+    """Yield the record and the JPEG of every task, in any order. With one worker no other process is started.
 
     Raises:
         MorelliError: a worker was killed, which mostly means that memory ran out.
@@ -68,7 +70,12 @@ def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Gener
     chunks = (tasks[start : start + per_chunk] for start in range(0, len(tasks), per_chunk))
     executor = process_pool(workers, _start_worker, spool_folder, multiprocessing.get_context("spawn").Lock())
     try:
-        yield from _as_they_finish(lambda chunk: executor.submit(_attempt_chunk, chunk), chunks, ahead=3 * workers)
+        under_way = {executor.submit(_attempt_chunk, chunk) for chunk in islice(chunks, 3 * workers)}
+        while under_way:  # only a few chunks, so that memory does not grow with the number of tasks
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            under_way |= {executor.submit(_attempt_chunk, chunk) for chunk in islice(chunks, len(done))}
+            for future in done:
+                yield from future.result()
     except BrokenProcessPool as error:
         raise MorelliError(
             "A worker process ended too early: killed because memory ran out, or unable to start because a script "
@@ -77,23 +84,6 @@ def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Gener
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-def _as_they_finish(
-    submit: Callable[[Sequence[Task]], "Future[list[Outcome]]"], chunks: Iterable[Sequence[Task]], ahead: int
-) -> Iterator[Outcome]:
-    """Keep a few chunks under way, so that memory does not grow with the number of tasks."""
-    under_way: set[Future[list[Outcome]]] = set()
-    for chunk in chunks:
-        under_way.add(submit(chunk))
-        if len(under_way) >= ahead:
-            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield from future.result()
-    while under_way:
-        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield from future.result()
 
 
 _originals: Originals
@@ -106,41 +96,39 @@ def _start_worker(spool_folder: Path, heavy_lock: AbstractContextManager[object]
     logging.disable()  # Pillow's remarks on odd files would break the progress bar
 
 
-def _attempt_chunk(tasks: Sequence[Task]) -> list[Outcome]:
+def _attempt_chunk(tasks: Sequence[Task]) -> list[tuple[Record, bytes]]:
     return [_attempt(task, _originals, _heavy_lock) for task in tasks]
 
 
-def _attempt(task: Task, originals: Originals, one_at_a_time: AbstractContextManager[object]) -> Outcome:
-    try:
-        return _outcome(task, task.place, "ok", originals, one_at_a_time)
-    except UnusableError as error:
-        reasons = [error]
-    if task.replacement is not None:
-        try:
-            return _outcome(task, task.replacement, "repaired", originals, one_at_a_time)
-        except UnusableError as error:
-            reasons.append(error)
+def _attempt(task: Task, originals: Originals, turns: AbstractContextManager[object]) -> tuple[Record, bytes]:
+    reasons: list[UnusableError] = []
+    for file, status in ((task.file, "ok"), (task.replacement, "repaired")):
+        if file:
+            try:
+                return _shrunk(task, file, status, originals, turns)
+            except UnusableError as error:
+                reasons.append(error)
     is_for_now = any(isinstance(error, _UnreadableError) or may_be_read_later(str(error)) for error in reasons)
-    left_out = "; its replacement: ".join(map(str, reasons))
-    return Outcome(task.id, left_out=left_out, version="" if is_for_now else task.version)
+    why = "; its replacement: ".join(map(str, reasons))
+    return Record(task.id, left_out=why, version="" if is_for_now else task.file.version), b""
 
 
-def _outcome(
-    task: Task, place: Place, status: str, originals: Originals, one_at_a_time: AbstractContextManager[object]
-) -> Outcome:
+def _shrunk(
+    task: Task, file: File, status: str, originals: Originals, turns: AbstractContextManager[object]
+) -> tuple[Record, bytes]:
     try:
-        with originals.open(place) as original:
-            instead = stand_in(original.read(HEAD_BYTES))
-            if instead:
+        with originals.open(file) as original:
+            if instead := stand_in(original.read(HEAD_BYTES)):
                 raise UnusableError(instead)
             original.seek(0)
-            sha256 = hashlib.file_digest(original, "sha256").hexdigest()
+            sha256 = hashlib.file_digest(original, "sha256").hexdigest()  # type: ignore[arg-type]
             original.seek(0)
-            small = shrink(original, task.size, one_at_a_time)
+            small = shrink(original, task.size, turns)
     except DamagedEntryError as error:
         raise UnusableError(f"damaged in the archive ({error})") from error
     except OSError as error:
         if error.errno in _OWN_TROUBLE:
             raise
         raise _UnreadableError(f"cannot be read ({error.strerror or error})") from error
-    return Outcome(task.id, status, small.jpeg, small.width, small.height, sha256, version=task.version)
+    size = (small.width, small.height)
+    return Record(task.id, status, *size, sha256, len(small.jpeg), version=task.file.version), small.jpeg

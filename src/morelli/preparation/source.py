@@ -1,39 +1,98 @@
-"""Where paintings come from: each kind of source is turned into one list of originals, before any is read."""
+"""``Source``: a kind of source of paintings, such as a folder or a table; and ``Catalogue``: what one offers."""
 
 import hashlib
 import re
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final
 
 import pandas as pd
 
 from morelli.data.artists import artist_key, artist_keys, folded
-from morelli.preparation.archives import Place
+from morelli.preparation.archives import File
+from morelli.preparation.listing import Listing
 
-# What a table may say of a painting besides its artist; the same names as in the prepared folder.
-DETAILS = ("artist_group", "in_train", "title", "style", "genre", "date", "source")
+DETAILS: Final = ("artist_group", "in_train", "title", "style", "genre", "date", "source")
+"""What a source may say of a painting besides its artist: the columns of the prepared folder."""
+LEFT_OUT_COLUMNS: Final = ["id", "file", "artist", "reason"]
+LAYOUTS: Final = """A source is one of:
+  1. a folder with the competition's files: all_data_info.csv.zip, train.zip, test.zip (or train_1.zip, …) and
+     replacements_for_corrupted_files.zip, as downloaded or unpacked;
+  2. a folder, or a zip archive, with one folder per artist: SOURCE/Claude Monet/water-lilies.jpg; other layouts are
+     found too, or told with --layout;
+  3. a CSV file with the columns path and artist; paths are relative to the CSV;
+  4. anything that a class of your own reads: --source-kind package.module:Name."""
 
-LEFT_OUT_COLUMNS = ["id", "file", "artist", "reason"]
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the user says of a source.
+
+    Attributes:
+        out: the folder being written, never taken for a part of the source.
+        layout: where paths name the artist, see :class:`morelli.preparation.layout.Layout`; guessed if None.
+        columns: which column of a table holds what, by field; guessed where nothing is said.
+    """
+
+    out: Path
+    layout: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
-class Source:
-    """Everything that a source offers.
+class Catalogue:
+    """Everything that a source offers. :meth:`of` makes one.
 
-    ``paintings`` has the columns ``id, file, artist, bytes`` and :data:`DETAILS`; ``places`` and ``replacements`` tell
-    where each id's picture lies, and a whole version of it in case it is truncated; ``versions`` what changes when a
-    picture does; ``left_out`` lists what cannot be used already now, with the columns :data:`LEFT_OUT_COLUMNS`;
-    ``understood`` says in a few lines what was guessed and what is no part of it.
+    Attributes:
+        kind: of source; a prepared folder keeps it and takes no other.
+        paintings: the columns ``id, file, artist, bytes`` and :data:`DETAILS`.
+        files: the original of each id.
+        left_out: what cannot be used already now, with the columns :data:`LEFT_OUT_COLUMNS`.
+        replacements: a whole version of an original, by id, in case it is truncated.
+        skipped_files: number of files that are no pictures or tell no artist.
+        understood: what was guessed, and what is no part of the source, in a few lines for the user.
+        names_are_artists: every name is taken for one artist's, also "unknown".
     """
 
     kind: str
     paintings: pd.DataFrame
-    places: dict[str, Place]
-    versions: dict[str, str]
+    files: dict[str, File]
     left_out: pd.DataFrame
-    replacements: dict[str, Place] = field(default_factory=dict)
+    replacements: dict[str, File] = field(default_factory=dict)
     skipped_files: int = 0
     understood: list[str] = field(default_factory=list)
+    names_are_artists: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        kind: str,
+        rows: pd.DataFrame,
+        files: Mapping[str, File],
+        left_out: Sequence[pd.DataFrame] = (),
+        **others: Any,
+    ) -> "Catalogue":
+        """A catalogue of these paintings.
+
+        Args:
+            kind: as the attribute.
+            rows: one row a painting: ``file`` (a key of ``files``), ``artist``, what there is of :data:`DETAILS`, and
+                ``id`` unless it is to be made from ``file``.
+            files: the originals by name; :meth:`morelli.preparation.archives.File.at` makes one of a file on disk.
+            left_out: tables from :func:`left_out`.
+            others: the other attributes.
+        """
+        originals = [files[name] for name in rows["file"]]
+        ids = rows["id"] if "id" in rows else rows["file"].map(id_from_path)
+        paintings = pd.DataFrame({"id": ids, "file": rows["file"], "artist": rows["artist"]}).reset_index(drop=True)
+        paintings["bytes"] = [file.bytes for file in originals]
+        for column in DETAILS:
+            told = rows[column] if column in rows else [None] * len(rows)
+            paintings[column] = pd.Series([None if pd.isna(one) or one == "" else one for one in told], dtype=object)
+        left = pd.concat([pd.DataFrame(columns=LEFT_OUT_COLUMNS, dtype=str), *left_out], ignore_index=True)
+        return cls(kind, paintings, dict(zip(paintings["id"], originals, strict=True)), left, **others)
 
     def fingerprint(self) -> str:
         """Hash of all that is offered: the tables' contents, the files' names and sizes; not where the source lies."""
@@ -42,30 +101,61 @@ class Source:
             digest.update(table.to_csv(index=False).encode())
         return digest.hexdigest()
 
-    def choose(self, only_artists: Sequence[str], max_per_artist: int | None, limit: int | None) -> "Source":
+    def versions(self) -> dict[str, str]:
+        """A text for each id that changes when its original does."""
+        return {id_: self.files[id_].version for id_ in self.paintings["id"]}
+
+    def choose(self, only_artists: Sequence[str], max_per_artist: int | None, limit: int | None) -> "Catalogue":
         """Keep some artists, some paintings of each, some paintings in all: always the same ones.
 
         Which paintings of an artist are kept follows from a hash of their ids; ``limit`` goes artist by artist, in
         alphabetical order, so that a small sample still has several paintings by one hand.
         """
         wanted = {artist_key(name) for name in only_artists}
-        paintings, left_out = self.paintings, self.left_out
+        paintings, left = self.paintings, self.left_out
         if wanted:
-            paintings = paintings[paintings["artist"].map(artist_key).isin(wanted)]
-            left_out = left_out[left_out["artist"].map(artist_key).isin(wanted)]
+            paintings, left = (rows[rows["artist"].map(artist_key).isin(wanted)] for rows in (paintings, left))
         order = pd.DataFrame({"key": artist_keys(paintings["artist"]), "rank": paintings["id"].map(_hash)})
         order = order.sort_values(["key", "rank"])
         if max_per_artist is not None:
             order = order.groupby("key").head(max_per_artist)
         kept = order.index[:limit].sort_values()
-        paintings = paintings.loc[kept].reset_index(drop=True)
-        versions = {id_: self.versions[id_] for id_ in paintings["id"]}
-        return replace(self, paintings=paintings, versions=versions, left_out=left_out)
+        return replace(self, paintings=paintings.loc[kept].reset_index(drop=True), left_out=left)
 
 
-def left_out(rows: pd.DataFrame, reason: str) -> pd.DataFrame:
-    """Give the rows, which have the columns ``id, file, artist``, a reason for leaving them out."""
-    return rows.assign(reason=reason)[LEFT_OUT_COLUMNS]
+class Source(ABC):
+    """A kind of source of paintings; a subclass is made without arguments.
+
+    Name one from outside as ``--source-kind package.module:Name``, or list it in
+    :data:`morelli.preparation.sources.SOURCES`, where the first that recognises a path reads it.
+    """
+
+    name: ClassVar[str] = ""
+
+    @abstractmethod
+    def recognises(self, path: Path, options: SourceOptions) -> bool:
+        """Whether this kind of source lies at ``path``, at a glance."""
+
+    @abstractmethod
+    def read(self, path: Path, options: SourceOptions) -> Catalogue:
+        """List what lies at ``path``, without reading pictures.
+
+        Raises:
+            MorelliError: what is wrong with it, where, and what to do.
+            OSError: it cannot be read.
+        """
+
+
+def left_out(rows: pd.DataFrame, reason: str | None = None) -> pd.DataFrame:
+    """Give the rows, which have the columns ``file, artist`` and perhaps ``id``, a reason for leaving them out."""
+    rows = rows if "id" in rows else rows.assign(id=rows["file"].map(id_from_path))
+    return (rows if reason is None else rows.assign(reason=reason))[LEFT_OUT_COLUMNS]
+
+
+def unreadable(listing: Listing) -> pd.DataFrame:
+    """The files and folders that cannot be read, as rows of what is left out, without their artists."""
+    rows = pd.DataFrame(listing.left_out, columns=["file", "reason"], dtype=str)
+    return left_out(rows.assign(artist=""))
 
 
 def id_from_path(path: str) -> str:

@@ -3,133 +3,115 @@
 import posixpath
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import pandas as pd
 
 from morelli._file_names import escaped
 from morelli.data.artists import artist_keys
 from morelli.errors import MorelliError
-from morelli.preparation.archives import Place
-from morelli.preparation.columns import find_columns, holds_urls, is_url
-from morelli.preparation.listing import File, list_folder, list_source
-from morelli.preparation.pictures import SUFFIXES as PICTURES
-from morelli.preparation.rows import read_rows
-from morelli.preparation.source import DETAILS, Source, id_from_path, left_out
+from morelli.preparation.archives import File
+from morelli.preparation.csv_columns import find_columns, holds_urls, is_url, read_csv
+from morelli.preparation.listing import list_folder, list_source
+from morelli.preparation.picture_files import SUFFIXES as PICTURES
+from morelli.preparation.source import DETAILS, Catalogue, Source, SourceOptions, left_out
 
-SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt"})
-_SHOWN = 5
+SUFFIXES: Final = frozenset({".csv", ".tsv", ".tab", ".txt"})
+_SHOWN: Final = 5
 
 
-@dataclass(frozen=True)
-class _Trouble:
-    """Rows that cannot be used: which, what is wrong with them, what to do, and the reason in the list."""
+class TableSource(Source):
+    """A CSV. Paths are relative to it; a file that is not there is looked for by its name in the folders beside."""
 
-    rows: pd.Series
+    name = "table"
+
+    def recognises(self, path: Path, options: SourceOptions) -> bool:  # noqa: ARG002
+        return path.suffix.lower() in SUFFIXES
+
+    def read(self, path: Path, options: SourceOptions) -> Catalogue:
+        rows, notes = read_csv(path, path.read_bytes())
+        found = find_columns(path, rows, options.columns)
+        if rows.empty:
+            raise MorelliError(f"{path} has its columns but no rows. Give it one row a painting.")
+        if holds_urls(rows[found["path"]]):
+            url = next(filter(is_url, rows[found["path"]]))
+            raise MorelliError(
+                f'{path} names its pictures by web addresses (column "{found["path"]}", such as {url}), and these are '
+                "not fetched. Download them, and give the paths of the files in that column."
+            )
+        given = rows[found["path"]].str.replace("\\", "/")
+        files = _Files(path.parent, options.out.resolve())
+        lying = {text: files.find(text) for text in given.unique()}
+        rows = pd.DataFrame({field: rows[found[field]] for field in ("artist", *DETAILS) if field in found})
+        rows["file"] = [file.name if (file := lying[text]) else text for text in given]
+        rows["is_there"] = [lying[text] is not None for text in given]
+        usable, unusable = _sorted_out(rows)
+        if usable.empty:
+            raise MorelliError("\n".join([f"{path}: {_described(unusable)}", *notes]))
+        said = ", ".join(f'{field} from "{column}"' for field, column in found.items())
+        return Catalogue.of(
+            "CSV",
+            usable,
+            {file.name: file for file in lying.values() if file},
+            [left_out(rows, check.reason) for check, rows in unusable],
+            understood=[f"Columns: {said} (if that is wrong: --column).", *notes, *files.said()],
+        )
+
+
+class _Check(NamedTuple):
+    """What may be wrong with a row, what to do, and the reason in the list of what was left out."""
+
     what: str
     remedy: str
     reason: str
+    fails: Callable[[pd.DataFrame], pd.Series]
 
 
-def table_of_paintings(path: Path, out: Path, columns: Mapping[str, str]) -> Source:
-    """List the pictures that the rows of a CSV name.
-
-    Paths are relative to the CSV; a file that is not there is looked for by its name in the folders and archives
-    beside the CSV. Rows that cannot be used are left out and listed.
-
-    Args:
-        path: the CSV.
-        out: the folder being written, in which no file is looked for.
-        columns: which column holds what, see :func:`morelli.preparation.columns.find_columns`; guessed where nothing is
-            said.
-
-    Raises:
-        MorelliError: not a CSV, no such columns, addresses in place of files, or no row that can be used.
-        OSError: the CSV cannot be read.
-    """
-    table = read_rows(path, path.read_bytes())
-    rows = table.cells
-    found = find_columns(path, rows, columns)
-    if rows.empty:
-        raise MorelliError(f"{path} has its columns but no rows. Give it one row a painting.")
-    if holds_urls(rows[found["path"]]):
-        raise MorelliError(
-            f'{path} names its pictures by web addresses (column "{found["path"]}", such as '
-            f"{next(filter(is_url, rows[found['path']]))}), and these are not fetched. Download them, and "
-            "give the paths of the files in that column."
-        )
-    rows["artist"] = rows[found["artist"]]
-    given = rows[found["path"]].str.replace("\\", "/")
-    files = _Files(path.parent, out.resolve())
-    lying = {text: files.find(text) for text in given.unique()}
-    rows["file"] = [file.name if (file := lying[text]) else text for text in given]
-    for field in DETAILS:
-        rows[field] = rows[found[field]].replace({"": None}) if field in found else None
-    troubles = _troubles(rows, given.map(lambda text: lying[text] is None))
-    unusable = [left_out(_with_ids(rows[trouble.rows]), trouble.reason) for trouble in troubles]
-    paintings = rows[~pd.concat([trouble.rows for trouble in troubles], axis=1).any(axis=1)].reset_index(drop=True)
-    if paintings.empty:
-        raise MorelliError(_refusal(path, rows, troubles, table.notes))
-    paintings = _with_ids(paintings)
-    originals = {file.name: file for file in lying.values() if file}
-    paintings["bytes"] = [originals[name].bytes for name in paintings["file"]]
-    said = ", ".join(f'{field} from "{column}"' for field, column in found.items())
-    return Source(
-        kind="CSV",
-        paintings=paintings[["id", "file", "artist", "bytes", *DETAILS]],
-        places={id_from_path(name): file.place for name, file in originals.items()},
-        versions={id_from_path(name): file.version for name, file in originals.items()},
-        left_out=pd.concat(unusable, ignore_index=True),
-        understood=[f"Columns: {said} (if that is wrong: --column).", *table.notes, *files.said()],
-    )
+_CHECKS: Final = (
+    _Check("have an empty path or artist", "Fill them in", "no path in the table", lambda rows: rows["file"] == ""),
+    _Check("have an empty path or artist", "Fill them in", "no artist in the table", lambda rows: rows["artist"] == ""),
+    _Check(
+        "name a web address", "Download the pictures", "a web address, no file", lambda rows: rows["file"].map(is_url)
+    ),
+    _Check(
+        "name a file that is not there or cannot be read",
+        "Paths are relative to the CSV's folder",
+        "no such file",
+        lambda rows: ~rows["is_there"],
+    ),
+    _Check(
+        "give one picture to two artists",
+        "Keep one of the rows",
+        "one picture by two artists",
+        lambda rows: artist_keys(rows["artist"]).groupby(rows["file"]).transform("nunique") > 1,
+    ),
+    _Check("are there a second time", "", "listed a second time in the table", lambda rows: rows["file"].duplicated()),
+)
 
 
-def _with_ids(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(id=rows["file"].map(id_from_path))
+def _sorted_out(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[_Check, pd.DataFrame]]]:
+    """The rows that can be used, and those that fail a check, each by the first."""
+    failing = []
+    for check in _CHECKS:
+        fails = check.fails(rows).astype(bool)
+        failing.append((check, rows[fails]))
+        rows = rows[~fails]
+    return rows, failing
 
 
-def _troubles(rows: pd.DataFrame, is_missing: pd.Series) -> list[_Trouble]:
-    """The rows that cannot be used, each in one list only."""
-    no_path, no_artist, is_web = rows["file"] == "", rows["artist"] == "", rows["file"].map(is_url)
-    empty = "have an empty path or artist"
-    troubles = [
-        _Trouble(no_path, empty, "Fill them in", "no path in the table"),
-        _Trouble(no_artist & ~no_path, empty, "Fill them in", "no artist in the table"),
-    ]
-    told = ~no_path & ~no_artist
-    troubles.append(_Trouble(told & is_web, "name a web address", "Download the pictures", "a web address, no file"))
-    is_missing &= told & ~is_web
-    troubles.append(
-        _Trouble(
-            is_missing,
-            "name a file that is not there or cannot be read",
-            "Paths are relative to the CSV's folder",
-            "no such file",
-        )
-    )
-    there = rows[told & ~is_web & ~is_missing]
-    keys = artist_keys(there["artist"])
-    by_two = (keys.groupby(there["file"]).transform("nunique") > 1).reindex(rows.index, fill_value=False)
-    troubles.append(
-        _Trouble(by_two, "give one picture to two artists", "Keep one of the rows", "one picture by two artists")
-    )
-    again = (there["file"].duplicated() & ~by_two[there.index]).reindex(rows.index, fill_value=False)
-    troubles.append(_Trouble(again, "are there a second time", "", "listed a second time in the table"))
-    return troubles
-
-
-def _refusal(path: Path, rows: pd.DataFrame, troubles: list[_Trouble], notes: list[str]) -> str:
+def _described(failing: list[tuple[_Check, pd.DataFrame]]) -> str:
     said = []
-    for trouble in troubles:
-        if trouble.rows.any():
-            places = rows.index[trouble.rows]
-            shown = [f'  line {line + 2}: "{rows["file"][line]}", "{rows["artist"][line]}"' for line in places[:_SHOWN]]
-            more = [f"  … and {len(places) - _SHOWN:,} more"] if len(places) > _SHOWN else []
-            said.append("\n".join([f"{len(places):,} rows {trouble.what}:", *shown, *more, f"{trouble.remedy}."]))
-    return "\n".join([f"{path}: {said[0]}", *said[1:], *notes])
+    for check, rows in failing:
+        if len(rows):
+            pairs = zip(rows.index[:_SHOWN], rows["file"], rows["artist"], strict=False)
+            shown = [f'  line {line + 2}: "{file}", "{artist}"' for line, file, artist in pairs]
+            more = [f"  … and {len(rows) - _SHOWN:,} more"] if len(rows) > _SHOWN else []
+            said.append("\n".join([f"{len(rows):,} rows {check.what}:", *shown, *more, f"{check.remedy}."]))
+    return "\n".join(said)
 
 
 class _Files:
@@ -137,7 +119,6 @@ class _Files:
 
     def __init__(self, folder: Path, out: Path) -> None:
         self._folder, self._out = folder, out
-        self._by_name: dict[str, list[File]] | None = None
         self._by_their_names = 0
 
     def find(self, given: str) -> File | None:
@@ -145,19 +126,8 @@ class _Files:
         if not given or is_url(given):
             return None
         with suppress(OSError, ValueError):  # too long, or with a null in it
-            path = self._folder / given
-            if path.is_file():
-                stat = path.stat()
-                name = escaped(posixpath.normpath(given))
-                return File(name, Place(str(path)), stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}")
-        found = self._named(given)
-        self._by_their_names += found is not None
-        return found
-
-    def _named(self, given: str) -> File | None:
-        """The only file whose path ends as the one given, or the other way round, with its suffix or without."""
-        if self._by_name is None:
-            self._by_name = self._listed()
+            if (self._folder / given).is_file():
+                return File.at(self._folder / given, escaped(posixpath.normpath(given)))
         ending = "/" + _folded(given).strip("/")
         fit = {
             file.name: file
@@ -165,9 +135,14 @@ class _Files:
             for path in (f"/{_folded(file.name)}", f"/{_stem(file.name)}")
             if path.endswith(ending) or ending.endswith(path)
         }
-        return fit.popitem()[1] if len(fit) == 1 else None
+        if len(fit) != 1:
+            return None
+        self._by_their_names += 1
+        return fit.popitem()[1]
 
-    def _listed(self) -> dict[str, list[File]]:
+    @cached_property
+    def _by_name(self) -> dict[str, list[File]]:
+        """All files in the folder by their folded names, pictures also without suffixes."""
         try:
             files = list_source(self._folder, self._out).files
         except MorelliError:  # an archive beside the table that is none of its business
@@ -181,9 +156,8 @@ class _Files:
 
     def said(self) -> list[str]:
         """What was guessed."""
-        if not self._by_their_names:
-            return []
-        return [f"Found by their names beside the table: {self._by_their_names:,} files."]
+        count = self._by_their_names
+        return [f"Found by their names beside the table: {count:,} files."] if count else []
 
 
 def _folded(path: str) -> str:

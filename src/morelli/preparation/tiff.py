@@ -1,12 +1,12 @@
-"""Which page of a TIFF is the picture, and its pixels where Pillow would read them wrong or not at all.
+"""Open TIFFs: the page that is the picture, decoded by tifffile where Pillow would read it wrong or not at all.
 
 Measured with Pillow 13: it garbles uncompressed planes of more than eight bits, takes deep greys whose zero is white
-for negatives, and knows few forms of more than sixteen bits; see ``tests/data/test_tiff.py``.
+for negatives, and knows few forms of more than sixteen bits; see ``tests/preparation/test_tiff.py``.
 """
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import IO, Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def open_tiff(original: IO[bytes], one_at_a_time: AbstractContextManager[object]
     Raises:
         UnusableError: no page is a picture, or its pixels are too many, truncated or packed in an unknown way.
     """
-    with _silent(), _parsed(original) as file:
+    with _parsed(original) as file:
         candidates = list(_pictures_in(file)) if file else []
         place, page = max(candidates, key=lambda found: found[1].imagewidth * found[1].imagelength, default=(0, None))
         if page is None or (place is not None and _is_read_right_by_pillow(page)):
@@ -44,26 +44,19 @@ def open_tiff(original: IO[bytes], one_at_a_time: AbstractContextManager[object]
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Keep tifffile's remarks on odd tags, which cost us nothing, off the terminal."""
+def _parsed(original: IO[bytes]) -> Iterator[tifffile.TiffFile | None]:
+    """The file as tifffile sees it, whose remarks on odd tags stay off the terminal; None where it cannot read it."""
     logger = logging.getLogger("tifffile")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
-        yield
+        with ExitStack() as stack:
+            file = None
+            with suppress(Exception):  # nearly any, on damaged files; Pillow may still read the first page
+                file = stack.enter_context(tifffile.TiffFile(original))
+            yield file
     finally:
         logger.setLevel(level)
-
-
-@contextmanager
-def _parsed(original: IO[bytes]) -> Iterator[tifffile.TiffFile | None]:
-    try:
-        file = tifffile.TiffFile(original)
-    except Exception:  # nearly anything, on damaged files; Pillow may still read the first page
-        yield None
-        return
-    with file:
-        yield file
 
 
 def _pictures_in(file: tifffile.TiffFile) -> Iterator[tuple[int | None, Any]]:

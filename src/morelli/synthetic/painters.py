@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 from PIL import Image
 
 from morelli._files import write_text_whole, written_whole
 from morelli._progress import progress_bar
-from morelli._workers import cores, process_pool
+from morelli._workers import process_pool
 from morelli.data.copies import with_copies
-from morelli.data.prepared import LEFT_OUT, TABLE, write_paintings
+from morelli.data.prepared import LEFT_OUT, TABLE, picture_file, write_paintings
 from morelli.errors import MorelliError
 from morelli.synthetic import names as painter_names
 from morelli.synthetic.brush import paint
@@ -111,7 +112,7 @@ class SyntheticPainters:
         try:
             self._claim(out)
             if not (out / TABLE).is_file():
-                self._fill(out, workers or cores())
+                self._fill(out, workers or cpu_count())
         except OSError as error:
             raise MorelliError(
                 f"{out} cannot be written: {error}. Make room or choose another folder; "
@@ -181,7 +182,7 @@ class SyntheticPainters:
             identity = _identity(artist, painting)
             yield {
                 "id": identity,
-                "file": _file(identity),
+                "file": picture_file(identity),
                 "artist": self.names[artist],
                 "artist_group": None,
                 "in_train": None,
@@ -198,10 +199,6 @@ def _identity(artist: int, painting: int) -> str:
     return f"{artist:04d}-{painting:03d}"
 
 
-def _file(identity: str) -> str:
-    return f"images/{hashlib.sha256(identity.encode()).hexdigest()[:2]}/{identity}.jpg"
-
-
 def _listed(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in parameters.items())
 
@@ -211,7 +208,7 @@ def _write_artist(painters: SyntheticPainters, out: Path, artist: int) -> list[d
     pictures = []
     for painting in range(painters.paintings_per_artist):
         identity = _identity(artist, painting)
-        path = out / _file(identity)
+        path = out / picture_file(identity)
         if not path.is_file():
             with written_whole(path) as temporary:
                 painters.paint(artist, painting).save(temporary, quality=_JPEG_QUALITY)
