@@ -23,8 +23,8 @@ from torch.utils.data import default_collate
 from _rates import save_rates
 from morelli import Painters
 from morelli.data.hashes import Looks
-from morelli.gallery._nearest import Nearest
 from morelli.gallery.pictures import open_picture
+from morelli.gallery.search import Nearest
 
 
 def index(model: Path, folder: Path, rounds: int) -> None:

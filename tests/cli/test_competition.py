@@ -24,7 +24,7 @@ from morelli.evaluation.calibration import Calibration
 from morelli.models.network import Network
 from morelli.synthetic.painters import SyntheticPainters
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "preparation"))
 from kaggle_server import KaggleServer
 
 ARTISTS, PER_ARTIST, UNSEEN_FROM = 16, 6, 12

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from morelli import MorelliError, Painters
-from morelli.gallery import _reader
+from morelli.gallery import reader
 from morelli.gallery.index import PictureIndex
 
 
@@ -43,8 +43,8 @@ def test_only_new_and_changed_pictures_are_read_again(
 ) -> None:
     index = painters.index(pictures).path
     read: list[str] = []
-    original = _reader.read_file
-    monkeypatch.setattr(_reader, "read_file", lambda *given: read.append(given[1]) or original(*given))
+    original = reader.read_file
+    monkeypatch.setattr(reader, "read_file", lambda *given: read.append(given[1]) or original(*given))
     assert painters.index(pictures).embedded == 0
     assert read == []
 
@@ -121,7 +121,7 @@ def test_what_was_done_is_kept_when_it_is_interrupted(
 ) -> None:
     for copy in range(3):
         shutil.copytree(pictures / "artist-0", pictures / f"more-{copy}")
-    forward = _reader.Reader._forward
+    forward = reader.Reader._forward
     batches = []
 
     def impatient(self, batch):
@@ -131,7 +131,7 @@ def test_what_was_done_is_kept_when_it_is_interrupted(
         return forward(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_reader.Reader, "_forward", impatient)
+        patch.setattr(reader.Reader, "_forward", impatient)
         with pytest.raises(KeyboardInterrupt):
             painters.index(pictures)
     done = painters.index(pictures)

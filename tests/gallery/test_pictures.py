@@ -50,7 +50,7 @@ def test_pictures_are_turned_upright_and_shrunk_to_the_trained_size(tmp_path: Pa
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     sideways.save(tmp_path / "phone.jpg", exif=exif)
     opened = open_picture(tmp_path / "phone.jpg", 64)
-    assert opened.rgb.size == (opened.facts.width, opened.facts.height) == (64, 128)
+    assert opened.rgb.size == (opened.info.width, opened.info.height) == (64, 128)
     assert opened.rgb.getpixel((32, 5))[2] > 200  # what was left is now above
     assert painters.network.card.prepared_size == 64
 

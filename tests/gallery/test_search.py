@@ -13,9 +13,8 @@ from torch.nn import functional
 
 from morelli import MorelliError, Painters
 from morelli.evaluation.calibration import Calibration
-from morelli.gallery import _nearest
-from morelli.gallery._nearest import Nearest
 from morelli.gallery.page import write_page
+from morelli.gallery.search import Nearest
 
 
 def unit(count: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -24,10 +23,7 @@ def unit(count: int, width: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("width", [3, 64, 300])
-@pytest.mark.parametrize("with_faiss", [True, False])
-def test_the_nearest_are_those_of_a_full_sort(width: int, with_faiss: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not with_faiss:
-        monkeypatch.setattr(_nearest, "faiss", None)
+def test_the_nearest_are_those_of_a_full_sort(width: int) -> None:
     embeddings = unit(25_000, width)
     nearest = Nearest(embeddings, by_distance=False)
     for query in unit(5, width, seed=1):
@@ -38,17 +34,9 @@ def test_the_nearest_are_those_of_a_full_sort(width: int, with_faiss: bool, monk
             assert len(set(places.tolist())) == k
 
 
-def test_the_first_look_is_taken_and_settles_it() -> None:
-    pytest.importorskip("faiss")
-    nearest = Nearest(unit(25_000, 64), by_distance=False)
-    for query in unit(5, 64, seed=1):
-        candidates = nearest._candidates(query, 12)
-        assert candidates is not None
-        assert 12 <= len(candidates) < 2000
-    # Where all are alike it cannot settle, and every product is taken.
+def test_as_many_are_found_where_all_are_nearly_the_same() -> None:
     alike = Nearest(unit(1, 64).repeat(25_000, 1) + 1e-5 * unit(25_000, 64), by_distance=False)
     query = unit(1, 64, seed=1)[0]
-    assert alike._candidates(query, 12) is None
     assert len(alike.find(query, 12)) == 12
 
 

@@ -1,40 +1,41 @@
-"""Which artists a network tells apart best and worst, by name, made from run folders alone."""
+"""Tables of artists: whom a network tells apart best and worst, by name, made from run folders alone."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
 from morelli._text import for_spreadsheets, read_named_csv
-from morelli.bench.run_folder import RunFolder
-from morelli.bench.side_files import per_artist_path
-from morelli.bench.tables import Format, as_text
+from morelli.bench.run_folder import RunFolder, per_artist_path
+from morelli.bench.text_tables import Format, as_text
 from morelli.errors import MorelliError, did_you_mean
+from morelli.evaluation.metrics import metric_of
 
-_MEASURES = ("pair_auc", "precision_at_1", "mean_average_precision_at_r")
 
-
-def artist_table(runs: Sequence[RunFolder], side: str = "unseen", metric: str = "pair_auc") -> pd.DataFrame:
-    """One row a run and artist, best first: ``run, place, artist, paintings`` and the artist's own measures.
+def artist_table(runs: Sequence[RunFolder], subset: str = "unseen", metric: str = "pair_auc") -> pd.DataFrame:
+    """One row a run and artist, best first: ``run, place, artist, paintings`` and the artist's own metrics.
 
     Artists whose paintings do not define the metric, such as those with one painting, are left out.
 
     Raises:
-        MorelliError: no run was measured on that side, or there is no such measure of an artist.
+        MorelliError: no run was measured on that subset, or there is no such metric of an artist.
     """
-    measured = [run for run in runs if per_artist_path(run.path, side).is_file()]
+    measured = [run for run in runs if per_artist_path(run.path, subset).is_file()]
     if not measured:
-        raise MorelliError(f"No run has a {per_artist_path(runs[0].path, side).name}: none was measured on that side.")
-    return pd.concat([_of_run(run, side, metric) for run in measured], ignore_index=True)
+        raise MorelliError(
+            f"No run has a {per_artist_path(runs[0].path, subset).name}: none was measured on that side."
+        )
+    return pd.concat([_of_run(run, subset, metric) for run in measured], ignore_index=True)
 
 
-def _of_run(run: RunFolder, side: str, metric: str) -> pd.DataFrame:
-    rows = read_named_csv(per_artist_path(run.path, side))
+def _of_run(run: RunFolder, subset: str, metric: str) -> pd.DataFrame:
+    rows = read_named_csv(per_artist_path(run.path, subset))
     known = [column for column in map(str, rows) if column not in ("artist", "paintings")]
     if metric not in known:
         raise MorelliError(
             f'No artist has a measure "{metric}".{did_you_mean(metric, known)} There are: {", ".join(known)}.'
         )
-    ranked = rows.dropna(subset=metric).sort_values([metric, "artist"], ascending=[False, True])
+    lower_is_better = metric_of(metric).lower_is_better
+    ranked = rows.dropna(subset=metric).sort_values([metric, "artist"], ascending=[lower_is_better, True])
     ranked.insert(0, "place", range(1, len(ranked) + 1))
     ranked.insert(0, "run", run.path.name)
     return ranked
@@ -56,8 +57,9 @@ def render_artists(rows: pd.DataFrame, count: int, style: Format, *, width: int 
     place, of = rows["place"], rows.groupby("run")["place"].transform("max")
     shown = rows[(place <= count) | (place > of - count)].copy()
     shown["place"] = shown["place"].astype(str) + " of " + of.astype(str)
-    measures = [name for name in _MEASURES if name in shown]
-    for name in measures:
+    metrics = [name for name in map(str, shown) if metric_of(name).per_artist]
+    for name in metrics:
         shown[name] = ["-" if pd.isna(value) else f"{value:.3f}" for value in shown[name]]
-    columns = ["place", "artist", "paintings", *measures]
-    return as_text(shown[["run", *columns] if rows["run"].nunique() > 1 else columns], "", style, width)
+    names = [*(["run"] if rows["run"].nunique() > 1 else []), "place", "artist"]
+    shown = shown[[*names, "paintings", *metrics]].rename(columns=lambda name: metric_of(name).heading)
+    return as_text(shown, "", style, width, names=names)

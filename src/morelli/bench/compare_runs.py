@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from morelli.bench.side_files import resamples_path
+from morelli.bench.run_folder import resamples_path
 from morelli.errors import MorelliError, UnmeasurableError
 from morelli.evaluation.resampling import Difference, Resamples, paired_difference
 

@@ -17,8 +17,7 @@ from torch.nn import functional
 from morelli._files import written_whole
 from morelli._processes import is_first, once, processes
 from morelli.bench.grid import Cell
-from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder
-from morelli.bench.side_files import write_side
+from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder, write_subset
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import Split
@@ -66,7 +65,7 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
         pd.DataFrame(columns=["epoch", "loss"]).to_csv(temporary, index=False)
     rows = split.rows(paintings, "unseen")
     measured = evaluate(embeddings, rows, CosineScorer(), resamples=resamples)
-    write_side(run.path, "unseen", measured)
+    write_subset(run.path, "unseen", measured)
     costs = [one.environment for one in runs]
     seconds_an_image = sum(1 / cost["images_per_second"] for cost in costs)
     together = {

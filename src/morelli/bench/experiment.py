@@ -11,8 +11,7 @@ from torch import Tensor
 
 from morelli._processes import is_first, once
 from morelli.bench.grid import Cell
-from morelli.bench.run_folder import RunFolder
-from morelli.bench.side_files import write_side
+from morelli.bench.run_folder import RunFolder, write_subset
 from morelli.data.artists import artist_key, artist_keys
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
@@ -26,7 +25,7 @@ from morelli.evaluation.verification import best_threshold, exact_masses, pair_a
 from morelli.models.backbones import Backbone, create_backbone
 from morelli.models.embedder import Embedder, embed
 from morelli.models.features import features_of
-from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer
+from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer, scorer_name
 from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
 from morelli.models.own_parts import ModuleBackbone
@@ -151,7 +150,7 @@ class Job:
             descriptions=dict(self.backbone.descriptions),
             head=self.cell.head,
             trunk=self.backbone.card if isinstance(self.backbone, ModuleBackbone) else None,
-            scorer=type(self.scorer).__name__,
+            scorer=scorer_name(type(self.scorer)),
             sources=self.sources.names if self.sources else (),
             prepared_size=largest_shorter_side(self.rows["train"]),
             training_artists=tuple(sorted(self.rows["train"]["artist"].unique())),
@@ -241,7 +240,7 @@ class Job:
                 raise MorelliError(f"{side.capitalize()} artists: {error}") from error
             copies = count_copies(self.paintings, self.rows[side]["id"]).of_side()
             metrics[side] = {**measured.metrics, **copies, "interval": measured.intervals}
-            write_side(self.run.path, side, measured)
+            write_subset(self.run.path, side, measured)
         if self.objective and "seen" in metrics:
             metrics["seen"] |= self.objective.measure(embeddings["seen"], self._labels_of("seen"))
         metrics |= {"unmeasured": unmeasured} if unmeasured else {}

@@ -1,19 +1,18 @@
 """Measure a finished network on any prepared folder."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from rich.console import Console
-from rich.table import Table
 
 from morelli._files import check_writable
-from morelli.bench.run_folder import CONFIG, METRICS, RunFolder
-from morelli.bench.side_files import write_side
+from morelli.bench.run_folder import CONFIG, METRICS, SUBSETS, RunFolder, write_subset
+from morelli.bench.text_tables import as_text, paragraph
 from morelli.data.artists import artist_key
 from morelli.data.copies import count_copies, is_shared, paintings_and_copies, pictures_of, without_copies
 from morelli.data.dataset import PaintersByNumbers
@@ -23,7 +22,7 @@ from morelli.evaluation.evaluate import evaluate, too_few
 from morelli.evaluation.normalisation import cohort_scorers
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
-SIDES: Final = ("seen", "unseen")
+_COUNTED = ("artists", "paintings", "copies", "copy_pairs", "interval")
 
 
 def evaluate_network(
@@ -44,7 +43,7 @@ def evaluate_network(
         data: a prepared folder.
         resamples: bootstrap draws of artists behind the intervals.
         keep_copies: measure copies of other paintings too.
-        out: a folder to write ``metrics.json`` and the files of each side into (:mod:`morelli.bench.side_files`).
+        out: a folder for ``metrics.json`` and the files of :func:`morelli.bench.run_folder.write_subset`.
 
     Returns:
         The metrics of each side that has enough paintings, its intervals, and ``notes`` on what was left out.
@@ -90,8 +89,8 @@ def evaluate_network(
         copies = count_copies(found, rows["id"]).of_side()
         measured[side] = {**result.metrics, **copies, "interval": result.intervals}
         if out is not None:
-            write_side(out, side, result)
-    if not set(SIDES) & measured.keys():
+            write_subset(out, side, result)
+    if not set(SUBSETS) & measured.keys():
         raise MorelliError(f"{data} cannot be measured. " + " ".join(measured["notes"]))
     notes += _copy_notes(measured, keep_copies=keep_copies)
     if out is not None:
@@ -110,7 +109,7 @@ def _is_known(network: Network, paintings: pd.DataFrame) -> pd.Series:
 
 
 def _copy_notes(measured: dict[str, Any], *, keep_copies: bool) -> list[str]:
-    copies, pairs = (sum(measured.get(side, {}).get(key, 0) for side in SIDES) for key in ("copies", "copy_pairs"))
+    copies, pairs = (sum(measured.get(side, {}).get(key, 0) for side in SUBSETS) for key in ("copies", "copy_pairs"))
     shared = measured["copies"]["shared"]
     done = "counted" if keep_copies else "left out"
     notes = [f"{copies} copies of measured paintings are {done}, and {pairs} pairs of copies."] if copies else []
@@ -146,28 +145,22 @@ def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int, copies
 
 
 def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> str:
-    """Return the result of :func:`evaluate_network` as a table for a terminal."""
-    sides = [side for side in SIDES if side in measured]
-    grid = Table(title=f"{measured['objective']} ({measured['model']})", title_justify="left")
-    grid.add_column("metric")
-    for side in sides:
-        counts = f"{measured[side]['artists']} artists, {measured[side]['paintings']} paintings"
-        grid.add_column(f"{side}\n{counts}", justify="right")
-    names = dict.fromkeys(name for side in sides for name in measured[side])
-    for name in names:
-        if name not in ("artists", "paintings", "copies", "copy_pairs", "interval"):
-            grid.add_row(name, *(_value(measured[side], name) for side in sides))
-    console = Console(width=width or 100)
-    with console.capture() as captured:
-        console.print(grid)
-    return captured.get() + "".join(f"Note: {note}\n" for note in measured["notes"])
+    """Return the result of :func:`evaluate_network` as a table for a terminal of so many columns, or for a pipe."""
+    found = {subset: measured[subset] for subset in SUBSETS if subset in measured}
+    about = [f"{measured['objective']} ({measured['model']})"]
+    about += [
+        f"{name.capitalize()}: {one['artists']} artists, {one['paintings']} paintings." for name, one in found.items()
+    ]
+    names = [name for name in dict.fromkeys(itertools.chain(*found.values())) if name not in _COUNTED]
+    shown = {subset: [_text(one, name) for name in names] for subset, one in found.items()}
+    table = as_text(pd.DataFrame({"metric": names, **shown}), "", "rich", width, names=["metric"])
+    notes = [paragraph(f"Note: {note}", width) for note in measured["notes"]]
+    return "\n".join([*(paragraph(line, width) for line in about), table.rstrip("\n"), *notes, ""])
 
 
-def _value(metrics: dict[str, Any], name: str) -> str:
+def _text(metrics: dict[str, Any], name: str) -> str:
     if name not in metrics:
         return "-"
     value = metrics[name]
-    if name not in metrics["interval"]:
-        return f"{value}" if isinstance(value, int) else f"{value:.3f}"
-    low, high = metrics["interval"][name]
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+    text = f"{value}" if isinstance(value, int) else f"{value:.3f}"
+    return text + (" ({:.3f} to {:.3f})".format(*metrics["interval"][name]) if name in metrics["interval"] else "")

@@ -8,12 +8,11 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from morelli._files import write_text_whole
 from morelli.bench.run_folder import RunFolder
-from morelli.bench.tables import heading
 from morelli.data.artists import artist_key
+from morelli.evaluation.metrics import METRICS
 from morelli.models.network import NetworkCard
 
 README: Final = "README.md"
-_METRICS: Final = ("pair_auc", "eer", "precision_at_1", "mean_average_precision_at_r", "brier", "ece")
 _TASK: Final = "image-feature-extraction"
 
 
@@ -43,7 +42,11 @@ def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, An
         validation_artists=_count(network.validation_artists),
         unseen=metrics["unseen"],
         sides=sides,
-        rows=[[heading(metric), *(_with_interval(metrics[side], metric) for side in sides)] for metric in _METRICS],
+        rows=[
+            [one.heading, *(_with_interval(metrics[side], one.name) for side in sides)]
+            for one in METRICS
+            if one.on_card
+        ],
         rates=_rates(metrics["unseen"]),
     )
     write_text_whole(run.path / "model" / README, f"{card}\n")
@@ -59,11 +62,11 @@ def _data(name: str, config: dict[str, Any], unseen: dict[str, Any]) -> ModelCar
             task_type=_TASK,
             dataset_type="artist-disjoint-paintings",
             dataset_name=f"{config['recipe']}, unseen artists",
-            metric_type=metric,
-            metric_value=unseen[metric],
+            metric_type=metric.name,
+            metric_value=unseen[metric.name],
         )
-        for metric in _METRICS
-        if unseen.get(metric) is not None
+        for metric in METRICS
+        if metric.on_card and unseen.get(metric.name) is not None
     ]
     tags = ["morelli", "paintings", "attribution", "verification", "metric-learning"]
     return ModelCardData(model_name=name, library_name="morelli", pipeline_tag=_TASK, tags=tags, eval_results=results)

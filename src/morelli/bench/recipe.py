@@ -13,7 +13,6 @@ from morelli._yaml import YAMLError, read_yaml
 from morelli.data.splitters import SplitConfig
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation.calibration import Method
-from morelli.evaluation.normalisation import COHORT_SIZE
 from morelli.models.config import BackboneConfig, HeadConfig
 from morelli.training.config import LABEL, ObjectiveConfig, TrainingConfig
 
@@ -32,7 +31,7 @@ class EvaluationConfig(Section):
 
     resamples: int = Field(default=1000, ge=0)
     """Bootstrap draws of artists behind every interval; 0 for no intervals."""
-    cohort: int = Field(default=COHORT_SIZE, ge=2)
+    cohort: int = Field(default=1000, ge=2)
     """Training paintings that unseen artists' scores are normalised by."""
     calibration: Method = "platt"
     """How scores become probabilities; ``temperature`` is for scores that are log-odds already, as a pair head's."""

@@ -1,20 +1,21 @@
-"""The run folder: everything one run leaves behind, and nothing that a table needs to be told again.
+"""The run folder: the files that one run leaves behind, of which tables, reports and comparisons are made.
 
-``config.yaml`` (fully resolved), ``split.json``, ``history.csv``, the files of each side (see
-:mod:`morelli.bench.side_files`), ``environment.json``, ``metrics.json`` and ``model/``. ``metrics.json`` is written
-last and marks the run as finished.
+``config.yaml`` (fully resolved), ``split.json``, ``history.csv``, the files of each subset (:func:`write_subset`),
+``environment.json``, ``metrics.json`` and ``model/``. ``metrics.json`` is written last and marks the run as finished.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from pydantic_core import to_jsonable_python
 
 from morelli._config import Section
-from morelli._files import write_text_whole
+from morelli._files import write_text_whole, written_whole
 from morelli._yaml import YAMLError, read_yaml, write_yaml
 from morelli.bench.recipe import EvaluationConfig
 from morelli.data.splitters import SplitConfig
@@ -22,8 +23,13 @@ from morelli.errors import MorelliError
 from morelli.models.config import BackboneConfig, HeadConfig
 from morelli.training.config import ObjectiveConfig, TrainingConfig
 
+if TYPE_CHECKING:
+    from morelli.evaluation.evaluate import Evaluation
+
 FORMAT_VERSION = 1
 CONFIG, METRICS, ENVIRONMENT, FAILURE = "config.yaml", "metrics.json", "environment.json", "failure.txt"
+SUBSETS = ("seen", "unseen")
+"""What a network is measured on: other paintings by artists it was trained on, and artists it never saw."""
 _SECTIONS: dict[str, type[Section]] = {
     "split": SplitConfig,
     "backbone": BackboneConfig,
@@ -32,6 +38,21 @@ _SECTIONS: dict[str, type[Section]] = {
     "training": TrainingConfig,
     "evaluation": EvaluationConfig,
 }
+
+
+@dataclass(frozen=True)
+class RunMetadata:
+    """What the folder of a run says of it; of a failed one, ``metrics`` and ``environment`` are empty."""
+
+    path: Path
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    environment: dict[str, Any]
+    failure: str | None
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self.metrics)
 
 
 @dataclass(frozen=True)
@@ -61,6 +82,11 @@ class RunFolder:
         """Why the run failed, or None."""
         path = self.path / FAILURE
         return path.read_text(encoding="utf-8") if path.is_file() and not self.is_finished else None
+
+    def metadata(self) -> RunMetadata:
+        """All of the above, read once."""
+        metrics, environment = (self.metrics, self.environment) if self.is_finished else ({}, {})
+        return RunMetadata(self.path, self.config, metrics, environment, self.failure)
 
     def start(self, config: dict[str, Any]) -> None:
         """Write the config, or check that the folder was begun with the same.
@@ -112,6 +138,47 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
     if "objective" in completed:
         completed["objective"].pop("place", None)  # in tables; runs of before have none
     return completed
+
+
+def data_digest(paintings: pd.DataFrame) -> str:
+    """A digest of what the paintings are, not of where they lie."""
+    columns = ["id", "artist", "artist_group", "in_train", "width", "height", "sha256"]
+    return hashlib.sha256(paintings[columns].to_csv(index=False).encode()).hexdigest()[:16]
+
+
+def resamples_path(folder: Path, subset: str) -> Path:
+    """Where a run keeps every measure on every resample of one subset's artists."""
+    return folder / f"resamples_{subset}.parquet"
+
+
+def per_artist_path(folder: Path, subset: str) -> Path:
+    """Where a run keeps one row for each of one subset's artists."""
+    return folder / f"per_artist_{subset}.csv"
+
+
+def write_subset(folder: Path, subset: str, measured: "Evaluation") -> None:
+    """Write what was measured of one subset, each file whole or not at all.
+
+    - ``per_artist_<subset>.csv``: ``artist, paintings, pair_auc`` and the retrieval metrics, a row an artist.
+    - ``score_histogram_<subset>.csv``: ``score, same, different``, a row a bin of score: its middle, and how many pairs
+      by the same and by different hands fall into it.
+    - ``reliability_<subset>.csv``: ``probability, share, mass``, a row a bin; only with a calibration.
+    - ``resamples_<subset>.parquet``: every metric on every resample; only with resamples.
+    """
+    write_csv(measured.per_artist, per_artist_path(folder, subset))
+    write_csv(measured.score_histogram, folder / f"score_histogram_{subset}.csv")
+    for path in (folder / f"reliability_{subset}.csv", resamples_path(folder, subset)):
+        path.unlink(missing_ok=True)  # of an earlier measurement that had one
+    if measured.reliability is not None:
+        write_csv(measured.reliability, folder / f"reliability_{subset}.csv")
+    if measured.resamples is not None:
+        measured.resamples.write(resamples_path(folder, subset))
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, whole or not at all."""
+    with written_whole(path) as temporary:
+        table.to_csv(temporary, index=False)
 
 
 def find_runs(places: Sequence[Path]) -> list[RunFolder]:

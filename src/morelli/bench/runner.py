@@ -1,6 +1,5 @@
 """The bench: every cell of a recipe's grid, one run folder each."""
 
-import hashlib
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from morelli.bench.experiment import Job
 from morelli.bench.grid import Cell, check_objective, fit_cells, grid
 from morelli.bench.model_card import write_model_card
 from morelli.bench.recipe import Recipe
-from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder
+from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder, data_digest
 from morelli.data.copies import paintings_and_copies
 from morelli.data.splits import split_paintings
 from morelli.errors import MorelliError, did_you_mean
@@ -218,9 +217,3 @@ def run_cell(
 
 def _nobody(_: str) -> None:
     """Where the processes after the first speak to."""
-
-
-def data_digest(paintings: pd.DataFrame) -> str:
-    """A digest of what the paintings are, not of where they lie."""
-    columns = ["id", "artist", "artist_group", "in_train", "width", "height", "sha256"]
-    return hashlib.sha256(paintings[columns].to_csv(index=False).encode()).hexdigest()[:16]

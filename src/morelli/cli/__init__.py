@@ -6,13 +6,10 @@ from typing import Annotated, TextIO
 
 import typer
 
+from morelli._dotted import load_dotted
 from morelli._files import sentence_of
-from morelli.cli import bench as bench_commands
-from morelli.cli import competition as competition_commands
-from morelli.cli import data as data_commands
-from morelli.cli import gallery as gallery_commands
-from morelli.cli import networks as network_commands
-from morelli.cli import report as report_commands
+from morelli.cli import bench, competition, data, gallery, networks, report
+from morelli.cli._options import ModelLastCommand
 from morelli.cli._output import prepare_output
 from morelli.errors import MorelliError, MorelliWarning
 
@@ -23,12 +20,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data_commands.app, name="data", rich_help_panel="Paintings")
-bench_commands.register(app)
-report_commands.register(app)
-network_commands.register(app)
-gallery_commands.register(app)
-competition_commands.register(app)
+app.add_typer(data.app, name="data", rich_help_panel="Paintings")
+for _module, _panel in (
+    (bench, "Compare networks"),
+    (report, "Compare networks"),
+    (networks, "One network"),
+    (gallery, "Your own pictures"),
+    (competition, "The competition"),
+):
+    for _command in _module.COMMANDS:
+        app.command(cls=ModelLastCommand, rich_help_panel=_panel)(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -42,6 +43,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def about(
     _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option("--import", metavar="MODULE", help="Import this first, as a module with a scorer of your own."),
+    ] = None,
 ) -> None:
     """Tell painters apart: are two paintings by the same hand, also when that hand was never seen in training?
 
@@ -49,6 +54,8 @@ def about(
     well each tells painters apart. Then use your own: `morelli data prepare FOLDER --out DIR` and
     `morelli bench --data DIR`.
     """
+    for name in imports or ():
+        load_dotted(f"{name}:__name__", str, "a module")
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share."""
 
 import shlex
-from enum import StrEnum
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -14,36 +14,37 @@ Config = Annotated[
     str,
     typer.Argument(help="A recipe: a YAML file, or a built-in one by name (demo, painters_mini, competition, seed)."),
 ]
-Data = Annotated[Path | None, typer.Option(help="A prepared folder, instead of the recipe's.", show_default=False)]
+Data = Annotated[Path | None, typer.Option(help="A prepared folder, instead of the recipe's.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=10. Repeatable."),
 ]
-
-
-class Tracker(StrEnum):
-    """Where training is logged."""
-
-    tensorboard = "tensorboard"
-
-
 Log = Annotated[
-    Tracker | None, typer.Option("--log", help="Log each epoch there too, in the run folder.", show_default=False)
+    Literal["tensorboard"] | None, typer.Option("--log", help="Log each epoch there too, in the run folder.")
 ]
 KeepCopies = Annotated[
     bool,
     typer.Option("--keep-copies", help="Count copies of a painting (resized, saved again, mirrored) as paintings."),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe's quick variant: minutes instead of hours.")]
+Runs = Annotated[list[Path] | None, typer.Argument(help="Run folders, or folders that hold them at any depth.")]
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", help="Show this metric; repeatable. CSV always has all.")
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="PACKAGE.MODULE:NAME", help="Add a column of your own; repeatable."),
+]
+Subset = Annotated[Literal["unseen", "seen", "validation"], typer.Option("--subset", "--side", help="Which artists.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")]
+Workers = Annotated[int | None, typer.Option(help="Processes; by default one a core.")]
 Model = Annotated[
     str,
     typer.Option(help="A packaged network's name, a run folder, its model/ folder, or OWNER/NAME on the model hub."),
 ]
 ModelFirst = Annotated[Path | None, typer.Argument(hidden=True, metavar="")]
 """Takes the last argument of commands as they were, with the model first."""
-Metrics = Annotated[
-    list[str] | None, typer.Option("--metric", help="Show this metric; repeatable. CSV always has all.")
-]
 
 
 class ModelLastCommand(TyperCommand):
@@ -56,7 +57,7 @@ class ModelLastCommand(TyperCommand):
 def model_first(command: str, first: Path, *others: Path) -> tuple[Any, ...]:
     """The model and the arguments of a command that was typed as before: the model first, not with --model."""
     now = shlex.join(["morelli", command, *map(str, others), "--model", str(first)])
-    typer.echo(f"Note: the model is named with --model now: {now}", err=True)
+    tell(f"Note: the model is named with --model now: {now}")
     return str(first), *others
 
 
@@ -67,3 +68,15 @@ def overrides_of(data: Path | None, overrides: list[str] | None, *, keep_copies:
     kept = ["split.keep_copies=true"] if keep_copies else []
     # A folder may be named 2024 or 1e3.
     return [*([f"data={write_yaml(str(data))}"] if data else []), *(overrides or []), *kept]
+
+
+def tell(line: str) -> None:
+    """Print a line about the work to stderr; results go to stdout."""
+    typer.echo(line, err=True)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None where the output goes into a pipe."""
+    from rich.console import Console
+
+    return Console().width if sys.stdout.isatty() else None

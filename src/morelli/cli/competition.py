@@ -5,11 +5,7 @@ from typing import Annotated
 
 import typer
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    for command in (submit, score):
-        app.command(rich_help_panel="The competition")(command)
+from morelli.cli._options import AsCsv, tell
 
 
 def submit(
@@ -27,7 +23,7 @@ def submit(
     """
     from morelli.competition.submit import submit as run_submit
 
-    summary = run_submit(model, data, pairs, out, prior=prior, say=lambda line: typer.echo(line, err=True))
+    summary = run_submit(model, data, pairs, out, prior=prior, say=tell)
     how = f"all pairs within {summary.groups} groups" if summary.groups else "pairs in no whole groups"
     typer.echo(f"{out}: {summary.pairs:,} pairs of {summary.images:,} pictures ({how}).")
 
@@ -39,7 +35,7 @@ def score(
     pairs: Annotated[
         Path | None, typer.Option(help="submission_info.csv, needed with --data; by default the one beside a file.")
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Score a submission: AUC over all pairs, and with --data by kind of pair.
 
@@ -60,7 +56,10 @@ def score(
         )
     paintings = read_paintings(data) if data else None
     if data and pairs is None:
-        pairs = _list_beside(submission, solution)
+        beside = (
+            file.with_name(f"submission_info.csv{end}") for file in (submission, solution) for end in (".zip", "")
+        )
+        pairs = next((path for path in beside if path.is_file()), None)
     frame = score_submission(submission, solution, paintings, pairs=pairs).frame()
     if as_csv:
         typer.echo(frame.to_csv(index=False), nl=False)
@@ -69,6 +68,4 @@ def score(
         typer.echo(frame.dropna(axis="columns", how="all").to_string(index=False, na_rep="-"))
 
 
-def _list_beside(*files: Path) -> Path | None:
-    names = ("submission_info.csv.zip", "submission_info.csv")
-    return next((path for file in files for name in names if (path := file.parent / name).is_file()), None)
+COMMANDS = (submit, score)

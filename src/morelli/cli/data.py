@@ -5,38 +5,32 @@ from typing import Annotated
 
 import typer
 
+from morelli.cli._options import AsJson, Workers, tell
+
 app = typer.Typer(no_args_is_help=True, help="Get paintings, prepare them, look at what is there.")
 
-Out = Annotated[Path, typer.Option(help="The prepared folder to write.", show_default=False)]
+Out = Annotated[Path, typer.Option(help="The prepared folder to write.")]
 
 
 @app.command()
 def prepare(
-    source: Annotated[
-        Path, typer.Argument(help="A folder, a zip archive or a CSV; see above.", readable=False, show_default=False)
-    ],
+    source: Annotated[Path, typer.Argument(help="A folder, a zip archive or a CSV; see above.", readable=False)],
     out: Out,
     size: Annotated[int, typer.Option(help="Pixels on the shorter side; smaller pictures stay as they are.")] = 256,
     only_artists: Annotated[
         list[str] | None, typer.Option("--only-artists", metavar="NAME", help="Only this artist; repeatable.")
     ] = None,
-    max_per_artist: Annotated[
-        int | None, typer.Option(help="At most so many paintings by each artist.", show_default=False)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="At most so many paintings in all, artist by artist.", show_default=False)
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.", show_default=False)] = None,
+    max_per_artist: Annotated[int | None, typer.Option(help="At most so many paintings by each artist.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many paintings in all, artist by artist.")] = None,
+    workers: Workers = None,
     layout: Annotated[
         str | None,
-        typer.Option(help='Where paths name the artist, e.g. "{style}/{artist}_{title}".', show_default=False),
+        typer.Option(help='Where paths name the artist, e.g. "{style}/{artist}_{title}".'),
     ] = None,
     artist_column: Annotated[
-        str | None, typer.Option(help="The CSV's column of artists; else found by its name.", show_default=False)
+        str | None, typer.Option(help="The CSV's column of artists; else found by its name.")
     ] = None,
-    path_column: Annotated[
-        str | None, typer.Option(help="The CSV's column of paths; else found by its name.", show_default=False)
-    ] = None,
+    path_column: Annotated[str | None, typer.Option(help="The CSV's column of paths; else found by its name.")] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,9 +41,7 @@ def prepare(
     ] = None,
     source_name: Annotated[
         str | None,
-        typer.Option(
-            "--source", metavar="NAME", help="Where pictures come from that name no source.", show_default=False
-        ),
+        typer.Option("--source", metavar="NAME", help="Where pictures come from that name no source."),
     ] = None,
     source_kind: Annotated[
         str | None,
@@ -137,7 +129,7 @@ def _columns(given: list[str]) -> dict[str, str]:
 
 @app.command()
 def merge(
-    folders: Annotated[list[Path], typer.Argument(help="Two or more prepared folders.", show_default=False)],
+    folders: Annotated[list[Path], typer.Argument(help="Two or more prepared folders.")],
     out: Out,
 ) -> None:
     """Join prepared folders into one, to train on several collections together.
@@ -162,7 +154,7 @@ def synthesize(
     paintings_per_artist: Annotated[int, typer.Option(help="Paintings by each.")] = 20,
     size: Annotated[int, typer.Option(help="Pixels on the shorter side.")] = 160,
     seed: Annotated[int, typer.Option(help="Another seed makes other painters.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.", show_default=False)] = None,
+    workers: Workers = None,
 ) -> None:
     """Paint a prepared folder of synthetic painters, whom only the hand tells apart: no download, no account.
 
@@ -179,8 +171,8 @@ def synthesize(
 
 @app.command()
 def info(
-    folder: Annotated[Path, typer.Argument(help="A prepared folder.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for other programs.")] = False,
+    folder: Annotated[Path, typer.Argument(help="A prepared folder.")],
+    as_json: AsJson = False,
 ) -> None:
     """Say what is in a prepared folder: artists, paintings, sizes, repairs, and what was left out and why.
 
@@ -224,4 +216,4 @@ def download(
 
     for path in run_download(out, only or ()):
         typer.echo(path)
-    typer.echo(f"Next: morelli data prepare {out} --out prepared/painters", err=True)
+    tell(f"Next: morelli data prepare {out} --out prepared/painters")

@@ -6,20 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from morelli.cli._options import DEFAULT, Model, ModelFirst, ModelLastCommand, model_first
+from morelli.cli._options import DEFAULT, AsJson, Model, ModelFirst, model_first, tell
 
 Index = Annotated[Path, typer.Argument(help="An index, made with morelli index.")]
 Prior = Annotated[float, typer.Option(help="Share of such pairs that are by one hand, before one looks.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Moved = Annotated[
-    Path | None, typer.Option("--model", help="Where the index's model lies now, if it was moved.", show_default=False)
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    for command in (compare, index, search, enroll, identify, export, push):
-        app.command(cls=ModelLastCommand, rich_help_panel="Your own pictures")(command)
+Moved = Annotated[Path | None, typer.Option("--model", help="Where the index's model lies now, if it was moved.")]
 
 
 def compare(
@@ -29,7 +20,7 @@ def compare(
     model: Model = DEFAULT,
     prior: Prior = 0.5,
     explain: Annotated[
-        Path | None, typer.Option(help="Draw the regions that speak for the match; .png or .jpg.", show_default=False)
+        Path | None, typer.Option(help="Draw the regions that speak for the match; .png or .jpg.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,16 +43,14 @@ def compare(
     _print(painters.compare(a, b, prior=prior), as_json)
     if explain:
         painters.explain(a, b).save(explain)
-        typer.echo(f"Explanation: {explain}", err=True)
+        tell(f"Explanation: {explain}")
 
 
 def index(
     folder: Annotated[Path, typer.Argument(help="Pictures, at any depth.", readable=False)],
     second: ModelFirst = None,
     model: Model = DEFAULT,
-    out: Annotated[
-        Path | None, typer.Option(help="The index; by default beside FOLDER, as FOLDER.index.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The index; by default beside FOLDER, as FOLDER.index.")] = None,
 ) -> None:
     """Make a folder of pictures searchable; run again, it reads only what is new or has changed.
 
@@ -82,7 +71,7 @@ def search(
     index: Index,
     image: Annotated[Path, typer.Argument(help="A picture.")],
     k: Annotated[int, typer.Option("-k", help="How many to find.")] = 12,
-    html: Annotated[Path | None, typer.Option(help="Write a page with the pictures found.", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the pictures found.")] = None,
     prior: Prior = 0.5,
     as_json: AsJson = False,
     model: Moved = None,
@@ -100,24 +89,20 @@ def search(
     _print(found, as_json)
     if html:
         write_page(image, found, html)
-        typer.echo(f"Page: {html}", err=True)
+        tell(f"Page: {html}")
 
 
 def enroll(
     index: Index,
-    folder: Annotated[
-        Path | None, typer.Argument(help="Some paintings by the artist, at any depth.", show_default=False)
-    ] = None,
-    artist: Annotated[str | None, typer.Option(help="The artist's name.", show_default=False)] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Some paintings by the artist, at any depth.")] = None,
+    artist: Annotated[str | None, typer.Option(help="The artist's name.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Enrol an artist anew who is enrolled already.")] = False,
     list_artists: Annotated[bool, typer.Option("--list", help="Only say who is enrolled.")] = False,
     rename: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="NAME NEW-NAME", help="Only give an enrolled artist another name.", show_default=False),
+        typer.Option(metavar="NAME NEW-NAME", help="Only give an enrolled artist another name."),
     ] = None,
-    remove: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only take an artist out again.", show_default=False)
-    ] = None,
+    remove: Annotated[str | None, typer.Option(metavar="NAME", help="Only take an artist out again.")] = None,
     model: Moved = None,
 ) -> None:
     """Add an artist from a few paintings, without training; or list, rename and remove those who are enrolled.
@@ -218,3 +203,6 @@ def push(
 
 def _print(result: Any, as_json: bool) -> None:
     typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False) if as_json else result.text())
+
+
+COMMANDS = (compare, index, search, enroll, identify, export, push)

@@ -8,24 +8,20 @@ import typer
 
 from morelli.cli._options import (
     DEFAULT,
+    AsJson,
     Config,
     Data,
     KeepCopies,
     Log,
     Model,
     ModelFirst,
-    ModelLastCommand,
     Overrides,
     Quick,
     model_first,
     overrides_of,
+    tell,
+    terminal_width,
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    for command in (train, evaluate, models, backbones):
-        app.command(cls=ModelLastCommand, rich_help_panel="One network")(command)
 
 
 def train(
@@ -64,28 +60,28 @@ def train(
             objective=objective,
             backbone=backbone,
             resume=resume,
-            log=log.value if log else None,
-            say=lambda line: typer.echo(line, err=True),
+            log=log,
+            say=tell,
         )
     except KeyboardInterrupt:
         kept = f"The best network so far is in {out / 'model'}"
         if not (out / "model").is_dir():
             kept = "It was not yet measured on the validation artists, so no network was kept"
-        typer.echo(f"Interrupted. {kept}; the same command with --resume goes on.", err=True)
+        tell(f"Interrupted. {kept}; the same command with --resume goes on.")
         raise typer.Exit(130) from None
     if not is_first():
         return
     from morelli.bench.tables import render, table
 
     typer.echo(render(table([run]), "rich"), nl=False)
-    typer.echo(f"Model: {run.path / 'model'}", err=True)
+    tell(f"Model: {run.path / 'model'}")
 
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="The prepared folder to measure on.")],
     first: ModelFirst = None,
     model: Model = DEFAULT,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every metric as JSON.")] = False,
+    as_json: AsJson = False,
     keep_copies: KeepCopies = False,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap draws of artists behind the intervals.")] = 1000,
     out: Annotated[
@@ -107,7 +103,12 @@ def evaluate(
     if first:
         (model,) = model_first("evaluate", first)
     measured = evaluate_network(model, data, resamples=resamples, out=out, keep_copies=keep_copies)
-    typer.echo(json.dumps(measured, indent=1, allow_nan=False) if as_json else render_evaluation(measured))
+    typer.echo(
+        json.dumps(measured, indent=1, allow_nan=False)
+        if as_json
+        else render_evaluation(measured, width=terminal_width()),
+        nl=as_json,
+    )
 
 
 def models() -> None:
@@ -150,3 +151,6 @@ def backbones(
         )
     for name in names:
         typer.echo(f"{name}\t{weights_at_hand(name)}")
+
+
+COMMANDS = (train, evaluate, models, backbones)

@@ -5,26 +5,21 @@ from typing import Annotated
 
 import typer
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(rich_help_panel="Compare networks")(report)
+from morelli.cli._options import Columns, Runs, tell
 
 
 def report(
-    runs: Annotated[
-        list[Path] | None, typer.Argument(help="Run folders, or folders that hold them at any depth.")
-    ] = None,
+    runs: Runs = None,
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     data: Annotated[
-        Path | None,
-        typer.Option(help="The prepared folder of the runs, for the map and the galleries.", show_default=False),
+        Path | None, typer.Option(help="The prepared folder of the runs, for the map and the galleries.")
     ] = None,
     run: Annotated[
         str | None,
         typer.Option(help="Whose map, galleries and artists to show; by default the best on validation artists."),
     ] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave out every picture of a painting.")] = False,
+    columns: Columns = None,
 ) -> None:
     """Show runs (by default those in runs/) in one HTML file that opens anywhere, without a network.
 
@@ -37,17 +32,15 @@ def report(
 
         morelli report runs/mine --data prepared/mine --no-images
     """
+    from morelli.bench.columns import columns_from
     from morelli.report.report import report as write_report
 
-    summary = write_report(
-        runs or [Path("runs")],
-        out,
-        data=data,
-        run=run,
-        images=not no_images,
-        say=lambda line: typer.echo(line, err=True),
-    )
+    mine = columns_from(columns)
+    made = write_report(runs or [Path("runs")], out, data=data, run=run, images=not no_images, columns=mine, say=tell)
     typer.echo(
-        f"{summary.path}: {summary.runs} runs, {summary.paintings:,} pictures of paintings, "
-        f"{summary.megabytes:.1f} MB, made in {summary.seconds:.0f} s. Map, galleries and artists: {summary.chosen}."
+        f"{made.path}: {made.runs} runs, {made.paintings:,} pictures of paintings, {made.megabytes:.1f} MB, "
+        f"made in {made.seconds:.0f} s. Map, galleries and artists: {made.chosen}."
     )
+
+
+COMMANDS = (report,)

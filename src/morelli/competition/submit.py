@@ -12,7 +12,7 @@ from morelli.competition.submission import SubmissionSummary, write_submission
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
-from morelli.evaluation.calibration import Calibration
+from morelli.evaluation.calibration import Calibration, check_prior
 from morelli.models.network import Network, embed_with, largest_shorter_side
 
 
@@ -66,8 +66,7 @@ def submit(
 
 
 def _probability(network: Network, prior: float, say: Callable[[str], None]) -> Callable[[Tensor], Tensor] | None:
-    if not 0 < prior < 1:
-        raise MorelliError(f"The prior is the share of same-artist pairs, between 0 and 1; it cannot be {prior}.")
+    check_prior(prior, "same-artist pairs")
     if network.card.calibration is None:
         return None
     calibration = Calibration.from_dict(network.card.calibration)

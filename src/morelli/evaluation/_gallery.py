@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from morelli.evaluation._pairs import Paintings
+from morelli.evaluation.metrics import METRICS, Ranking
 from morelli.evaluation.neighbours import knn
 from morelli.evaluation.normalisation import CohortScorer
 from morelli.evaluation.pair_metrics import Measured
@@ -27,7 +28,7 @@ cluster-robust variances do, Fafchamps and Gubert 2007) covers the truth too rar
 too often; half of it is what simulation supports."""
 
 
-RETRIEVAL: Final = ("precision_at_1", "r_precision", "mean_average_precision_at_r", "mean_reciprocal_rank")
+RETRIEVAL: Final = tuple(metric for metric in METRICS if metric.takes == "ranking")
 
 
 def measure_retrieval(
@@ -50,9 +51,11 @@ def measure_retrieval(
     codes = np.repeat(np.arange(len(paintings.counts)), paintings.counts)
     retrieval = retrieve(placed, codes, metrics=RETRIEVAL, search=found)
     if len(weights) == 1:
-        return retrieval, {metric: (retrieval.mean(metric), np.array([retrieval.mean(metric)])) for metric in RETRIEVAL}
+        return retrieval, {
+            metric.name: (retrieval.mean(metric.name), np.array([retrieval.mean(metric.name)])) for metric in RETRIEVAL
+        }
     resampled = _resample(neighbours.cpu().numpy(), retrieval, paintings, weights)
-    return retrieval, {metric: (retrieval.mean(metric), resampled[metric]) for metric in RETRIEVAL}
+    return retrieval, {name: (retrieval.mean(name), values) for name, values in resampled.items()}
 
 
 def _resample(neighbours: Array, retrieval: Retrieval, paintings: Paintings, weights: Array) -> dict[str, Array]:
@@ -107,14 +110,5 @@ def _in_the_way(found: Array, codes: Array, to_find: Array) -> list[tuple[int, A
 
 def _measure(hits: Array, kept: Array, to_find: Array) -> dict[str, Array]:
     """The retrieval measures when only the ``kept`` neighbours are there."""
-    ranks = np.cumsum(kept, axis=1, dtype=np.int32)
-    right = np.cumsum(hits, axis=1, dtype=np.int32)
-    within = hits & (ranks <= to_find[:, None])
-    wanted = np.maximum(to_find, 1)
-    first = np.take_along_axis(ranks, hits.argmax(1)[:, None], axis=1)[:, 0]
-    return {
-        "precision_at_1": (hits & (ranks == 1)).any(1).astype(float),
-        "r_precision": within.sum(1) / wanted,
-        "mean_average_precision_at_r": np.where(within, right / np.maximum(ranks, 1), 0).sum(1) / wanted,
-        "mean_reciprocal_rank": np.where(hits.any(1), 1 / np.maximum(first, 1), 0),
-    }
+    ranking = Ranking.of(hits, to_find, kept)
+    return {metric.name: metric.compute(ranking) for metric in RETRIEVAL if metric.compute}

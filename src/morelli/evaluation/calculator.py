@@ -25,8 +25,6 @@ from morelli.evaluation._relevance import (
 from morelli.evaluation.neighbours import Search, knn
 from morelli.evaluation.retrieval import (
     METRICS,
-    NEED_ALL,
-    SEE_AS_FAR_AS_K,
     Retrieval,
     enough_neighbours,
     refuse_unfit,
@@ -222,16 +220,16 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
         """The values of our own measures and of a subclass's, from one search."""
         query, reference, own = arguments.per_query["query"], *(arguments.shared[name] for name in _SEARCHED)
         values: dict[str, Any] = {}
-        metrics = [name for name in METRICS if name in ours]
+        metrics = [metric for name, metric in METRICS.items() if name in ours]
         try:
             enough_neighbours(self.k if isinstance(self.k, int) else None, relevance, metrics)
         except UnmeasurableError as error:
             if self.strict:
                 raise
-            wrong = [name for name in metrics if name in NEED_ALL]
+            wrong = [metric.name for metric in metrics if metric.looks == "r"]
             values = self._not_measured(wrong, error, relevance.artists[relevance.codes], len(query))
-            metrics = [name for name in metrics if name not in wrong]
-        sees_all = self.k is None and (custom or SEE_AS_FAR_AS_K & set(metrics))
+            metrics = [metric for metric in metrics if metric.looks != "r"]
+        sees_all = self.k is None and (custom or any(metric.looks == "k" for metric in metrics))
         furthest = len(reference) - int(own) if sees_all else int(relevance.to_find.max())
         k = self.k if isinstance(self.k, int) else furthest
         common_functions.LOGGER.info(f"running k-nn with k={k}")
@@ -246,7 +244,7 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
             values |= measured
         else:
             retrieval = search()
-        values |= {metric: self._average(retrieval, metric) for metric in metrics}
+        values |= {metric.name: self._average(retrieval, metric.name) for metric in metrics}
         return values | ({_LONE: len(retrieval.lone_artists)} if _LONE in ours else {})
 
     def _average(self, retrieval: Retrieval, metric: str) -> float | PerArtist:

@@ -12,16 +12,22 @@ import numpy as np
 from scipy import optimize, special
 
 from morelli.errors import MorelliError, did_you_mean
+from morelli.evaluation.metrics import FALSE_ACCEPT_RATES
 from morelli.evaluation.verification import refuse_one_class, threshold_at_false_accept
 
 Array = np.ndarray
 Method = Literal["platt", "temperature"]
 
 METHODS: Final[tuple[Method, ...]] = ("platt", "temperature")
-FALSE_ACCEPT_RATES: Final = (0.1, 0.01, 0.001)
 FEWEST_PAIRS: Final = 10
 """Of either kind: with fewer, a threshold or a calibration says more of the pairs than of the artists."""
 _SCORES_USED = 100_000
+
+
+def check_prior(prior: float, of: str = "same-hand pairs") -> None:
+    """Refuse an impossible prior: the share of ``of`` before anything is seen."""
+    if not 0 < prior < 1:
+        raise MorelliError(f"The prior is the share of {of}, between 0 and 1; it cannot be {prior}.")
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,7 @@ class Calibration:
         Raises:
             MorelliError: the prior is not between 0 and 1.
         """
-        if not 0 < prior < 1:
-            raise MorelliError(f"The prior is the share of same-hand pairs, between 0 and 1; it cannot be {prior}.")
+        check_prior(prior)
         probability: Array = special.expit(self.slope * np.asarray(scores) + self.offset + special.logit(prior))
         return probability
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from morelli.errors import MorelliError
+from morelli.evaluation.calibration import check_prior
 from morelli.models.heads import DistanceScorer, Scorer
 
 Array = np.ndarray
@@ -100,10 +101,7 @@ class Identification:
         Raises:
             MorelliError: the prior is not between 0 and 1.
         """
-        if not 0 < prior < 1:
-            raise MorelliError(
-                f"The prior is the share of pictures by one of the artists, between 0 and 1; it cannot be {prior}."
-            )
+        check_prior(prior, "pictures by one of the artists")
         rules = [self.rule(count) for count in paintings]
         ratios = scores * [rule.slope for rule in rules] + [rule.offset for rule in rules]
         return posterior(ratios, prior)

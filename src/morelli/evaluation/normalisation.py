@@ -22,7 +22,6 @@ Method = Literal["csls", "s-norm"]
 
 METHODS: Final[tuple[Method, ...]] = ("csls", "s-norm")
 NEAREST: Final[dict[str, int]] = {"csls": 15, "s-norm": 200}
-COHORT_SIZE: Final = 1000
 SMALLEST_COHORT: Final = 5
 """Of fewer paintings, how close something is to everything cannot be told."""
 _ROWS_AT_ONCE = 1024
@@ -99,7 +98,7 @@ def cohort_scorers(network: Network) -> dict[str, CohortScorer]:
     return {method: CohortScorer(network.scorer, network.cohort, artists, method=method) for method in METHODS}
 
 
-def choose_cohort(paintings: pd.DataFrame, *, size: int = COHORT_SIZE, seed: int = 0) -> pd.DataFrame:
+def choose_cohort(paintings: pd.DataFrame, *, size: int, seed: int = 0) -> pd.DataFrame:
     """Draw a cohort from training paintings, as evenly over their artists as their numbers allow.
 
     Args:

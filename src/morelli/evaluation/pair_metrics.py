@@ -8,7 +8,7 @@ from morelli.evaluation import verification
 from morelli.evaluation._blocks import COARSE_BINS, COARSEST_BINS, FINE_BINS, Bins, Block, Positives
 from morelli.evaluation._pairs import Pairs
 from morelli.evaluation._resampled import ResampledMasses
-from morelli.evaluation.calibration import FALSE_ACCEPT_RATES
+from morelli.evaluation.metrics import FALSE_ACCEPT_RATES
 from morelli.evaluation.pair_subsets import Question
 from morelli.evaluation.resampling import undefined_of_few
 

@@ -4,7 +4,7 @@ The measures and their values are those of pytorch-metric-learning's ``AccuracyC
 (Musgrave et al., "A Metric Learning Reality Check", 2020), computed block by block from one exact search.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,19 +15,14 @@ from torch import Tensor
 
 from morelli.errors import InputError, UnmeasurableError
 from morelli.evaluation._relevance import Labels, Relevance, other_queries, same_label
+from morelli.evaluation.metrics import MEAN_AVERAGE_PRECISION, Metric, Ranking
+from morelli.evaluation.metrics import METRICS as METRICS_TABLE
 from morelli.evaluation.neighbours import Search, knn, knn_blocks
 from morelli.evaluation.validate import refuse_collapsed, refuse_shapeless, refuse_unusable
 
-METRICS = (
-    "precision_at_1",
-    "r_precision",
-    "mean_average_precision_at_r",
-    "mean_average_precision",
-    "mean_reciprocal_rank",
-)
-NEED_ALL: Final = frozenset({"r_precision", "mean_average_precision_at_r"})
-"""Wrong where k is below the number of paintings to find."""
-SEE_AS_FAR_AS_K: Final = frozenset({"mean_average_precision", "mean_reciprocal_rank"})
+METRICS: Final[dict[str, Metric]] = {
+    metric.name: metric for metric in (*METRICS_TABLE, MEAN_AVERAGE_PRECISION) if metric.takes == "ranking"
+}
 _QUERIES_AT_ONCE: Final = 512
 
 
@@ -71,7 +66,7 @@ def retrieve(
     reference_labels: Labels | None = None,
     ref_includes_query: bool = False,
     *,
-    metrics: Sequence[str] = METRICS,
+    metrics: Collection[Metric] = tuple(METRICS.values()),
     k: int | None = None,
     search: Search = knn,
 ) -> Retrieval:
@@ -82,7 +77,7 @@ def retrieve(
         query_labels: (Q,) artists: names, or numbers of any size.
         reference, reference_labels: the gallery; without it the queries search among themselves.
         ref_includes_query: the first Q references are the queries.
-        metrics: some of :data:`METRICS`.
+        metrics: those that take a ranking; by default :data:`METRICS`.
         k: neighbours to look at. By default the largest number of paintings any query has to find, which is what
             R-precision and MAP@R need; average precision and reciprocal rank see no further than k.
         search: the nearest-neighbour search, with the signature of :func:`~morelli.evaluation.neighbours.knn`.
@@ -107,19 +102,22 @@ def search_and_measure(
     relevance: Relevance,
     ref_includes_query: bool,
     *,
-    metrics: Sequence[str],
+    metrics: Collection[Metric],
     k: int,
     search: Search = knn,
     see: Callable[[slice, Tensor, Tensor], None] | None = None,
 ) -> Retrieval:
     """As :func:`retrieve`, of what was checked; ``see`` gets each block: its queries, distances and rows, (B, k)."""
-    values = {metric: np.full(len(query), np.nan) for metric in metrics}
+    values = {metric.name: np.full(len(query), np.nan) for metric in metrics}
+    lone = relevance.to_find == 0
     for block, distances, rows in _neighbours(search, query, k, reference, ref_includes_query):
         if see is not None:
             see(block, distances, rows)
-        for metric, found in _measure(relevance.hits(block, rows), relevance.to_find[block], metrics).items():
-            values[metric][block] = found
-    return Retrieval(values, relevance.artists, relevance.codes, relevance.to_find == 0)
+        ranking = Ranking.of(relevance.hits(block, rows), relevance.to_find[block])
+        for metric in metrics:
+            assert metric.compute is not None
+            values[metric.name][block] = np.where(lone[block], np.nan, metric.compute(ranking))
+    return Retrieval(values, relevance.artists, relevance.codes, lone)
 
 
 def refuse_unfit(query: Tensor, reference: Tensor, ref_includes_query: bool) -> None:
@@ -155,7 +153,7 @@ def refuse_unmeasurable(query: Tensor, reference: Tensor, relevance: Relevance) 
         )
 
 
-def enough_neighbours(k: int | None, relevance: Relevance, metrics: Sequence[str]) -> int:
+def enough_neighbours(k: int | None, relevance: Relevance, metrics: Collection[Metric]) -> int:
     """Return k, or by default as many neighbours as any query has to find.
 
     Raises:
@@ -164,7 +162,7 @@ def enough_neighbours(k: int | None, relevance: Relevance, metrics: Sequence[str
     largest = int(relevance.to_find.max())
     if k is None:
         return largest
-    if k < largest and (need_all := sorted(NEED_ALL & set(metrics))):
+    if k < largest and (need_all := sorted(metric.name for metric in metrics if metric.looks == "r")):
         raise UnmeasurableError(
             f"k is {k}, but an artist has {largest} paintings to find, so {' and '.join(need_all)} would be wrong. "
             f"Leave k out, give at least {largest}, or exclude {'it' if len(need_all) == 1 else 'them'}."
@@ -185,28 +183,3 @@ def _neighbours(
         for first in range(0, len(rows), _QUERIES_AT_ONCE):
             part = slice(first, min(first + _QUERIES_AT_ONCE, len(rows)))
             yield slice(whole.start + part.start, whole.start + part.stop), distances[part], rows[part]
-
-
-def _measure(hits: np.ndarray, to_find: np.ndarray, metrics: Sequence[str]) -> dict[str, np.ndarray]:
-    """Measure a block of queries: ``hits`` (B, k) says which neighbours are right, nearest first; ``to_find`` is R."""
-    query, place = np.nonzero(hits)  # few of many: what follows takes time with the hits, not with k
-    rank, count = place + 1, np.bincount(query, minlength=len(hits))
-    precision = (np.arange(len(query)) - (np.cumsum(count) - count)[query] + 1) / rank
-    within_r = rank <= to_find[query]
-    wanted = np.where(to_find > 0, to_find, np.nan)
-
-    def per_query(which: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        return np.bincount(query[which], None if weights is None else weights[which], minlength=len(hits))
-
-    values: dict[str, np.ndarray] = {}
-    if "precision_at_1" in metrics:
-        values["precision_at_1"] = hits[:, 0].astype(float)
-    if "r_precision" in metrics:
-        values["r_precision"] = per_query(within_r) / wanted
-    if "mean_average_precision_at_r" in metrics:
-        values["mean_average_precision_at_r"] = per_query(within_r, precision) / wanted
-    if "mean_average_precision" in metrics:
-        values["mean_average_precision"] = per_query(rank > 0, precision) / wanted
-    if "mean_reciprocal_rank" in metrics:
-        values["mean_reciprocal_rank"] = np.where(count > 0, 1 / (1 + hits.argmax(1)), 0)
-    return {metric: np.where(to_find > 0, found, np.nan) for metric, found in values.items()}

@@ -1,4 +1,4 @@
-"""Are two pictures by the same hand? A score, a probability, and how often such answers are wrong."""
+"""Comparison of two pictures: a score, the probability of the same hand, and how often such answers are wrong."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,9 +7,8 @@ from typing import Any, Final
 from torch import Tensor
 
 from morelli.data.hashes import Looks
-from morelli.errors import MorelliError
-from morelli.evaluation.calibration import Calibration
-from morelli.gallery.pictures import Facts
+from morelli.evaluation.calibration import Calibration, check_prior
+from morelli.gallery.pictures import PictureInfo
 from morelli.models.network import Network, NetworkCard
 
 CAVEAT: Final = "This is evidence, not authentication."
@@ -48,6 +47,16 @@ class ErrorRates:
             (far[0], far[1]) if far else None,
             (1 - recall[1], 1 - recall[0]) if recall else None,
         )
+
+    def lines(self) -> list[str]:
+        """As a comparison prints them."""
+        same = _rate(self.wrongly_same, self.wrongly_same_interval)
+        different = _rate(self.wrongly_different, self.wrongly_different_interval)
+        return [
+            f"On {self.artists} artists never seen in training ({self.paintings} paintings), this threshold called",
+            f"  {same} of pairs by different hands the same hand,",
+            f"  {different} of pairs by one hand different.",
+        ]
 
 
 @dataclass(frozen=True)
@@ -89,39 +98,17 @@ class Comparison:
             lines.append(f"Probability of the same hand: {percent(self.probability)}, {supposed}.")
         if self.threshold is not None and self.same_hand is not None:
             verdict = "the same hand" if self.same_hand else "different hands"
-            lines += [f"Score {self.score:.3f} against a threshold of {self.threshold:.3f}: {verdict}."]
-            lines += self._rates_text()
-        lines += [f"Note: {note}" for note in self.notes]
-        return "\n".join([*lines, CAVEAT])
-
-    def _rates_text(self) -> list[str]:
-        if self.rates is None:
-            return []
-        rates = self.rates
-        return [
-            f"On {rates.artists} artists never seen in training ({rates.paintings} paintings), this threshold called",
-            f"  {_rate(rates.wrongly_same, rates.wrongly_same_interval)} of pairs by different hands the same hand,",
-            f"  {_rate(rates.wrongly_different, rates.wrongly_different_interval)} of pairs by one hand different.",
-        ]
+            lines.append(f"Score {self.score:.3f} against a threshold of {self.threshold:.3f}: {verdict}.")
+            lines += self.rates.lines() if self.rates else []
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes), CAVEAT])
 
 
-def compare(network: Network, a: Facts, b: Facts, embeddings: Tensor, prior: float) -> Comparison:
-    """Compare two pictures.
-
-    Args:
-        network: whose embeddings they are.
-        a, b: the pictures.
-        embeddings: (2, D), one row each.
-        prior: share of same-hand pairs that the probability is for.
-
-    Raises:
-        MorelliError: the prior is not between 0 and 1.
-    """
+def compare(network: Network, a: PictureInfo, b: PictureInfo, embeddings: Tensor, prior: float) -> Comparison:
+    """Compare two pictures by their embeddings, (2, D); see ``Painters.compare``."""
     check_prior(prior)
     card = network.card
     score = float(network.scorer.pairwise_distance(embeddings[:1], embeddings[1:]))
-    copies = "file" if a.sha256 == b.sha256 else "picture" if Looks([b.look]).copies_of(a.look) else None
-    threshold = None if copies else card.threshold
+    copies = "file" if a.sha256 == b.sha256 else "picture" if Looks([b.hash]).copies_of(a.hash) else None
     calibration = Calibration.from_dict(card.calibration) if card.calibration and not copies else None
     rates = ErrorRates.of(card)
     return Comparison(
@@ -129,7 +116,7 @@ def compare(network: Network, a: Facts, b: Facts, embeddings: Tensor, prior: flo
         b.name,
         score,
         card.threshold,
-        None if threshold is None else score >= threshold,
+        None if card.threshold is None or copies else score >= card.threshold,
         prior,
         float(calibration.probability(score, prior)) if calibration else None,
         copies,
@@ -138,22 +125,14 @@ def compare(network: Network, a: Facts, b: Facts, embeddings: Tensor, prior: flo
     )
 
 
-def check_prior(prior: float) -> None:
-    """Refuse an impossible prior.
-
-    Raises:
-        MorelliError: it is not between 0 and 1.
-    """
-    if not 0 < prior < 1:
-        raise MorelliError(f"The prior is the share of same-hand pairs, between 0 and 1; it cannot be {prior}.")
-
-
-def was_trained_on(card: NetworkCard, picture: Facts) -> bool:
+def was_trained_on(card: NetworkCard, picture: PictureInfo) -> bool:
     """Whether the picture's file is one that the network was trained on."""
     return picture.sha256[:16] in card.training_paintings
 
 
-def _notes(card: NetworkCard, pictures: tuple[Facts, Facts], copies: str | None, rates: ErrorRates | None) -> list[str]:
+def _notes(
+    card: NetworkCard, pictures: tuple[PictureInfo, PictureInfo], copies: str | None, rates: ErrorRates | None
+) -> list[str]:
     notes = []
     if copies == "file":
         notes.append("A and B are the same file, so there is nothing to compare.")
@@ -166,15 +145,13 @@ def _notes(card: NetworkCard, pictures: tuple[Facts, Facts], copies: str | None,
     elif card.calibration["slope"] == 0:
         notes.append("On validation artists this network was no better than chance: the probability is the prior.")
     if rates is None:
-        remedy = (
-            "train it again to know" if card.threshold is not None else "train it again, with more validation artists"
-        )
-        notes.append(f"How often this network is wrong on unseen artists stands nowhere in it; {remedy}.")
-    for letter, picture in zip("AB", pictures, strict=True):
-        if was_trained_on(card, picture):
-            notes.append(
-                f"{letter} is one of the paintings the network was trained on; the probability does not hold for it."
-            )
+        how = " to know" if card.threshold is not None else ", with more validation artists"
+        notes.append(f"How often this network is wrong on unseen artists stands nowhere in it; train it again{how}.")
+    notes += [
+        f"{letter} is one of the paintings the network was trained on; the probability does not hold for it."
+        for letter, picture in zip("AB", pictures, strict=True)
+        if was_trained_on(card, picture)
+    ]
     return notes
 
 
@@ -185,6 +162,5 @@ def percent(share: float) -> str:
 
 
 def _rate(rate: float, interval: tuple[float, float] | None) -> str:
-    if interval is None:
-        return f"{100 * rate:.1f} %"
-    return f"{100 * rate:.1f} % ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+    bounds = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
+    return f"{100 * rate:.1f} %{bounds}"

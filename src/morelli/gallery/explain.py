@@ -1,9 +1,9 @@
-"""Which regions of two pictures speak for their being by one hand.
+"""Saliency maps: which regions of two pictures speak for their being by one hand.
 
-The method is made for pairs of embeddings and asks nothing of the network's inside: similarity-based saliency maps
-(SBSM: Dong, Collins and Hoogs, "Explainability for content-based image retrieval", CVPR Workshops 2019). A window
-slides over one picture and hides what is under it; where hiding makes the two less alike, what was hidden spoke for the
-match. A pixel's value is the mean over the windows that cover it. Each picture is explained against the whole other.
+Similarity-based saliency maps (SBSM: Dong, Collins and Hoogs, "Explainability for content-based image retrieval", CVPR
+Workshops 2019) ask nothing of the network's inside. A window slides over one picture and hides what is under it; where
+hiding makes the two less alike, what was hidden spoke for the match. A pixel's value is the mean over the windows that
+cover it. Each picture is explained against the whole other.
 
 One thing differs from the paper: a window is filled with the picture's own mean colour instead of black, which no
 painting is made of. A map tells what moved this network's score, not what an expert should look at.
@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageStat
 
 from morelli._files import written_whole
 from morelli.errors import MorelliError
-from morelli.gallery._reader import Reader
+from morelli.gallery.reader import Reader
 
 WINDOWS: Final = 12
 """Steps of the window along the longer side of a picture; the window is three steps wide."""
@@ -48,44 +48,29 @@ class Explanation:
         strongest = max(float(map_.max()) for map_ in self.maps)
         shown = [_shown(*pair, strongest) for pair in zip(self.pictures, self.maps, strict=True)]
         gap, caption = 12, 26
-        width = sum(one.width for one in shown) + gap
-        sheet = Image.new("RGB", (width, max(one.height for one in shown) + caption), "white")
-        left = 0
-        for one in shown:
-            sheet.paste(one, (left, caption))
-            left += one.width + gap
+        height = max(one.height for one in shown) + caption
+        sheet = Image.new("RGB", (sum(one.width for one in shown) + gap, height), "white")
+        sheet.paste(shown[0], (0, caption))
+        sheet.paste(shown[1], (shown[0].width + gap, caption))
         text = "Red: speaks for one hand, in this network's eyes. Evidence, not authentication."
         ImageDraw.Draw(sheet).text((4, 6), text, fill="black")
         return sheet
 
     def save(self, path: Path) -> None:
-        """Write :meth:`image` as a PNG or JPEG, by the suffix.
-
-        Raises:
-            MorelliError: another suffix.
-        """
+        """Write :meth:`image` as a PNG or JPEG, by the suffix."""
         check_suffix(path)
         with written_whole(path) as temporary:
             self.image().save(temporary)
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a file that no picture can be written to.
-
-    Raises:
-        MorelliError: neither .png nor .jpg.
-    """
+    """Refuse a file that is neither .png nor .jpg."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise MorelliError(f"An explanation is written as .png or .jpg; it cannot be {path}.")
 
 
 def explain(reader: Reader, a: Image.Image, b: Image.Image) -> Explanation:
-    """Explain a pair of shrunk RGB pictures; takes about 200 passes through the network.
-
-    Args:
-        reader: the network at work.
-        a, b: as :func:`~morelli.gallery.pictures.open_picture` gives them.
-    """
+    """Explain a pair of shrunk RGB pictures; takes about 200 passes of the network for each."""
     whole = reader.embed([a, b])
     score_rows = reader.network.scorer.pairwise_distance
     score = float(score_rows(whole[:1], whole[1:]))
@@ -112,8 +97,8 @@ def _windows(size: tuple[int, int]) -> list[Box]:
 
 def _hide(picture: Image.Image, box: Box) -> Image.Image:
     hidden = picture.copy()
-    mean = ImageStat.Stat(picture).mean
-    hidden.paste((round(mean[0]), round(mean[1]), round(mean[2])), box)
+    red, green, blue = (round(channel) for channel in ImageStat.Stat(picture).mean)
+    hidden.paste((red, green, blue), box)
     return hidden
 
 

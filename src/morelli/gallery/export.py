@@ -18,7 +18,7 @@ from torch.utils.data import default_collate
 
 from morelli._files import write_text_whole, written_whole
 from morelli.errors import MorelliError
-from morelli.gallery._reader import Reader
+from morelli.gallery.reader import Reader
 from morelli.models.backbones import JointBackbone, SingleBackbone
 from morelli.models.heads import CosineScorer, DistanceScorer, Scorer
 from morelli.models.network import Network
@@ -48,23 +48,15 @@ class Exported:
         scorer = f" Score two embeddings with {self.scorer}." if self.scorer else ""
         return (
             f"{self.path}: {self.megabytes:.1f} MB; onnxruntime gives PyTorch's embeddings within "
-            f"{self.difference:.0e}.{scorer} What to feed it: {_facts_path(self.path)}"
+            f"{self.difference:.0e}.{scorer} What to feed it: {_about_path(self.path)}"
         )
 
 
 def export(reader: Reader, path: Path) -> Exported:
-    """Write a network as ONNX: pictures in batches of any size → embeddings, in float32.
+    """Write a network as ONNX: pictures in batches of any size → embeddings, in float32; see ``Painters.export``.
 
     Embeddings are of length 1 where the network compares by the cosine, so that a product of two is their score. The
     file is tried in onnxruntime before it is put in place.
-
-    Args:
-        reader: the network at work.
-        path: the ``.onnx`` file.
-
-    Raises:
-        MorelliError: another suffix, the extra ``export`` is not installed, the network is too large for one file, or
-            it cannot be exported truly.
     """
     if path.suffix.lower() != ".onnx":
         raise MorelliError(f"--onnx writes a .onnx file; it was given {path}.")
@@ -74,16 +66,16 @@ def export(reader: Reader, path: Path) -> Exported:
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     if size > _MOST_BYTES:
         raise MorelliError(f"A .onnx file holds at most 2 GB, and this network has {size / 1e9:.1f} GB of weights.")
-    embedder = _Embeddings(network).eval()
-    inputs = _noise(reader)
     scorer = None
     if not isinstance(network.scorer, CosineScorer | DistanceScorer):
         scorer = path.with_suffix(".scorer.onnx")
         pairs = (torch.randn(3, network.head.width), torch.randn(3, network.head.width))
         _write(_PairScores(network.scorer).eval(), pairs, ["a", "b"], "score", scorer)
-    facts = {**_facts(network, reader.size, scorer), "inputs": _inputs(network, inputs)}
-    difference = _write(embedder, inputs, list(facts["inputs"]), "embedding", path)
-    write_text_whole(_facts_path(path), json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    batches = _noise(reader)
+    inputs = _inputs(network, batches)
+    difference = _write(_Embeddings(network).eval(), batches, list(inputs), "embedding", path)
+    about = {**_about(network, reader.size, scorer), "inputs": inputs}
+    write_text_whole(_about_path(path), json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     return Exported(path, scorer, path.stat().st_size / 1e6, difference)
 
 
@@ -119,7 +111,7 @@ def _noise(reader: Reader) -> tuple[Tensor, ...]:
     return (batch,) if isinstance(batch, Tensor) else tuple(batch)
 
 
-def _facts(network: Network, size: int, scorer: Path | None) -> dict[str, Any]:
+def _about(network: Network, size: int, scorer: Path | None) -> dict[str, Any]:
     card = network.card
     score = scorer.name if scorer else "dot product"
     if isinstance(network.scorer, DistanceScorer):
@@ -142,10 +134,7 @@ def _inputs(network: Network, batches: Sequence[Tensor]) -> dict[str, Any]:
     parts: Sequence[SingleBackbone] = network.backbone.parts
     names = ["images"] if len(parts) == 1 else [f"images_{number}" for number in range(1, len(parts) + 1)]
     return {
-        name: {
-            **part.input_facts,
-            "shape": list(batch.shape[1:]),
-        }
+        name: {**part.input_metadata, "shape": list(batch.shape[1:])}
         for name, part, batch in zip(names, parts, batches, strict=True)
     }
 
@@ -183,5 +172,5 @@ def _difference(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str],
     return float((ours - theirs).abs().max() / longest)
 
 
-def _facts_path(path: Path) -> Path:
+def _about_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")

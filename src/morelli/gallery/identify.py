@@ -1,4 +1,4 @@
-"""Whose hand is it, among artists enrolled from a few paintings each, or none of theirs?"""
+"""Identification: whose hand is it, among artists enrolled from a few paintings each, or none of theirs?"""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,15 +16,19 @@ from morelli.data.artists import artist_key
 from morelli.data.hashes import Looks, copy_groups
 from morelli.errors import MorelliError
 from morelli.evaluation.identification import Identification, Rates, artist_embedding
-from morelli.gallery._reader import Reader
-from morelli.gallery._store import Store, joined
 from morelli.gallery.compare import CAVEAT, percent, was_trained_on
-from morelli.gallery.index import ARTISTS, PictureIndex, listed, stored
-from morelli.gallery.pictures import Facts
+from morelli.gallery.index import ARTISTS, PictureIndex, as_store, list_pictures, refuse_empty
+from morelli.gallery.pictures import PictureInfo
+from morelli.gallery.reader import Reader
+from morelli.gallery.store import Store, joined
 from morelli.models.network import Network
 from morelli.preparation.attributions import unattributed
 
 _SHOWN: Final = 5
+_UNCALIBRATED: Final = (
+    "This model was not calibrated for identification, so it ranks artists but gives no probability and names nobody. "
+    "Train it again, with six validation artists or more."
+)
 
 
 @dataclass(frozen=True)
@@ -119,60 +123,43 @@ class Answer:
 
 
 def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, replace: bool = False) -> Enrolment:
-    """Add an artist from the pictures below a folder. Copies of one painting count once.
-
-    Args:
-        reader: the network that made the index.
-        index: where the artist is kept.
-        artist: the name; which spellings are the same artist's says :func:`morelli.data.artists.artist_key`.
-        folder: some paintings, at any depth.
-        replace: enrol an artist anew who is enrolled already.
-
-    Raises:
-        MorelliError: no name, no usable picture, an artist who is enrolled already, or a painting that is enrolled
-            under another name.
-    """
+    """Add an artist from the pictures below a folder; copies of one painting count once. See ``Painters.enroll``."""
     artist = " ".join(artist.split())
     if not artist:
         raise MorelliError("An artist needs a name: --artist 'Berthe Morisot'.")
-    key = artist_key(artist)
     before = index.artists
-    is_same = before.pictures["artist"].map(artist_key).to_numpy() == key
+    is_same = before.pictures["artist"].map(artist_key).to_numpy() == artist_key(artist)
     if is_same.any() and not replace:
         raise MorelliError(
             f"{before.pictures['artist'][is_same].iloc[0]} is enrolled already, with {int(is_same.sum())} paintings. "
             "To take these pictures instead, add --replace."
         )
     folder = folder.resolve()
-    files, summary = listed(folder, index.path.resolve())
-    facts = {"fingerprint": index.fingerprint, "model": str(index.model), "folder": ""}
-    parts = [Store.empty(facts)]
+    files, summary = list_pictures(folder, index.path.resolve())
+    about = {"fingerprint": index.fingerprint, "model": str(index.model), "folder": ""}
+    parts = [Store.empty(about)]
     for read in reader.read(folder, files, "enroll"):
         summary.left_out += read.left_out
-        parts.append(stored(read, facts, artist))
+        parts.append(as_store(read, about, artist))
     found = joined(parts)
-    if found.pictures.empty:
-        reasons = "".join(f"\n  {file}: {reason}" for file, reason in summary.left_out[:_SHOWN])
-        raise MorelliError(f"No picture in {folder} can be used:{reasons}")
+    refuse_empty(found, folder, summary)
     groups = copy_groups(list(found.pictures["look"]), list(found.pictures["sha256"]))
-    repeated = {place for group in groups for place in group[1:]}
     copies = [[found.pictures["file"][place] for place in group] for group in groups]
+    repeated = {place for group in groups for place in group[1:]}
     found = found.take([place for place in range(len(found.pictures)) if place not in repeated])
     others = before.take(np.flatnonzero(~is_same).tolist()) if len(before.pictures) else before
     _refuse_shared(index, others.pictures, found.pictures, artist)
     files_there = [str(Path(printable(str(folder))) / file) for file in found.pictures["file"]]
-    found = Store(found.pictures.assign(file=files_there), found.embeddings, facts)
-    joined([Store(others.pictures, others.embeddings, facts), found]).write(index.path, ARTISTS)
+    found = Store(found.pictures.assign(file=files_there), found.embeddings, about)
+    joined([Store(others.pictures, others.embeddings, about), found]).write(index.path, ARTISTS)
     notes = _enrolment_notes(reader.network, artist, len(found.pictures))
     return Enrolment(artist, len(found.pictures), copies, summary.left_out, notes)
 
 
 def _refuse_shared(index: PictureIndex, others: pd.DataFrame, found: pd.DataFrame, artist: str) -> None:
-    if others.empty:
-        return
-    looks = Looks(list(others["look"]))
-    for file, look in zip(found["file"], found["look"], strict=True):
-        if places := looks.copies_of(look):
+    hashes = Looks(list(others["look"])) if len(others) else None
+    for file, hash_ in zip(found["file"], found["look"], strict=True):
+        if hashes and (places := hashes.copies_of(hash_)):
             there = others.iloc[places[0]]
             raise MorelliError(
                 f"{file} is enrolled already, as a painting by {there['artist']} ({there['file']}). It cannot be by "
@@ -192,71 +179,54 @@ def _enrolment_notes(network: Network, artist: str, paintings: int) -> list[str]
             f"The network was trained on paintings by {artist}. Its probabilities and error rates are for artists it "
             "has never seen; it will be surer of this one than they say."
         )
-    if network.card.identification is None:
-        notes.append(UNCALIBRATED)
-    return notes
-
-
-UNCALIBRATED: Final = (
-    "This model was not calibrated for identification, so it ranks artists but gives no probability and names nobody. "
-    "Train it again, with six validation artists or more."
-)
+    return notes if network.card.identification else [*notes, _UNCALIBRATED]
 
 
 class Identifier:
     """The enrolled artists in memory."""
 
     def __init__(self, network: Network, index: PictureIndex) -> None:
-        store = index.artists
-        if store.pictures.empty:
+        pictures = index.artists.pictures
+        if pictures.empty:
             raise MorelliError(
                 f"No artist is enrolled in {index.path}. Do so with: morelli enroll {index.path} --artist NAME FOLDER"
             )
         self.network = network
-        self._sha256 = store.pictures["sha256"].to_numpy()
-        self._looks = Looks(list(store.pictures["look"]))
-        self._embeddings = store.embeddings
-        keys = store.pictures["artist"].map(artist_key)
-        self._artists = [str(name) for name in store.pictures["artist"].groupby(keys).first()]
-        self._rows = [np.flatnonzero(keys == key) for key in sorted(keys.unique())]
+        self._sha256 = pictures["sha256"].to_numpy()
+        self._hashes = Looks(list(pictures["look"]))
+        self._embeddings = index.artists.embeddings
+        keys = pictures["artist"].map(artist_key)
+        self._artists = [str(name) for name in pictures["artist"].groupby(keys).first()]
+        self._rows = [np.flatnonzero(keys == key).tolist() for key in sorted(keys.unique())]
         card = network.card.identification
         self._rules = Identification.from_dict(card) if card else None
 
-    def identify(self, queries: Sequence[Facts], embeddings: Tensor, prior: float) -> list[Answer]:
-        """Say whose hands Q pictures are by.
-
-        Args:
-            queries: the pictures.
-            embeddings: (Q, D), one row each.
-            prior: share of pictures that are by one of the enrolled artists.
-
-        Raises:
-            MorelliError: an impossible prior.
-        """
+    def identify(self, queries: Sequence[PictureInfo], embeddings: Tensor, prior: float) -> list[Answer]:
+        """Say whose hands Q pictures are by, from their embeddings (Q, D); see ``Painters.identify``."""
         return [self._one(query, embedding, prior) for query, embedding in zip(queries, embeddings, strict=True)]
 
-    def _one(self, query: Facts, embedding: Tensor, prior: float) -> Answer:
+    def _one(self, query: PictureInfo, embedding: Tensor, prior: float) -> Answer:
         notes = []
-        itself = set(np.flatnonzero(self._sha256 == query.sha256).tolist()) | set(self._looks.copies_of(query.look))
-        speaking = []
+        itself = {*np.flatnonzero(self._sha256 == query.sha256).tolist(), *self._hashes.copies_of(query.hash)}
+        speaking: dict[str, list[int]] = {}
         for artist, rows in zip(self._artists, self._rows, strict=True):
-            others = [row for row in rows.tolist() if row not in itself]
+            others = [row for row in rows if row not in itself]
+            if others:
+                speaking[artist] = others
             if len(others) < len(rows):
                 notes.append(
                     f"The picture itself is enrolled as a painting by {artist}. It was left out of the comparison"
                     + ("." if others else ", which leaves nothing of this artist to compare with.")
                 )
-            speaking.append(others)
-        asked = [place for place, rows in enumerate(speaking) if rows]
-        if not asked:
+        if not speaking:
             raise MorelliError(
                 f"{query.name} is the only painting enrolled, and says nothing of itself. Enrol others by its artist."
             )
         if was_trained_on(self.network.card, query):
             notes.append("The network was trained on this painting; the probabilities do not hold for it.")
-        counts = [len(speaking[place]) for place in asked]
-        scores = self._scores(embedding, [speaking[place] for place in asked])
-        return self._answer(query.name, [self._artists[place] for place in asked], counts, scores, prior, notes)
+        counts = [len(rows) for rows in speaking.values()]
+        scores = self._scores(embedding, list(speaking.values()))
+        return self._answer(query.name, list(speaking), counts, scores, prior, notes)
 
     def _scores(self, embedding: Tensor, rows: list[list[int]]) -> np.ndarray:
         scorer = self.network.scorer
@@ -271,7 +241,7 @@ class Identifier:
         if self._rules is None:
             order = np.argsort(-scores, kind="stable")
             ranked = tuple(Candidate(artists[i], None, float(scores[i]), counts[i]) for i in order)
-            return Answer(name, None, prior, ranked, None, None, None, (*notes, UNCALIBRATED))
+            return Answer(name, None, prior, ranked, None, None, None, (*notes, _UNCALIBRATED))
         probabilities = self._rules.probabilities(scores[None], counts, prior)[0]
         at_half = self._rules.probabilities(scores[None], counts)[0]
         order = np.argsort(-probabilities[:-1], kind="stable")

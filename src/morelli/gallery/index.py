@@ -1,4 +1,4 @@
-"""One's own pictures, embedded once and kept: any folder becomes an index that can be searched."""
+"""An index of one's own pictures: any folder, embedded once and kept, so that it can be searched."""
 
 import time
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from morelli._file_names import printable, unescaped
 from morelli._files import check_writable
 from morelli.data.hashes import copy_groups
 from morelli.errors import MorelliError
-from morelli.gallery._reader import Read, Reader
-from morelli.gallery._store import SCHEMA, Store, joined
+from morelli.gallery.reader import ReadBatch, Reader
+from morelli.gallery.store import SCHEMA, Store, joined
 from morelli.models.packaged import packaged_version
 from morelli.preparation.listing import list_folder, pictures_of
 
@@ -54,34 +54,31 @@ class PictureIndex:
         if not (path / f"{PICTURES}.parquet").is_file():
             raise MorelliError(f"{path} is no index. Make one with: morelli index FOLDER --out {path}")
         pictures = Store.read(path, PICTURES)
-        facts = pictures.facts
+        about = pictures.metadata
         has_artists = (path / f"{ARTISTS}.parquet").is_file()
-        artists = Store.read(path, ARTISTS) if has_artists else Store.empty(facts)
+        artists = Store.read(path, ARTISTS) if has_artists else Store.empty(about)
         try:
-            index = cls(path, facts["model"], facts["fingerprint"], Path(facts["folder"]), pictures, artists)
+            index = cls(path, about["model"], about["fingerprint"], Path(about["folder"]), pictures, artists)
         except KeyError as error:
             raise MorelliError(f"{path} is damaged: it does not tell its {error}. Make it again.") from error
-        index.check(artists.facts["fingerprint"], f"the enrolled artists in {path}")
+        index.check(artists.metadata["fingerprint"], f"the enrolled artists in {path}")
         return index
 
     def check(self, fingerprint: str, whose: str) -> None:
-        """Refuse what another network made.
-
-        Raises:
-            MorelliError: the fingerprints differ.
-        """
-        if fingerprint != self.fingerprint:
-            version = self.pictures.facts.get("version")
-            if version != packaged_version(self.model):
-                raise MorelliError(
-                    f"{self.path} was made with version {version} of the packaged network {self.model}, and this "
-                    f"morelli has version {packaged_version(self.model)}; their embeddings cannot be compared. "
-                    f"Make the index anew: morelli index {self.folder} --out OTHER"
-                )
+        """Refuse what another network made, by its fingerprint."""
+        if fingerprint == self.fingerprint:
+            return
+        version, now = self.pictures.metadata.get("version"), packaged_version(self.model)
+        if version != now:
             raise MorelliError(
-                f"{self.path} was made by another model than {whose}, and their embeddings cannot be compared. Use the "
-                f"one in {self.model}, or make another index: morelli index {self.folder} --model MODEL --out OTHER"
+                f"{self.path} was made with version {version} of the packaged network {self.model}, and this morelli "
+                f"has version {now}; their embeddings cannot be compared. Make the index anew: morelli index "
+                f"{self.folder} --out OTHER"
             )
+        raise MorelliError(
+            f"{self.path} was made by another model than {whose}, and their embeddings cannot be compared. Use the one "
+            f"in {self.model}, or make another index: morelli index {self.folder} --model MODEL --out OTHER"
+        )
 
 
 @dataclass
@@ -112,8 +109,10 @@ class IndexSummary:
 
     def text(self) -> str:
         """What the command prints."""
+        here = Path.cwd()
+        path = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path  # as it was typed
         lines = [
-            f"{printable(str(_as_typed(self.path)))}: {self.pictures:,} pictures ({self.embedded:,} embedded now, "
+            f"{printable(str(path))}: {self.pictures:,} pictures ({self.embedded:,} embedded now, "
             f"{self.unchanged:,} unchanged, {self.dropped:,} dropped) in {self.seconds:.1f} s."
         ]
         if self.copies:
@@ -122,43 +121,34 @@ class IndexSummary:
         if self.left_out:
             lines.append(f"Left out, {len(self.left_out):,}:")
             lines += [f"  {file}: {reason}" for file, reason in self.left_out]
-        lines += [f"Passed over: {count:,} {what}." for what, count in self.passed_over.items()]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"Passed over: {count:,} {what}." for what, count in self.passed_over.items())])
 
 
 def index_folder(reader: Reader, model: str | Path, folder: Path, out: Path | None = None) -> IndexSummary:
     """Embed the pictures below a folder, at any depth; on later calls only those that are new or have changed.
 
     A file counts as changed when its size or its time of change has. What is finished is kept when the work is
-    interrupted. Links to folders are followed once, links to files are not.
-
-    Args:
-        reader: the network at work.
-        model: the network's folder, or its name among the packaged ones, noted for later.
-        folder: the pictures.
-        out: the index; by default beside the folder, named after it.
-
-    Raises:
-        MorelliError: no folder, no usable picture in it, or ``out`` is of another model or of other pictures.
+    interrupted. Links to folders are followed once, links to files are not. ``model`` is the network's folder, or its
+    name among the packaged ones, noted for later; see ``Painters.index``.
     """
     started = time.monotonic()
     folder = folder.resolve()
     out = (out or folder.with_name(f"{folder.name}.index")).resolve()
     check_writable(out / PICTURES)
-    files, summary = listed(folder, out)
+    files, summary = list_pictures(folder, out)
     version = packaged_version(model)
     noted = str(model) if version else str(Path(model).resolve())
-    facts = {"model": noted, "version": version, "fingerprint": reader.fingerprint, "folder": str(folder)}
-    before = _before(out, facts)
+    about = {"model": noted, "version": version, "fingerprint": reader.fingerprint, "folder": str(folder)}
+    before = _before(out, about)
     kept = before.take(_unchanged(before.pictures, folder, files))
     summary.unchanged = len(kept.pictures)
     known = set(kept.pictures["file"])
-    parts = [Store(kept.pictures, kept.embeddings, facts)]
+    parts = [Store(kept.pictures, kept.embeddings, about)]
     fresh = 0
     try:
         for read in reader.read(folder, [file for file in files if file not in known], "index"):
             summary.left_out += read.left_out
-            parts.append(stored(read, facts))
+            parts.append(as_store(read, about))
             fresh += len(read.pictures)
             if fresh // _KEPT_EVERY > summary.embedded // _KEPT_EVERY:
                 parts = [joined(parts)]
@@ -168,7 +158,9 @@ def index_folder(reader: Reader, model: str | Path, folder: Path, out: Path | No
         if fresh:
             joined(parts).write(out, PICTURES)
         raise
-    now, summary.copies = with_copies(_usable(joined(parts), folder, summary))
+    found = joined(parts)
+    refuse_empty(found, folder, summary)
+    now, summary.copies = _with_copies(found)
     now.write(out, PICTURES)
     summary.pictures = len(now.pictures)
     summary.dropped = len(set(before.pictures["file"]) - set(now.pictures["file"]))
@@ -176,74 +168,71 @@ def index_folder(reader: Reader, model: str | Path, folder: Path, out: Path | No
     return summary
 
 
-def listed(folder: Path, ignored: Path) -> tuple[list[str], IndexSummary]:
-    """The picture files below a folder, relative to it, and a summary of what else is there.
-
-    Raises:
-        MorelliError: no such folder, or no picture in it.
-    """
+def list_pictures(folder: Path, ignored: Path) -> tuple[list[str], IndexSummary]:
+    """The picture files below a folder, relative to it, and a summary of what else is there; there must be some."""
     if not folder.is_dir():
         raise MorelliError(f"There is no folder {folder}.")
-    summary = IndexSummary(ignored)
-    files = []
     try:
         listing = list_folder(folder, ignored)
     except OSError as error:
         raise MorelliError(f"{folder} cannot be listed: {error}.") from error
-    for picture in pictures_of(listing, folder):
-        if picture.is_link:
-            listing.left_out.append((picture.name, "a link; pictures are taken where they lie"))
-        else:
-            files.append(picture.name)
-    summary.left_out = sorted(listing.left_out)
-    summary.passed_over = dict(listing.passed_over)
-    summary.other_files = listing.other_files.total()
+    pictures = list(pictures_of(listing, folder))
+    files = [picture.name for picture in pictures if not picture.is_link]
+    links = [(picture.name, "a link; pictures are taken where they lie") for picture in pictures if picture.is_link]
+    summary = IndexSummary(
+        ignored,
+        left_out=sorted([*listing.left_out, *links]),
+        other_files=listing.other_files.total(),
+        passed_over=dict(listing.passed_over),
+    )
     if not files:
-        left_out = "".join(f"\n  {file}: {reason}" for file, reason in summary.left_out[:5])
         raise MorelliError(
             f"{printable(str(folder))} holds no pictures, but {summary.other_files} other files. Links to files, "
-            f"hidden files and prepared folders inside it are passed over.{left_out}"
+            f"hidden files and prepared folders inside it are passed over.{_reasons(summary)}"
         )
     return files, summary
 
 
-def stored(read: Read, facts: dict[str, Any], artist: str | None = None) -> Store:
+def as_store(read: ReadBatch, metadata: dict[str, Any], artist: str | None = None) -> Store:
     """A batch of pictures as rows."""
     rows = [
-        (one.name, artist, None, one.length, one.mtime_ns, one.width, one.height, one.sha256, one.look)
+        (one.name, artist, None, one.length, one.mtime_ns, one.width, one.height, one.sha256, one.hash)
         for one in read.pictures
     ]
-    return Store(pd.DataFrame(rows, columns=SCHEMA.names), read.embeddings, facts)
+    return Store(pd.DataFrame(rows, columns=SCHEMA.names), read.embeddings, metadata)
 
 
-def with_copies(store: Store) -> tuple[Store, list[list[str]]]:
+def refuse_empty(store: Store, folder: Path, summary: IndexSummary) -> None:
+    """Refuse a folder of which no picture could be used, with the first reasons."""
+    if store.pictures.empty:
+        raise MorelliError(f"No picture in {folder} can be used:{_reasons(summary)}")
+
+
+def _reasons(summary: IndexSummary) -> str:
+    return "".join(f"\n  {file}: {reason}" for file, reason in summary.left_out[:5])
+
+
+def _with_copies(store: Store) -> tuple[Store, list[list[str]]]:
     """Say of every picture what it is a copy of, and give the groups of copies."""
-    pictures = store.pictures.sort_values("file")
-    store = store.take(list(pictures.index))
+    store = store.take(list(store.pictures.sort_values("file").index))
+    files = store.pictures["file"].tolist()
     groups = copy_groups(list(store.pictures["look"]), list(store.pictures["sha256"]))
-    files = store.pictures["file"]
-    copy_of: list[str | None] = [None] * len(files)
-    for group in groups:
-        for place in group:
-            copy_of[place] = files[group[0]]
-    named = [[str(files[place]) for place in group] for group in groups]
-    return Store(store.pictures.assign(copy_of=np.array(copy_of, dtype=object)), store.embeddings, store.facts), named
+    first = {place: files[group[0]] for group in groups for place in group}
+    copy_of = np.array([first.get(place) for place in range(len(files))], dtype=object)
+    named = [[files[place] for place in group] for group in groups]
+    return Store(store.pictures.assign(copy_of=copy_of), store.embeddings, store.metadata), named
 
 
-def _before(out: Path, facts: dict[str, Any]) -> Store:
-    """The index as it was; empty where there is none.
-
-    Raises:
-        MorelliError: the place is taken by something else, by another model's index or by that of another folder.
-    """
+def _before(out: Path, about: dict[str, Any]) -> Store:
+    """The index as it was, empty where there is none; refused if it is something else or of other pictures."""
     if not (out / f"{PICTURES}.parquet").is_file():
         if out.exists() and (not out.is_dir() or any(".partial" not in inner.name for inner in out.iterdir())):
             raise MorelliError(f"{out} is already there and is no index. Choose another --out.")
-        return Store.empty(facts)
+        return Store.empty(about)
     index = PictureIndex.load(out)
-    index.check(facts["fingerprint"], f"the one in {facts['model']}")
-    if str(index.folder) != facts["folder"] and index.folder.exists():
-        raise MorelliError(f"{out} is an index of {index.folder}, not of {facts['folder']}. Choose another --out.")
+    index.check(about["fingerprint"], f"the one in {about['model']}")
+    if str(index.folder) != about["folder"] and index.folder.exists():
+        raise MorelliError(f"{out} is an index of {index.folder}, not of {about['folder']}. Choose another --out.")
     return index.pictures
 
 
@@ -251,27 +240,13 @@ def _unchanged(pictures: pd.DataFrame, folder: Path, files: Sequence[str]) -> li
     """The places of rows whose file is still there as it was."""
     there = set(files)
     places = []
-    for place, (file, length, mtime_ns) in enumerate(
-        zip(pictures["file"], pictures["bytes"], pictures["mtime_ns"], strict=True)
-    ):
+    for place, (file, *version) in enumerate(pictures[["file", "bytes", "mtime_ns"]].itertuples(index=False)):
         with suppress(OSError):  # one that has just gone is dropped
-            if file in there and _version(folder / unescaped(file)) == (length, mtime_ns):
+            if file in there and _version(folder / unescaped(file)) == version:
                 places.append(place)
     return places
 
 
-def _as_typed(path: Path) -> Path:
-    """From where the user is, if it lies below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _version(path: Path) -> tuple[int, int]:
+def _version(path: Path) -> list[int]:
     stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
-
-
-def _usable(store: Store, folder: Path, summary: IndexSummary) -> Store:
-    if store.pictures.empty:
-        reasons = "".join(f"\n  {file}: {reason}" for file, reason in summary.left_out[:5])
-        raise MorelliError(f"No picture in {folder} can be used:{reasons}")
-    return store
+    return [stat.st_size, stat.st_mtime_ns]

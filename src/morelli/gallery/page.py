@@ -19,11 +19,7 @@ _SIDE: Final = 200
 
 
 def write_page(query: Path, found: SearchResult, path: Path) -> None:
-    """Write an HTML page with the query and what was found; it needs no network.
-
-    Raises:
-        MorelliError: another suffix than .html.
-    """
+    """Write an HTML page (``.html``) with the query and what was found; it needs no network."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise MorelliError(f"--html writes a .html file; it was given {path}.")
     pages = Environment(loader=PackageLoader("morelli.gallery", "templates"), autoescape=True)

@@ -9,7 +9,6 @@ from PIL import Image
 from torch import Tensor
 
 from morelli.errors import MorelliError
-from morelli.gallery._reader import Reader
 from morelli.gallery.compare import Comparison, compare
 from morelli.gallery.enrolled import EnrolledArtist, enrolled, remove, rename
 from morelli.gallery.explain import Explanation, explain
@@ -17,7 +16,8 @@ from morelli.gallery.export import Exported, export
 from morelli.gallery.hub import model_folder
 from morelli.gallery.identify import Answer, Enrolment, Identifier, enroll
 from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
-from morelli.gallery.pictures import Opened, Picture, open_picture
+from morelli.gallery.pictures import LoadedPicture, Picture, open_picture
+from morelli.gallery.reader import Reader
 from morelli.gallery.search import Searcher, SearchResult
 from morelli.models.network import Network
 from morelli.models.packaged import DEFAULT, packaged_version
@@ -111,19 +111,14 @@ class Painters:
             )
         opened = self._open([*left, *right])
         embeddings = self._embed(opened)
-        compared = []
-        for place in range(len(left)):
-            pair = [place, place + len(left)]
-            first, second = (opened[one].facts for one in pair)
-            compared.append(compare(self.network, first, second, embeddings[pair], prior))
+        compared = [
+            compare(self.network, first.info, second.info, embeddings[[place, place + len(left)]], prior)
+            for place, (first, second) in enumerate(zip(opened, opened[len(left) :], strict=False))
+        ]
         return compared[0] if _is_one(a) and _is_one(b) else compared
 
     def explain(self, a: Picture, b: Picture) -> Explanation:
-        """Show which regions of two pictures speak for one hand; some 400 passes through the network.
-
-        Raises:
-            MorelliError: a picture cannot be used.
-        """
+        """Show which regions of two pictures speak for one hand; some 400 passes through the network."""
         first, second = self._open([a, b])
         return explain(self._reader, first.rgb, second.rgb)
 
@@ -169,7 +164,7 @@ class Painters:
         if path not in self._searchers:
             self._searchers[path] = Searcher(self.network, self._index(path))
         opened = self._open(_listed(pictures))
-        results = self._searchers[path].search([one.facts for one in opened], self._embed(opened), k, prior)
+        results = self._searchers[path].search([one.info for one in opened], self._embed(opened), k, prior)
         return results[0] if _is_one(pictures) else results
 
     def enroll(self, index: str | Path, artist: str, folder: str | Path, *, replace: bool = False) -> Enrolment:
@@ -188,27 +183,15 @@ class Painters:
         return enroll(self._reader, self._index(index), artist, Path(folder), replace=replace)
 
     def enrolled(self, index: str | Path) -> list[EnrolledArtist]:
-        """The artists that are enrolled in an index, by name, and by how many paintings each.
-
-        Raises:
-            MorelliError: no index, or one of another network.
-        """
+        """The artists that are enrolled in an index, by name, and by how many paintings each."""
         return enrolled(self._index(index))
 
     def rename(self, index: str | Path, artist: str, new: str) -> EnrolledArtist:
-        """Give an enrolled artist another name; the paintings stay.
-
-        Raises:
-            MorelliError: no such artist, no name, another enrolled artist has it, or an index of another network.
-        """
+        """Give an enrolled artist another name, which no other has; the paintings stay."""
         return rename(self._index(index), artist, new)
 
     def remove(self, index: str | Path, artist: str) -> EnrolledArtist:
-        """Take an artist with all paintings out of those that are enrolled.
-
-        Raises:
-            MorelliError: no such artist, or an index of another network.
-        """
+        """Take an artist with all paintings out of those that are enrolled."""
         return remove(self._index(index), artist)
 
     @overload
@@ -230,9 +213,8 @@ class Painters:
         Raises:
             MorelliError: a picture cannot be used, no artist is enrolled, or an index of another network.
         """
-        identifier = Identifier(self.network, self._index(index))
-        opened = self._open(_listed(pictures))
-        answers = identifier.identify([one.facts for one in opened], self._embed(opened), prior)
+        identifier, opened = Identifier(self.network, self._index(index)), self._open(_listed(pictures))
+        answers = identifier.identify([one.info for one in opened], self._embed(opened), prior)
         return answers[0] if _is_one(pictures) else answers
 
     def export(self, path: str | Path) -> Exported:
@@ -248,12 +230,12 @@ class Painters:
         found.check(self.fingerprint, f"the one in {self.model}")
         return found
 
-    def _open(self, pictures: Sequence[Picture]) -> list[Opened]:
+    def _open(self, pictures: Sequence[Picture]) -> list[LoadedPicture]:
         if not pictures:
             raise MorelliError("No picture was given.")
         return [open_picture(picture, self._reader.size) for picture in pictures]
 
-    def _embed(self, opened: Sequence[Opened]) -> Tensor:
+    def _embed(self, opened: Sequence[LoadedPicture]) -> Tensor:
         return self._reader.embed([one.rgb for one in opened])
 
 
@@ -262,4 +244,4 @@ def _is_one(pictures: Picture | Sequence[Picture]) -> bool:
 
 
 def _listed(pictures: Picture | Sequence[Picture]) -> list[Picture]:
-    return [pictures] if isinstance(pictures, str | Path | Image.Image | np.ndarray) else list(pictures)
+    return [pictures] if _is_one(pictures) else list(pictures)  # type: ignore[list-item, arg-type]

@@ -1,7 +1,6 @@
 """Pictures from anywhere, made as the network knows them: upright, RGB, shrunk to the size it was trained at."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -20,14 +19,14 @@ Picture: TypeAlias = str | Path | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)
-class Facts:
+class PictureInfo:
     """What tells a picture from others.
 
     Attributes:
         name: its path as given, or what kind of object it was.
         width, height: as the network sees it, pixels.
         sha256: of the file's bytes; of the shrunk pixels where there is no file.
-        look: its perceptual hash, see :mod:`morelli.data.hashes`.
+        hash: its perceptual hash, see :mod:`morelli.data.hashes`.
         length, mtime_ns: the file's bytes and time of change; 0 where there is no file.
     """
 
@@ -35,25 +34,21 @@ class Facts:
     width: int
     height: int
     sha256: str
-    look: bytes
+    hash: bytes
     length: int = 0
     mtime_ns: int = 0
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedPicture:
     """A picture ready for the network: shrunk, upright, RGB."""
 
     rgb: Image.Image
-    facts: Facts
+    info: PictureInfo
 
 
-def open_picture(picture: Picture, size: int) -> Opened:
-    """Open a picture of any kind.
-
-    Args:
-        picture: see :data:`Picture`.
-        size: shorter side wanted, pixels; smaller pictures keep their size.
+def open_picture(picture: Picture, size: int) -> LoadedPicture:
+    """Open a picture of any kind; its shorter side is shrunk to ``size`` pixels, if it is longer.
 
     Raises:
         MorelliError: it cannot be used; it is named, with the reason.
@@ -62,14 +57,19 @@ def open_picture(picture: Picture, size: int) -> Opened:
         return _from_path(Path(picture), size)
     if isinstance(picture, Image.Image):
         return _from_memory(picture.copy(), "the given image", size)  # decoding would change the caller's own
-    if isinstance(picture, np.ndarray):
-        return _from_memory(_from_array(picture), "the given array", size)
-    raise MorelliError(
-        f"A picture is a path, a Pillow image or a numpy array of uint8 (height, width, 3); not {type(picture)}."
-    )
+    if not isinstance(picture, np.ndarray):
+        raise MorelliError(
+            f"A picture is a path, a Pillow image or a numpy array of uint8 (height, width, 3); not {type(picture)}."
+        )
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise MorelliError(
+            f"An array must be uint8 of shape (height, width, 3), RGB from 0 to 255; this one is {picture.dtype} of "
+            f"shape {picture.shape}. Give several pictures as a list."
+        )
+    return _from_memory(Image.fromarray(np.ascontiguousarray(picture)), "the given array", size)
 
 
-def _from_path(path: Path, size: int) -> Opened:
+def _from_path(path: Path, size: int) -> LoadedPicture:
     if path.is_dir():
         raise MorelliError(f"{path} is a folder, not a picture. Give a file; for folders there is: morelli index")
     if not path.is_file():
@@ -80,12 +80,8 @@ def _from_path(path: Path, size: int) -> Opened:
         raise MorelliError(f"{printable(str(path))} cannot be used: {error}.") from error
 
 
-def read_file(path: Path, name: str, size: int) -> Opened:
-    """Read one file, and notice if it changes meanwhile.
-
-    Raises:
-        UnusableError: the reason why it cannot be used, in a few words.
-    """
+def read_file(path: Path, name: str, size: int) -> LoadedPicture:
+    """Read one file, and notice if it changes meanwhile; an ``UnusableError`` says in a few words why it cannot be."""
     try:
         with path.open("rb") as stream:
             before = path.stat()
@@ -100,28 +96,16 @@ def read_file(path: Path, name: str, size: int) -> Opened:
         after = path.stat()
     except OSError as error:
         raise UnusableError(f"cannot be read ({error.strerror or error})") from error
-    if _version(before) != _version(after):
+    if any(getattr(before, key) != getattr(after, key) for key in ("st_size", "st_mtime_ns", "st_ino")):
         raise UnusableError("changed while it was read")
-    return Opened(rgb, Facts(name, *rgb.size, sha256, look_of(rgb), after.st_size, after.st_mtime_ns))
+    info = PictureInfo(name, *rgb.size, sha256, look_of(rgb), after.st_size, after.st_mtime_ns)
+    return LoadedPicture(rgb, info)
 
 
-def _version(stat: os.stat_result) -> tuple[int, int, int]:
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
-def _from_array(array: np.ndarray) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        raise MorelliError(
-            f"An array must be uint8 of shape (height, width, 3), RGB from 0 to 255; this one is {array.dtype} of "
-            f"shape {array.shape}. Give several pictures as a list."
-        )
-    return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _from_memory(image: Image.Image, name: str, size: int) -> Opened:
+def _from_memory(image: Image.Image, name: str, size: int) -> LoadedPicture:
     try:
         rgb = shrunk_rgb(image, size)
     except UnusableError as error:
         raise MorelliError(f"{name.capitalize()} cannot be used: {error}.") from error
     sha256 = hashlib.sha256(repr(rgb.size).encode() + rgb.tobytes()).hexdigest()
-    return Opened(rgb, Facts(name, *rgb.size, sha256, look_of(rgb)))
+    return LoadedPicture(rgb, PictureInfo(name, *rgb.size, sha256, look_of(rgb)))

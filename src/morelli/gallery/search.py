@@ -1,8 +1,7 @@
-"""What in an index looks like this picture? Exact search, copies of the picture apart from matches of style."""
+"""Search in an index: exact nearest neighbours of a picture, its copies apart from matches of style."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ from torch.nn import functional
 from morelli._file_names import printable, unescaped
 from morelli.data.hashes import Looks
 from morelli.errors import MorelliError
-from morelli.evaluation.calibration import Calibration
+from morelli.evaluation.calibration import Calibration, check_prior
 from morelli.evaluation.normalisation import CohortScorer
-from morelli.gallery._nearest import Nearest
-from morelli.gallery.compare import CAVEAT, check_prior, percent
+from morelli.gallery.compare import CAVEAT, percent
 from morelli.gallery.index import PictureIndex
-from morelli.gallery.pictures import Facts
+from morelli.gallery.pictures import PictureInfo
 from morelli.models.heads import DistanceScorer
 from morelli.models.network import Network
 
@@ -82,6 +80,23 @@ class SearchResult:
         return "\n".join([*lines, CAVEAT])
 
 
+class Nearest:
+    """Embeddings, (N, D), to find the nearest in, by Euclidean distance or else by cosine: one product, one top k."""
+
+    def __init__(self, embeddings: Tensor, by_distance: bool) -> None:
+        self._by_distance = by_distance
+        self._embeddings = embeddings if by_distance else functional.normalize(embeddings, dim=1)
+        self._half_squares = embeddings.square().sum(1) / 2 if by_distance else 0.0
+
+    def find(self, query: Tensor, k: int) -> np.ndarray:
+        """The places (k,) of the nearest to ``query`` (D,), nearest first; ties in the order of the places."""
+        query = query if self._by_distance else functional.normalize(query, dim=0)
+        closeness = self._embeddings @ query - self._half_squares  # orders as −‖query − embedding‖ does
+        best, places = closeness.topk(min(k, len(self._embeddings)))
+        found: np.ndarray = places.numpy()[np.lexsort((places.numpy(), -best.numpy()))]
+        return found
+
+
 class Searcher:
     """An index in memory, ready to be searched again and again.
 
@@ -92,43 +107,30 @@ class Searcher:
 
     def __init__(self, network: Network, index: PictureIndex) -> None:
         self.network, self.index = network, index
-        store = index.pictures
-        self._files = list(store.pictures["file"])
-        self._looks = Looks(list(store.pictures["look"]))
-        self._sha256 = np.array(store.pictures["sha256"], dtype=str)
-        self._group = store.pictures["copy_of"].fillna(store.pictures["file"]).to_numpy()
+        pictures = index.pictures.pictures
+        self._files = list(pictures["file"])
+        self._hashes = Looks(list(pictures["look"]))
+        self._sha256 = np.array(pictures["sha256"], dtype=str)
+        self._group = pictures["copy_of"].fillna(pictures["file"]).to_numpy()
         own = network.scorer.base if isinstance(network.scorer, CohortScorer) else network.scorer
-        self._by_distance = isinstance(own, DistanceScorer)
+        self._nearest = Nearest(index.pictures.embeddings, isinstance(own, DistanceScorer))
+        found = network.card.calibration
+        self._calibration = Calibration.from_dict(found) if found is not None else None
 
-    @cached_property
-    def _nearest(self) -> Nearest:
-        embeddings = self.index.pictures.embeddings
-        return Nearest(embeddings if self._by_distance else functional.normalize(embeddings, dim=1), self._by_distance)
-
-    def search(self, queries: Sequence[Facts], embeddings: Tensor, k: int, prior: float) -> list[SearchResult]:
-        """Find the ``k`` nearest pictures of each query.
-
-        Args:
-            queries: Q pictures.
-            embeddings: (Q, D), one row each.
-            k: matches wanted; fewer come back from a small index.
-            prior: share of same-hand pairs that the probabilities are for.
-
-        Raises:
-            MorelliError: k is below 1, or an impossible prior.
-        """
+    def search(self, queries: Sequence[PictureInfo], embeddings: Tensor, k: int, prior: float) -> list[SearchResult]:
+        """Find the ``k`` nearest pictures of each of Q queries, by their embeddings (Q, D); see ``Painters.search``."""
         if k < 1:
             raise MorelliError(f"-k is the number of pictures to find, at least 1; it cannot be {k}.")
         check_prior(prior)
-        return [
-            self._one(query, embedding[None], k, prior) for query, embedding in zip(queries, embeddings, strict=True)
-        ]
+        return [self._one(query, row[None], k, prior) for query, row in zip(queries, embeddings, strict=True)]
 
-    def _one(self, query: Facts, embedding: Tensor, k: int, prior: float) -> SearchResult:
+    def _one(self, query: PictureInfo, embedding: Tensor, k: int, prior: float) -> SearchResult:
         same_file = np.flatnonzero(self._sha256 == query.sha256).tolist()
-        copies = sorted({*self._looks.copies_of(query.look), *same_file})
+        copies = sorted({*self._hashes.copies_of(query.hash), *same_file})
         found = self._distinct(embedding[0], k, {self._group[place] for place in copies})
-        scores = self._scores(embedding, [*copies, *(group[0] for group in found)])
+        places = [*copies, *(group[0] for group in found)]
+        with torch.inference_mode():
+            scores = self.network.scorer.matrix(embedding, self.index.pictures.embeddings[places])[0].tolist()
         return SearchResult(
             query.name,
             len(self._files),
@@ -137,32 +139,22 @@ class Searcher:
             tuple(self._match(*pair, prior) for pair in zip(found, scores[len(copies) :], strict=True)),
         )
 
-    def _distinct(self, embedding: Tensor, k: int, passed_over: set[str]) -> list[list[int]]:
+    def _distinct(self, query: Tensor, k: int, passed_over: set[str]) -> list[list[int]]:
         """The nearest ``k`` groups of copies, most of them of one picture, without those passed over."""
-        query = embedding if self._by_distance else functional.normalize(embedding, dim=0)
         wanted = k + len(passed_over)
         while True:
-            places = self._nearest.find(query, wanted)
+            places = self._nearest.find(query, wanted).tolist()
             groups: dict[str, list[int]] = {}
-            for place in places.tolist():
+            for place in places:
                 if self._group[place] not in passed_over:
                     groups.setdefault(self._group[place], []).append(place)
             if len(groups) >= k or len(places) == len(self._files):
                 return list(groups.values())[:k]
             wanted *= 2
 
-    def _scores(self, embedding: Tensor, places: list[int]) -> list[float]:
-        with torch.inference_mode():
-            scores: list[float] = self.network.scorer.matrix(embedding, self.index.pictures.embeddings[places])[
-                0
-            ].tolist()
-        return scores
-
     def _match(self, places: list[int], score: float, prior: float | None) -> Match:
-        first, *others = places
+        first, *others = (self._files[place] for place in places)
         probability = None
-        if prior is not None and self.network.card.calibration is not None:
-            calibration = Calibration.from_dict(self.network.card.calibration)
-            probability = float(calibration.probability(score, prior))
-        also = tuple(self._files[place] for place in others)
-        return Match(self._files[first], self.index.folder / unescaped(self._files[first]), score, probability, also)
+        if prior is not None and self._calibration is not None:
+            probability = float(self._calibration.probability(score, prior))
+        return Match(first, self.index.folder / unescaped(first), score, probability, tuple(others))

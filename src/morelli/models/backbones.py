@@ -17,7 +17,7 @@ from morelli.errors import MorelliError
 from morelli.models.config import BackboneConfig as BackboneConfig
 from morelli.models.config import is_own
 from morelli.models.folding import folded
-from morelli.models.own_parts import ModuleBackbone, imported
+from morelli.models.own_parts import ModuleBackbone, imported, update_with
 from morelli.models.sizes import REFUSALS, check_size, refused_size
 from morelli.models.transforms import create_transform
 from morelli.models.weights import (
@@ -59,7 +59,7 @@ class Backbone(nn.Module):
             check_size(config)  # a size that it refuses, it refuses with any weights and without
             raise
         self.descriptions: Descriptions = {config.name: description} if description else {}
-        self.lie_in_memory(channels_last=True)
+        self.set_memory_format(channels_last=True)
         data = resolve_model_data_config(self.net)
         self.own_size = int(data["input_size"][-1])
         self.image_size = config.image_size or self.own_size
@@ -74,14 +74,14 @@ class Backbone(nn.Module):
                 1, self.channels, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0)
             )
             self.net = folded(self.net, noise)
-            self.lie_in_memory(channels_last=True)
+            self.set_memory_format(channels_last=True)
         self.requires_grad_(config.train == "all")
 
     @property
     def is_frozen(self) -> bool:
         return self.config.train == "frozen"
 
-    def lie_in_memory(self, *, channels_last: bool) -> None:
+    def set_memory_format(self, *, channels_last: bool) -> None:
         """Choose the memory format of weights and images; see ``memory_format.py``."""
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.net.to(memory_format=self.memory_format)
@@ -156,7 +156,7 @@ class Backbone(nn.Module):
         )
 
     @property
-    def input_facts(self) -> dict[str, Any]:
+    def input_metadata(self) -> dict[str, Any]:
         """How a picture becomes its input, for an exported network."""
         return {
             "backbone": self.config.name,
@@ -187,9 +187,7 @@ class Backbone(nn.Module):
             digest.update(repr(self.memory_format).encode())
         if self.is_nhwc and self.config.pool == "stages":
             digest.update(b"NHWC")  # features from before these were read right are no longer used
-        for name, tensor in sorted(self.net.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        update_with(digest, self.net.state_dict())
         return digest.hexdigest()
 
     @property

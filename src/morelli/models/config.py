@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from morelli._config import Section
 
@@ -55,6 +55,13 @@ class BackboneConfig(Section):
     """``bf16``: forward passes in bfloat16 on a GPU. A processor always computes in float32: few have bfloat16, and one
     that has not was 36 times as slow."""
     train: Literal["frozen", "all"] = "frozen"
+
+    @field_validator("statistics", mode="before")
+    @classmethod
+    def _has_moved(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and "covariance" in value:
+            raise ValueError("covariances are a backbone of their own now: examples.ablations.covariance")
+        return value
 
     @model_validator(mode="after")
     def _fits(self) -> "BackboneConfig":

@@ -1,4 +1,4 @@
-"""Modules and transforms of somebody else's as data: what of them a model folder can hold, and how it is made again.
+"""Modules and transforms as data: what of somebody else's network a model folder can hold, and make again.
 
 A folder never runs code. What is found in a fixed table (timm's and torchvision's models by name, layers in a row,
 torchvision's transforms) is written down by that name, and only if what is made again from it computes the same.
@@ -21,6 +21,14 @@ from morelli.models.transforms import create_transform, settings_of
 
 Described = tuple[dict[str, Any], ...]
 
+
+class Normalise(nn.Module):
+    """Rows (B, D) scaled to length 1."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return functional.normalize(rows, dim=1)
+
+
 _LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "Linear": ("in_features", "out_features", "bias"),
     "BatchNorm1d": ("num_features", "eps", "momentum", "affine", "track_running_stats"),
@@ -34,28 +42,6 @@ _LAYERS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("ReLU", "SiLU", "Mish", "Tanh", "Sigmoid", "Hardswish", "Softplus", "Identity"), ()),
 }
 """Layers of an embedder, and the arguments that make them again; a bias is there or not."""
-_TRANSFORMS: Final[dict[str, tuple[str, ...]]] = {
-    "Resize": ("size", "interpolation", "max_size", "antialias"),
-    "CenterCrop": ("size",),
-    "Pad": ("padding", "fill", "padding_mode"),
-    "Grayscale": ("num_output_channels",),
-    "Normalize": ("mean", "std"),
-    "ToDtype": ("scale",),
-    "ConvertImageDtype": (),
-    **dict.fromkeys(("ToTensor", "MaybeToTensor", "ToImage", "PILToTensor"), ()),
-}
-"""Steps of a transform, of torchvision (both versions) and timm. Numbers become float32."""
-_FITTED: Final = "fitted"
-"""The step that is morelli's own transform."""
-
-
-class Normalise(nn.Module):
-    """Rows (B, D) scaled to length 1."""
-
-    def forward(self, rows: Tensor) -> Tensor:
-        return functional.normalize(rows, dim=1)
-
-
 _FUNCTIONS: Final[dict[Any, Callable[[], nn.Module]]] = {
     functional.relu: nn.ReLU,
     torch.relu: nn.ReLU,
@@ -66,6 +52,18 @@ _FUNCTIONS: Final[dict[Any, Callable[[], nn.Module]]] = {
 """Functions that a module may call between its layers."""
 _ASIDE: Final = {"dim", "p", "eps", "inplace", "out", "approximate"}
 """Arguments that they have; with other values than the layer's the outputs would differ."""
+_TRANSFORMS: Final[dict[str, tuple[str, ...]]] = {
+    "Resize": ("size", "interpolation", "max_size", "antialias"),
+    "CenterCrop": ("size",),
+    "Pad": ("padding", "fill", "padding_mode"),
+    "Grayscale": ("num_output_channels",),
+    "Normalize": ("mean", "std"),
+    "ToDtype": ("scale",),
+    **dict.fromkeys(("ConvertImageDtype", "ToTensor", "MaybeToTensor", "ToImage", "PILToTensor"), ()),
+}
+"""Steps of a transform, of torchvision (both versions) and timm. Numbers become float32."""
+_FITTED: Final = "fitted"
+"""The step that is morelli's own transform."""
 
 
 class ModelName(Section):
@@ -78,11 +76,7 @@ class ModelName(Section):
     in_chans: int | None = None
 
     def make(self) -> nn.Module:
-        """Make it, untrained and without a classifier if it has none in ``timm``.
-
-        Raises:
-            MorelliError: the library here knows no such model.
-        """
+        """Make it, untrained; one of timm's without its classifier."""
         known = timm.is_model(self.name) if self.library == "timm" else self.name in torchvision.models.list_models()
         if not known:
             raise MorelliError(f"the {self.library} that is installed here has no model {self.name}")
@@ -131,16 +125,16 @@ def _candidates(module: nn.Module, images: Tensor) -> Iterator[ModelName]:
     if isinstance(about, dict) and timm.is_model(about.get("architecture", "")):
         pool = getattr(module, "global_pool", None)
         pool = getattr(pool, "pool_type", pool)
-        plain = ModelName(
-            library="timm",
-            name=about["architecture"],
-            global_pool=pool if isinstance(pool, str) and pool else None,
-            in_chans=images.shape[1] if images.shape[1] != 3 else None,
-        )
-        without_pool = plain.model_copy(update={"global_pool": None})
-        for one in (without_pool, plain):
-            yield one
-            yield one.model_copy(update={"img_size": images.shape[-1]})
+        channels = images.shape[1] if images.shape[1] != 3 else None
+        for global_pool in (None, pool if isinstance(pool, str) and pool else None):
+            for size in (None, images.shape[-1]):
+                yield ModelName(
+                    library="timm",
+                    name=about["architecture"],
+                    img_size=size,
+                    global_pool=global_pool,
+                    in_chans=channels,
+                )
     elif type(module).__module__.startswith("torchvision.models"):
         for name in torchvision.models.list_models(module=torchvision.models):
             made = torchvision.models.get_model_builder(name).__annotations__.get("return")
@@ -183,37 +177,26 @@ def described_layers(row: nn.Sequential) -> Described:
 
 
 def made_layers(described: Sequence[Mapping[str, Any]]) -> nn.Sequential:
-    """Make the layers that :func:`described_layers` wrote down.
-
-    Raises:
-        MorelliError: a layer that is none of them.
-    """
-    made: list[nn.Module] = []
-    for layer in described:
-        name, arguments = _split(layer, {**_LAYERS, "Normalise": ()})
-        made.append(Normalise() if name == "Normalise" else getattr(nn, name)(**arguments))
-    return nn.Sequential(*made)
+    """Make the layers that :func:`described_layers` wrote down; refuse any other."""
+    parts = [_split(layer, {**_LAYERS, "Normalise": ()}) for layer in described]
+    return nn.Sequential(*(Normalise() if name == "Normalise" else getattr(nn, name)(**own) for name, own in parts))
 
 
 def described_transform(transform: Callable[[Any], Any]) -> Described | None:
     """A transform's steps, if all of them are known; else None."""
     if (settings := settings_of(transform)) is not None:
         return ({"name": _FITTED, **settings},)
-    steps: list[dict[str, Any]] = []
-    for step in _flat(transform):
-        name = type(step).__name__
-        if name not in _TRANSFORMS or not type(step).__module__.startswith(("torchvision.", "timm.")):
-            return None
-        steps.append({"name": name, **_arguments(step, _TRANSFORMS)})
-    return tuple(steps)
+    steps = list(_flat(transform))
+    if not all(
+        type(step).__name__ in _TRANSFORMS and type(step).__module__.startswith(("torchvision.", "timm."))
+        for step in steps
+    ):
+        return None
+    return tuple({"name": type(step).__name__, **_arguments(step, _TRANSFORMS)} for step in steps)
 
 
 def made_transform(described: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
-    """Make the transform that :func:`described_transform` wrote down.
-
-    Raises:
-        MorelliError: a step that is none of them.
-    """
+    """Make the transform that :func:`described_transform` wrote down; refuse any other step."""
     if described and described[0].get("name") == _FITTED:
         settings = {key: value for key, value in described[0].items() if key != "name"}
         return create_transform(**{**settings, "interpolation": v2.InterpolationMode(settings["interpolation"])})
@@ -241,8 +224,8 @@ def _flat(transform: Any) -> Iterator[Any]:
 
 def _arguments(part: Any, table: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """A part's arguments as JSON has them."""
-    values = {name: getattr(part, name) for name in table.get(type(part).__name__, ()) if hasattr(part, name)}
-    return {name: _plain(value, name) for name, value in values.items()}
+    names = [name for name in table.get(type(part).__name__, ()) if hasattr(part, name)]
+    return {name: _plain(getattr(part, name), name) for name in names}
 
 
 def _plain(value: Any, name: str) -> Any:
@@ -256,8 +239,8 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def _split(described: Mapping[str, Any], table: Mapping[str, tuple[str, ...]]) -> tuple[str, dict[str, Any]]:
-    arguments = dict(described)
-    name = arguments.pop("name", None)
+    name = str(described.get("name"))
+    arguments = {key: value for key, value in described.items() if key != "name"}
     if name not in table or not set(arguments) <= set(table[name]):
         raise MorelliError(f"the folder describes a part that is not known here: {described}")
     return name, arguments

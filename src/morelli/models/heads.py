@@ -1,7 +1,10 @@
-"""Heads: from backbone features to embeddings, and from two embeddings to a score."""
+"""Heads: from backbone features to embeddings, and scorers, from two embeddings to how alike they are."""
 
 import math
+from collections.abc import Mapping
+from inspect import signature
 from itertools import pairwise
+from typing import Any, Final, Self, TypeVar
 
 import torch
 from pytorch_metric_learning.distances import BaseDistance
@@ -13,15 +16,14 @@ from morelli.errors import InputError
 from morelli.models.config import HeadConfig as HeadConfig
 
 _PAIRS_AT_ONCE = 1 << 14  # more no longer fit a cache and were 1.5 times as slow
-_ROWS_AT_ONCE = 8
-_COLUMNS_AT_ONCE = 2048
+_ROWS_AT_ONCE, _COLUMNS_AT_ONCE = 8, 2048
 
 
 class EmbeddingHead(nn.Module):
     """Features (B, F) → embeddings (B, D): standardised, then a small MLP; with ``config=None`` only standardised.
 
     Features of several views of each picture, (B, V, F), give the mean of their embeddings, (B, D). In evaluation mode
-    untrained features are set behind, if the config keeps them. ``standardise`` must be called once with training
+    untrained features are set behind, if the config asks for them. ``standardise`` must be called once with training
     features.
     """
 
@@ -32,16 +34,16 @@ class EmbeddingHead(nn.Module):
 
     def __init__(self, features: int, config: HeadConfig | None) -> None:
         super().__init__()
-        self.register_buffer("centre", torch.zeros(features))
-        self.register_buffer("spread", torch.ones(features))
         config = config or HeadConfig(hidden=(), width=None)
         self.standardises, self.normalise = config.standardise, config.normalise
         self.untrained_weight = config.untrained_weight
+        untrained = min(config.untrained_width, features) if config.untrained_weight else 0
+        self.register_buffer("centre", torch.zeros(features))
+        self.register_buffer("spread", torch.ones(features))
+        self.register_buffer("middle", torch.zeros(features if untrained else 0))
+        self.register_buffer("axes", torch.zeros(features if untrained else 0, untrained))
         self.trained_width = config.width or features
-        kept = min(config.untrained_width, features) if config.untrained_weight else 0
-        self.register_buffer("middle", torch.zeros(features if kept else 0))
-        self.register_buffer("axes", torch.zeros(features if kept else 0, kept))
-        self.width = self.trained_width + kept
+        self.width = self.trained_width + untrained
         self.layers = _mlp(features, config) if config.width else nn.Sequential()
 
     def standardise(self, features: Tensor) -> None:
@@ -66,7 +68,8 @@ class EmbeddingHead(nn.Module):
         embeddings: Tensor = self._over_views(self.layers(standard))
         if self.untrained_weight and not self.training:
             untrained = functional.normalize((self._over_views(standard) - self.middle) @ self.axes, dim=1)
-            embeddings = functional.normalize(torch.cat([embeddings, self.untrained_weight * untrained], dim=1), dim=1)
+            both = torch.cat([embeddings, self.untrained_weight * untrained], dim=1)
+            embeddings = functional.normalize(both, dim=1)
         return embeddings
 
     def _over_views(self, rows: Tensor) -> Tensor:
@@ -89,6 +92,15 @@ def _mlp(features: int, config: HeadConfig) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def _spread(rows: Tensor) -> Tensor:
+    """(N, F) → (F,) standard deviations, none below 1/√N of what is usual among the features.
+
+    Among a dozen paintings some features hardly vary by chance; divided by that they would drown all others.
+    """
+    spread = rows.std(0)
+    return spread.clamp_min(max(float(spread.median()) / math.sqrt(len(rows)), 1e-6))
+
+
 class Scorer(BaseDistance):  # type: ignore[misc]
     """How alike two hands are: higher means more likely the same. Symmetric: the score of a, b is that of b, a.
 
@@ -100,6 +112,12 @@ class Scorer(BaseDistance):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(normalize_embeddings=False, is_inverted=True)
 
+    @classmethod
+    def from_weights(cls, width: int, weights: Mapping[str, Tensor]) -> Self:  # noqa: ARG003
+        """Make one that the weights of a model folder fit, for embeddings of ``width`` numbers."""
+        options: dict[str, Any] = {"width": width} if "width" in signature(cls).parameters else {}
+        return cls(**options)
+
     def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
         """Score row by row: (…, D), (…, D) → (…); the dimensions before the last are broadcast."""
         raise NotImplementedError
@@ -109,12 +127,28 @@ class Scorer(BaseDistance):  # type: ignore[misc]
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
         """Score all against all: (N, D), (M, D) → (N, M)."""
-        rows = max(1, _PAIRS_AT_ONCE // max(1, len(b)))
-        starts = range(0, len(a), rows)
-        blocks = [self.pairwise_distance(a[start : start + rows, None], b[None]) for start in starts]
-        return torch.cat(blocks) if blocks else a.new_empty(0, len(b))
+        blocks = torch.split(a, max(1, _PAIRS_AT_ONCE // max(1, len(b))))
+        scores = [self.pairwise_distance(rows[:, None], b[None]) for rows in blocks if len(rows)]
+        return torch.cat(scores) if scores else a.new_empty(0, len(b))
 
 
+SCORERS: Final[dict[str, type[Scorer]]] = {}
+"""By the name that model folders give them: the only scorers that a folder is made with, unless one is given."""
+_Class = TypeVar("_Class", bound=type[Scorer])
+
+
+def scorer_name(cls: type[Scorer]) -> str:
+    """How a model folder names a scorer's class."""
+    return cls.__name__ if cls.__module__ == __name__ else f"{cls.__module__}:{cls.__qualname__}"
+
+
+def registered(cls: _Class) -> _Class:
+    """Register a scorer's class, as a decorator: model folders that name it are loaded wherever it was imported."""
+    SCORERS[scorer_name(cls)] = cls
+    return cls
+
+
+@registered
 class CosineScorer(Scorer):
     """The cosine of the angle between two embeddings."""
 
@@ -125,6 +159,7 @@ class CosineScorer(Scorer):
         return functional.normalize(a, dim=1) @ functional.normalize(b, dim=1).T
 
 
+@registered
 class DistanceScorer(Scorer):
     """Minus the Euclidean distance of two embeddings."""
 
@@ -137,6 +172,7 @@ class DistanceScorer(Scorer):
         return -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
+@registered
 class PairHead(Scorer):
     """A small network on (|a−b|, a·b), the product taken element by element, giving the logit of "same hand".
 
@@ -153,6 +189,10 @@ class PairHead(Scorer):
         self.difference = nn.Linear(width, hidden)
         self.product = nn.Linear(width, hidden, bias=False)
         self.out = nn.Linear(hidden, 1)
+
+    @classmethod
+    def from_weights(cls, width: int, weights: Mapping[str, Tensor]) -> Self:
+        return cls(width, hidden=weights["out.weight"].shape[1]) if "out.weight" in weights else cls(width)
 
     def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
         a, b = _as_weights(self.product, query_emb, ref_emb)
@@ -187,6 +227,7 @@ class PairHead(Scorer):
         return scores
 
 
+@registered
 class ConcatHead(Scorer):
     """The seed project's head: an MLP on the two embeddings end to end, giving the logit of "same hand".
 
@@ -221,11 +262,7 @@ class ConcatHead(Scorer):
 
 
 def _as_weights(layer: nn.Linear, *embeddings: Tensor) -> tuple[Tensor, ...]:
-    """Embeddings in the precision of a head's weights.
-
-    Raises:
-        InputError: they lie on another device, or have another width.
-    """
+    """Embeddings in the precision of a head's weights, if they are on its device and of its width."""
     weight = layer.weight
     for rows in embeddings:
         if rows.device != weight.device:
@@ -235,14 +272,3 @@ def _as_weights(layer: nn.Linear, *embeddings: Tensor) -> tuple[Tensor, ...]:
         if rows.shape[-1] != weight.shape[1]:
             raise InputError(f"The pair head takes embeddings of {weight.shape[1]} numbers, not of {rows.shape[-1]}.")
     return tuple(rows.to(weight.dtype) for rows in embeddings)
-
-
-def _spread(rows: Tensor) -> Tensor:
-    """(N, F) → (F,) standard deviations, none below 1/√N of what is usual among the features.
-
-    Among a dozen paintings some features hardly vary by chance, or not at all; divided by that they would drown all
-    others. Of thousands of paintings hardly any feature varies so little.
-    """
-    spread = rows.std(0)
-    least = float(spread.median()) / math.sqrt(len(rows))
-    return spread.clamp_min(max(least, 1e-6))

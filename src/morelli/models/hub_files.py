@@ -26,10 +26,8 @@ def hub_file(repository: str, names: Sequence[str], revision: str | None = None)
         OSError: it was not fetched before and the hub cannot be reached, or it has none of them.
     """
     for name in names:
-        try:
+        with suppress(LocalEntryNotFoundError):
             return Path(hf_hub_download(repository, name, revision=revision, local_files_only=True))
-        except LocalEntryNotFoundError:
-            continue
     if constants.HF_HUB_OFFLINE:
         raise FileNotFoundError(f"{names[0]} of {repository} was never fetched, and HF_HUB_OFFLINE is set")
     check_reachable(constants.ENDPOINT)
@@ -48,25 +46,17 @@ def hub_file(repository: str, names: Sequence[str], revision: str | None = None)
 
 
 def check_reachable(address: str) -> None:
-    """Find out within seconds whether a place on the web answers; its client tries for more than a minute.
-
-    Raises:
-        OSError: it does not, or did not a few minutes ago.
-    """
+    """Raise ``ConnectionError`` within seconds unless a place on the web answers, or if it did not minutes ago."""
     if time.monotonic() - _unreachable.get(address, -_REMEMBERED) >= _REMEMBERED:
-        answers: Queue[bool] = Queue()
+        answers: Queue[None] = Queue()
         threading.Thread(target=_ask, args=(address, answers), daemon=True).start()
         with suppress(Empty):
-            if answers.get(timeout=_SECONDS):
-                return
+            return answers.get(timeout=_SECONDS)
         _unreachable[address] = time.monotonic()
     raise ConnectionError(f"{address} cannot be reached")
 
 
-def _ask(address: str, answers: "Queue[bool]") -> None:
-    try:
+def _ask(address: str, answers: "Queue[None]") -> None:
+    with suppress(requests.RequestException):
         requests.head(address, timeout=_SECONDS)
-    except requests.RequestException:
-        answers.put(False)
-    else:
-        answers.put(True)
+        answers.put(None)

@@ -50,7 +50,7 @@ def settle_memory_format(
         "device": _name(device),
         "torch": torch.__version__,
     }
-    backbone.lie_in_memory(channels_last=once(lambda: _is_channels_last(backbone, device, facts, pictures)))
+    backbone.set_memory_format(channels_last=once(lambda: _is_channels_last(backbone, device, facts, pictures)))
 
 
 def _is_channels_last(backbone: Backbone, device: torch.device, facts: dict[str, Any], pictures: int) -> bool:
@@ -76,7 +76,7 @@ def _measured(backbone: Backbone, device: torch.device, precision: str, trained:
     kind = torch.float16 if precision == "fp16" else torch.bfloat16
     with torch.random.fork_rng(devices), torch.set_grad_enabled(trained):
         for is_last, way in (1 + _ROUNDS) * list(ways.items()):
-            way.lie_in_memory(channels_last=is_last)
+            way.set_memory_format(channels_last=is_last)
             started = time.perf_counter()
             with torch.autocast(device.type, kind, enabled=precision != "no"):
                 features = way(images)

@@ -1,7 +1,7 @@
 """A network: backbone, head and scorer, with what is known about it; saved to and loaded from a model folder."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from morelli._config import Section
 from morelli._files import is_lfs_pointer, write_text_whole, written_whole
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
-from morelli.models.backbones import AnyBackbone, Backbone, BackboneConfig, JointBackbone, create_backbone
+from morelli.models.backbones import AnyBackbone, Backbone, JointBackbone, create_backbone
 from morelli.models.compact import REFERENCE, with_backbone, without_backbone
+from morelli.models.config import BackboneConfig, HeadConfig, is_own
 from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
-from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, EmbeddingHead, HeadConfig, PairHead, Scorer
+from morelli.models.heads import SCORERS, CosineScorer, EmbeddingHead, Scorer, scorer_name
 from morelli.models.own_parts import (
     EmbedderCard,
     ModuleBackbone,
@@ -39,12 +40,6 @@ from morelli.models.transforms import settings_of
 
 FORMAT_VERSION = 2
 WEIGHTS, CARD = "model.safetensors", "network.json"
-_SCORERS: dict[str, Callable[[int], Scorer]] = {
-    "CosineScorer": lambda _: CosineScorer(),
-    "DistanceScorer": lambda _: DistanceScorer(),
-    "PairHead": PairHead,
-    "ConcatHead": ConcatHead,
-}
 
 
 class NetworkCard(Section):
@@ -147,7 +142,7 @@ class Network(Embedder):
             head=None,
             trunk=backbone.card if isinstance(backbone, ModuleBackbone) else None,
             embedder=head.card,
-            scorer=type(scorer).__name__,
+            scorer=scorer_name(type(scorer)),
             training_artists=tuple(sorted(set(training_artists))),
             validation_artists=tuple(sorted(set(validation_artists))),
             threshold=threshold,
@@ -236,6 +231,8 @@ def _loaded_backbone(
         return loaded_trunk(folder, card.trunk, _below(weights, "backbone.net."), trunk, transform)
     if trunk is not None or transform is not None:
         raise MorelliError(f"{folder} holds its own backbone and transform; none can be given.")
+    if is_own(card.backbone.name):  # it would be imported
+        raise must_be_given(folder, "trunk", card.backbone.name)
     return create_backbone(card.backbone, load_weights=REFERENCE in weights, descriptions=card.descriptions)
 
 
@@ -256,10 +253,8 @@ def _loaded_scorer(
     if given is not None:
         _check_scorer(given, width)
         made = copied(given)
-    elif card.scorer in _SCORERS:
-        made = _SCORERS[card.scorer](width)
-        if isinstance(made, PairHead) and "out.weight" in own:
-            made = PairHead(width, hidden=own["out.weight"].shape[1])
+    elif card.scorer in SCORERS:
+        made = SCORERS[card.scorer].from_weights(width, own)
     else:
         raise must_be_given(folder, "scorer", card.scorer)
     if lacking := sorted(made.state_dict().keys() - own.keys()):
@@ -275,7 +270,7 @@ def _check_scorer(scorer: Any, width: int) -> None:
     if isinstance(scorer, type):
         raise MorelliError(f"scorer is the class {scorer.__name__}; give one that is made, with its parameters.")
     if not isinstance(scorer, Scorer):
-        known = ", ".join(_SCORERS)
+        known = ", ".join(SCORERS)
         raise MorelliError(f"scorer is a {type(scorer).__name__}; give a Scorer, such as one of {known}.")
     rows = torch.randn(3, width, generator=torch.Generator().manual_seed(0))
     try:

@@ -1,9 +1,8 @@
-"""Somebody else's modules in the place of a timm backbone and of a trained head."""
+"""Custom modules: somebody else's in the place of a timm backbone and of a trained head."""
 
 import copy
 import hashlib
-import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,19 +14,11 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from morelli._config import Section
+from morelli._dotted import load_dotted
 from morelli.errors import MorelliError
+from morelli.models import described
 from morelli.models.config import BackboneConfig
-from morelli.models.described import (
-    Described,
-    ModelName,
-    described_layers,
-    described_transform,
-    fitted_to,
-    layers_in_a_row,
-    made_layers,
-    made_transform,
-    name_of_model,
-)
+from morelli.models.described import Described, ModelName, fitted_to
 from morelli.models.transforms import create_transform
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -75,7 +66,9 @@ class ModuleBackbone(nn.Module):
         self.width = vector_width(self.net, images, "trunk", "pictures")
         self.config = BackboneConfig(name=name or kind_of(self.net))
         self.card = card or TrunkCard(
-            kind=kind_of(self.net), model=name_of_model(self.net, images), steps=_checked_steps(transform, images)
+            kind=kind_of(self.net),
+            model=described.name_of_model(self.net, images),
+            steps=_checked_steps(transform, images),
         )
         self.descriptions: dict[str, dict[str, Any]] = {}
         self.image_size = int(images.shape[-1])
@@ -94,20 +87,17 @@ class ModuleBackbone(nn.Module):
         """The function from an RGB picture to this module's input."""
         return self._transform
 
-    def lie_in_memory(self, *, channels_last: bool) -> None:
+    def set_memory_format(self, *, channels_last: bool) -> None:
         """It stays as it was given."""
 
     def fingerprint(self) -> str:
         """A digest of the weights and of what comes of two pictures, so that no feature of another code is reused."""
         images = _tried(self._transform)
-        digest = hashlib.sha256(repr((self.card.kind, torch.__version__, images.shape)).encode())
         with torch.no_grad():
             device = next((tensor.device for tensor in self.net.state_dict().values()), torch.device("cpu"))
             features = self(images.to(device)).cpu()
-        tensors = {"images": images, "features": features, **self.net.state_dict()}
-        for name, tensor in sorted(tensors.items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest = hashlib.sha256(repr((self.card.kind, torch.__version__, images.shape)).encode())
+        update_with(digest, {"images": images, "features": features, **self.net.state_dict()})
         return digest.hexdigest()
 
     @property
@@ -119,7 +109,7 @@ class ModuleBackbone(nn.Module):
         return sum(parameter.numel() for parameter in self.net.parameters())
 
     @property
-    def input_facts(self) -> dict[str, Any]:
+    def input_metadata(self) -> dict[str, Any]:
         """How a picture becomes its input, for an exported network."""
         return {"backbone": self.card.kind, "transform": list(self.card.steps or [repr(self._transform)])}
 
@@ -140,9 +130,9 @@ class ModuleHead(nn.Module):
         own = copied(module)
         rows = torch.randn(3, features, generator=torch.Generator().manual_seed(0))
         self.width = vector_width(own, rows, "embedder", f"features of {features} numbers")
-        row = layers_in_a_row(own, rows)
+        row = described.layers_in_a_row(own, rows)
         self.layers: nn.Module = own if row is None else row
-        self.card = EmbedderCard(kind=kind_of(own), layers=None if row is None else described_layers(row))
+        self.card = EmbedderCard(kind=kind_of(own), layers=None if row is None else described.described_layers(row))
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, F), or (B, V, F) of several views, whose embeddings' mean counts, → (B, D)."""
@@ -150,59 +140,50 @@ class ModuleHead(nn.Module):
         return embeddings if features.ndim == 2 else embeddings.view(*features.shape[:2], -1).mean(1)
 
 
+def update_with(digest: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Feed tensors to a digest, in the order of their names."""
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+
+
 def loaded_trunk(
     folder: Path, card: TrunkCard, state: dict[str, Tensor], module: nn.Module | None, transform: Transform | None
 ) -> ModuleBackbone:
-    """A saved trunk again, made by its name or from a module of the same class that is given.
-
-    Raises:
-        MorelliError: what must be given is not, or does not fit.
-    """
+    """A saved trunk again, made by its name or from a module of the same class that is given."""
     if transform is None and card.steps is None:
         raise must_be_given(folder, "transform", "a function of one's own")
-    if module is not None:
-        made = _given(folder, "trunk", module, state)
-    elif card.model is not None:
-        made = fitted_to(card.model.make(), state)
-    else:
-        raise must_be_given(folder, "trunk", card.kind)
-    return ModuleBackbone(made, transform or made_transform(card.steps or ()), card)
+    made = card.model.make() if card.model and module is None else None
+    net = _made(folder, "trunk", card.kind, state, made, module)
+    return ModuleBackbone(net, transform or described.made_transform(card.steps or ()), card)
 
 
 def loaded_head(
     folder: Path, card: EmbedderCard, state: dict[str, Tensor], features: int, module: nn.Module | None
 ) -> ModuleHead:
-    """A saved embedder again, made from its layers or from a module of the same class that is given.
-
-    Raises:
-        MorelliError: what must be given is not, or does not fit.
-    """
-    if card.layers is not None:
-        return ModuleHead(fitted_to(made_layers(card.layers), state), features)
-    if module is None:
-        raise must_be_given(folder, "embedder", card.kind)
-    return ModuleHead(_given(folder, "embedder", module, state), features)
+    """A saved embedder again, made from its layers or from a module of the same class that is given."""
+    made = described.made_layers(card.layers) if card.layers is not None else None
+    return ModuleHead(_made(folder, "embedder", card.kind, state, made, module), features)
 
 
-def _given(folder: Path, what: str, module: nn.Module, state: dict[str, Tensor]) -> nn.Module:
+def _made(
+    folder: Path, what: str, kind: str, state: dict[str, Tensor], made: nn.Module | None, given: nn.Module | None
+) -> nn.Module:
+    """What a library makes, else what the user gave, with the weights of the folder."""
+    if made is not None:
+        return fitted_to(made, state)
+    if given is None:
+        raise must_be_given(folder, what, kind)
     try:
-        return fitted_to(copied(module), state)
+        return fitted_to(copied(given), state)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise MorelliError(f"The {what} that was given does not fit the weights in {folder}: {reason}") from error
 
 
-def imported(name: str) -> "ModuleBackbone":
-    """The backbone that a recipe names as ``package.module:function``, which gives a module and its transform.
-
-    Raises:
-        MorelliError: there is no such function, or it gives something else.
-    """
-    place, _, function = name.partition(":")
-    try:
-        made = getattr(importlib.import_module(place), function)()
-    except (ImportError, AttributeError) as error:
-        raise MorelliError(f"Backbone {name} cannot be imported: {error}.") from error
+def imported(name: str) -> ModuleBackbone:
+    """The backbone that a recipe names as ``package.module:function``, which gives a module and its transform."""
+    made = load_dotted(name, Callable, "a function that gives a module and its transform")()  # type: ignore[arg-type]
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module) and callable(made[1])):
         raise MorelliError(f"{name} must give a module and its transform, (nn.Module, function), not {made!r:.80}.")
     return ModuleBackbone(*made, name=name)
@@ -228,11 +209,7 @@ def kind_of(module: nn.Module) -> str:
 
 @torch.no_grad()
 def vector_width(module: nn.Module, rows: Tensor, what: str, of: str) -> int:
-    """The width of a module's output for some rows.
-
-    Raises:
-        MorelliError: it fails on them, or gives no (B, width) of finite numbers.
-    """
+    """The width of a module's output for some rows, which must be (B, width) of finite numbers."""
     try:
         output: Any = module(rows)
     except Exception as error:  # whatever somebody's module raises
@@ -254,46 +231,38 @@ def vector_width(module: nn.Module, rows: Tensor, what: str, of: str) -> int:
 
 
 def _tried(transform: Transform) -> Tensor:
-    """Two pictures of noise as a transform gives them, (2, C, H, W)."""
+    """Two pictures of noise as a transform gives them, (2, C, H, W), which must be the same every time."""
     generator = np.random.default_rng(0)
     pictures = [Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in _SIZES]
     try:
         first, again = ([transform(picture) for picture in pictures] for _ in range(2))
     except Exception as error:  # whatever somebody's function raises
         raise MorelliError(f"The transform cannot take an RGB picture: {type(error).__name__}: {error}") from error
+    shapes = [str(tuple(image.shape)) if isinstance(image, Tensor) else f"a {type(image).__name__}" for image in first]
     if not all(isinstance(image, Tensor) and image.ndim == 3 and image.is_floating_point() for image in first):
-        raise MorelliError(f"The transform gives {_shape(first[0])}, not one tensor of numbers (C, H, W).")
+        raise MorelliError(f"The transform gives {shapes[0]}, not one tensor of numbers (C, H, W).")
     if first[0].shape != first[1].shape:
         raise MorelliError(
-            f"The transform gives pictures of different shapes, {_shape(first[0])} and {_shape(first[1])}. Let it end "
-            "in a crop or in a size of two numbers."
+            f"The transform gives pictures of different shapes, {' and '.join(shapes)}. Let it end in a crop or in a "
+            "size of two numbers."
         )
     if not all(torch.equal(one, other) for one, other in zip(first, again, strict=True)):
         raise MorelliError("The transform draws at random. Give the one for evaluation.")
     return torch.stack(first)
 
 
-def _shape(image: Any) -> str:
-    return str(tuple(image.shape)) if isinstance(image, Tensor) else f"a {type(image).__name__}"
-
-
 def _checked_steps(transform: Transform, images: Tensor) -> Described | None:
     """A transform's description, if what is made from it gives the same."""
-    steps = described_transform(transform)
-    if steps is None:
+    if (steps := described.described_transform(transform)) is None:
         return None
     try:
-        return steps if torch.allclose(_tried(made_transform(steps)), images, atol=1e-5) else None
+        return steps if torch.allclose(_tried(described.made_transform(steps)), images, atol=1e-5) else None
     except (MorelliError, TypeError, ValueError):
         return None
 
 
 def timm_transform(trunk: nn.Module) -> Transform:
-    """A timm model's own transform, letterboxed.
-
-    Raises:
-        MorelliError: the module is no timm model.
-    """
+    """A timm model's own transform, letterboxed."""
     inner = unwrapped(trunk)
     if not isinstance(getattr(inner, "pretrained_cfg", None), dict):
         raise MorelliError(
@@ -311,7 +280,10 @@ def timm_transform(trunk: nn.Module) -> Transform:
 
 def must_be_given(folder: Path, what: str, kind: str) -> MorelliError:
     """The error for a part of a network that a folder cannot make."""
+    how = "Give"
+    if what == "scorer" and ":" in kind:
+        how = f"Import the module that registers it (morelli --import {kind.partition(':')[0]}), or give"
     return MorelliError(
-        f"The {what} of the network in {folder} is {kind}; a folder runs no code, so it cannot make that. Give it in "
+        f"The {what} of the network in {folder} is {kind}; a folder runs no code, so it cannot make that. {how} it in "
         f"Python: Network.load({str(folder)!r}, {what}=…)"
     )

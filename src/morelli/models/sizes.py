@@ -1,7 +1,7 @@
-"""Sizes of pictures that an architecture refuses, and those near them that it takes."""
+"""Image sizes that an architecture refuses, and those near them that it takes."""
 
-from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 import torch
@@ -21,40 +21,30 @@ _NAMED: Final = 2
 
 
 def check_size(config: BackboneConfig) -> None:
-    """Check, without weights, that a timm model takes pictures of the size its config asks for.
-
-    Raises:
-        MorelliError: it does not, though it takes its own size; sizes near the wanted one that would do are named.
-    """
+    """Refuse, without weights, a size that a timm model does not take though it takes its own."""
     wanted = config.image_size
-    if wanted is None or (refusal := _refusal(config, wanted)) is None:
-        return
-    if own := _own_size(config):
+    if wanted is not None and (refusal := _refusal(config, wanted)) and (own := _own_size(config)):
         raise refused_size(config, own, refusal)
 
 
 def refused_size(config: BackboneConfig, own: int, error: Exception) -> MorelliError:
     """The error for a size that an architecture does not take; ``own`` is that which its weights were made for."""
     wanted = config.image_size or own
-    near = {step * (wanted // step + more) for step in _STEPS for more in (0, 1)}
-    near -= {wanted, own}
-    below = _first(config, sorted((size for size in near if 32 <= size < wanted), reverse=True))
-    above = _first(config, sorted(size for size in near if size > wanted))
-    fitting = ", ".join(str(size) for size in sorted({*below, *above, own} - {wanted}))
+    near = {step * (wanted // step + more) for step in _STEPS for more in (0, 1)} - {wanted, own}
+    nearest = [
+        sorted((size for size in near if 32 <= size < wanted), reverse=True),
+        sorted(size for size in near if size > wanted),
+    ]
+    taken = {
+        size for side in nearest for size in islice((one for one in side if _refusal(config, one) is None), _NAMED)
+    }
+    fitting = ", ".join(str(size) for size in sorted(taken | {own} - {wanted}))
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
     would_do = f"These sizes would do: {fitting}. " if fitting else ""
     return MorelliError(
         f"{config.name} cannot take pictures of {wanted} pixels a side ({reason}). {would_do}"
         "Set image_size to one of them, or to none for the size its weights were made for."
     )
-
-
-def _first(config: BackboneConfig, sizes: Iterable[int]) -> list[int]:
-    found: list[int] = []
-    for size in sizes:
-        if len(found) < _NAMED and _refusal(config, size) is None:
-            found.append(size)
-    return found
 
 
 def _own_size(config: BackboneConfig) -> int | None:
@@ -72,8 +62,7 @@ def _refusal(config: BackboneConfig, size: int) -> Exception | None:
         try:
             with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
                 net: Any = create_net(config.model_copy(update={"image_size": size})).eval()
-                channels = int(config.in_chans or net.pretrained_cfg["input_size"][0])
-                net(torch.zeros(1, channels, size, size))
+                net(torch.zeros(1, int(config.in_chans or net.pretrained_cfg["input_size"][0]), size, size))
         except OSError:
             return None  # what the hub describes cannot be asked
         except REFUSALS as error:

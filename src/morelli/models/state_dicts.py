@@ -44,12 +44,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def without_prefix(state: dict[str, Tensor], wanted: set[str], path: Path) -> dict[str, Tensor]:
-    """Take a network out of the module that it was saved in; what is taken off and left out is logged.
-
-    Args:
-        state: by name, as in the file.
-        wanted: the network's own names.
-        path: for messages.
+    """Take a network, of the tensors ``wanted``, out of the module that it was saved in, and log what is left out.
 
     Returns:
         The tensors below the one prefix that has all of ``wanted`` below it; ``state`` itself where none has.
@@ -83,8 +78,11 @@ def _unpickled(path: Path) -> Any:
 
 def _state_in(content: Any, path: Path) -> dict[str, Tensor]:
     """The state dict in a checkpoint, which may hold much else."""
-    nested = content.items() if _is_named(content) else ()
-    inner = {name: value for name, value in nested if _is_state(value) or (name in _PREFERRED and _is_named(value))}
+    inner = {
+        name: value
+        for name, value in (content.items() if _is_named(content) else ())
+        if _is_named(value) and (name in _PREFERRED or (value and all(isinstance(t, Tensor) for t in value.values())))
+    }
     if chosen := [name for name in _PREFERRED if name in inner] or list(inner):
         if len(chosen) > 1 and chosen[0] not in _PREFERRED:
             raise MorelliError(f"{path} holds several state dicts ({', '.join(chosen)}). Keep one of them")
@@ -96,7 +94,3 @@ def _state_in(content: Any, path: Path) -> dict[str, Tensor]:
 
 def _is_named(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
-
-
-def _is_state(value: Any) -> bool:
-    return _is_named(value) and bool(value) and all(isinstance(tensor, Tensor) for tensor in value.values())

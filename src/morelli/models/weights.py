@@ -40,11 +40,7 @@ _FILES: Final = (
 
 
 def check_name(name: str) -> None:
-    """Check, as far as that goes without a connection, that timm can make a model of this name.
-
-    Raises:
-        MorelliError: it knows no such model, or a ``local-dir:`` has no ``config.json``.
-    """
+    """Refuse, as far as that goes without a connection, a name that timm makes no model of."""
     if is_own(name):
         return
     if name.startswith(HUB):
@@ -68,19 +64,17 @@ def create_net(config: BackboneConfig, state: dict[str, Tensor] | None = None) -
         options["in_chans"] = config.in_chans
     if state is not None:
         options["pretrained_cfg_overlay"] = {"state_dict": state, "source": "", "custom_load": False}
+    if config.image_size:  # models with position embeddings must be told the size; the others do not take the argument
+        options["img_size"] = config.image_size
     name = _on_disk(config.name)
-    # Models with position embeddings must be told the size; the others do not take the argument.
-    sizes: tuple[dict[str, Any], ...] = ({"img_size": config.image_size}, {}) if config.image_size else ({},)
-    for size in sizes:
-        try:
-            net: Any = timm.create_model(name, **options, **size)
-        except TypeError:
-            if not size:
-                raise
-        else:
-            net.pretrained_cfg.pop("state_dict", None)  # it would be copied with every copy of the net
-            return net  # type: ignore[no-any-return]
-    raise AssertionError("one of the two calls returns or raises")
+    try:
+        net: Any = timm.create_model(name, **options)
+    except TypeError:
+        if not options.pop("img_size", None):
+            raise
+        net = timm.create_model(name, **options)
+    net.pretrained_cfg.pop("state_dict", None)  # it would be copied with every copy of the net
+    return net  # type: ignore[no-any-return]
 
 
 def described_model(name: str) -> dict[str, Any] | None:
@@ -109,19 +103,13 @@ def create_described(config: BackboneConfig, description: Mapping[str, Any]) -> 
 
 
 def with_weights(config: BackboneConfig) -> nn.Module:
-    """The timm model with the weights that its config asks for.
-
-    Raises:
-        MorelliError: they cannot be had, with the ways to have some; or they are those of another network.
-    """
+    """The timm model with the weights that its config asks for; an error says how to have some."""
     path, source = locate_weights(config), _source(config)
     try:
         if path is None:
             return create_net(config)
         if source == "packaged":
-            net = create_net(config)
-            _load_in_order(net, path)
-            return net
+            return _in_order(create_net(config), path)
         if source == "timm" and not config.name.startswith(LOCAL):
             return _filled(config, read_tensors(path))[0]
         return _from_file(config, path)
@@ -132,11 +120,7 @@ def with_weights(config: BackboneConfig) -> nn.Module:
 
 
 def locate_weights(config: BackboneConfig) -> Path | None:
-    """The file of a timm model's weights, fetched if need be; None where none are asked for.
-
-    Raises:
-        MorelliError: they cannot be had; said within seconds where there is no connection.
-    """
+    """The file of a timm model's weights, fetched if need be; None where none are asked for."""
     source = _source(config)
     if source == "none":
         return None
@@ -275,10 +259,11 @@ def _packaged_file(name: str) -> Path | None:
     return Path(getattr(module, class_name).get_model_file_path())
 
 
-def _load_in_order(net: nn.Module, path: Path) -> None:
+def _in_order(net: nn.Module, path: Path) -> nn.Module:
     """The packaged tensors have other names, but stand in the same order as timm's; the classifier's two come last."""
     tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())[:-2]
     net.load_state_dict(dict(zip(net.state_dict(), tensors, strict=True)))
+    return net
 
 
 def _reason(error: Exception) -> str:

@@ -1,23 +1,24 @@
-"""The charts of one run: ROC, reliability, scores of same and different hands, and how it learned.
+"""The charts of a run: ROC, reliability, scores of same and different hands, and learning curves.
 
-Each is drawn from the CSV files of the run folder; where a run has none, there is no chart.
+Each is drawn from the CSV files of the run folder; where a run has none, there is no chart. A new one is a function in
+:data:`FIGURES` and a ``figure`` in ``templates/report.html``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from morelli._text import read_named_csv
-from morelli.bench.run_folder import RunFolder
+from morelli.bench.run_folder import SUBSETS, RunMetadata
 from morelli.errors import MorelliError
+from morelli.report.runs import Shown
 from morelli.report.svg import Chart, Plot, padded
 
 Array = np.ndarray
-
-SIDES = ("seen", "unseen")
 _ROC_POINTS, _BARS = 120, 32
 
 
@@ -47,13 +48,13 @@ class Scores:
     different: Array
 
     @classmethod
-    def read(cls, run: RunFolder, side: str) -> "Scores | None":
-        """From ``score_histogram_<side>.csv``; None where that is missing or holds pairs of one kind only."""
-        frame = read_csv(run.path / f"score_histogram_{side}.csv", ("score", "same", "different"))
+    def read(cls, run: RunMetadata, subset: str) -> "Scores | None":
+        """From ``score_histogram_<subset>.csv``; None where that is missing or has no pairs of one hand, or of two."""
+        columns = ("score", "same", "different")
+        frame = read_csv(run.path / f"score_histogram_{subset}.csv", columns)
         if frame is None or not frame["same"].sum() or not frame["different"].sum():
             return None
-        frame = frame.sort_values("score")
-        return cls(*(frame[column].to_numpy(float) for column in ("score", "same", "different")))
+        return cls(*frame.sort_values("score")[list(columns)].to_numpy(float).T)
 
     def rates(self) -> tuple[Array, Array]:
         """False and true accept rates as the threshold falls past each bin, both from 0 to 1."""
@@ -74,90 +75,99 @@ class Scores:
         """The range of scores without the outermost 0.1 % of either kind at each end."""
         ends = []
         for counts in (self.same, self.different):
-            below = np.cumsum(counts) / counts.sum()
-            places = np.searchsorted(below, [0.001, 0.999]).clip(max=len(below) - 1)
-            ends.append(self.score[places])
+            places = np.searchsorted(np.cumsum(counts) / counts.sum(), [0.001, 0.999])
+            ends.append(self.score[places.clip(max=len(counts) - 1)])
         return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def roc(run: RunFolder, baseline: RunFolder | None) -> Chart | None:
+def roc(shown: Shown) -> list[Chart]:
     """True against false accept rate, seen and unseen, and the unseen curve of the untrained baseline."""
-    plot = Plot((0, 1), (0, 1))
-    plot.line("chance", np.array([0, 1]), np.array([0, 1]))
-    curves = [("baseline", baseline, "unseen"), ("seen", run, "seen"), ("unseen", run, "unseen")]
-    for css, of, side in curves:
-        if of is not None and (of is not run or css != "baseline") and (scores := Scores.read(of, side)):
+    plot = _unit_plot()
+    curves = [("baseline", shown.baseline, "unseen"), *((subset, shown.run, subset) for subset in SUBSETS)]
+    for css, run, subset in curves:
+        if run is not None and (scores := Scores.read(run, subset)):
             plot.line(css, *scores.rates())
-    if not any(shape.css.startswith(SIDES) for shape in plot.shapes):
-        return None
-    return plot.chart(f"ROC curves: {_measured(run, 'pair_auc', 'pair AUC')}.", "false accepts", "true accepts")
+    if not any(shape.css.startswith(SUBSETS) for shape in plot.shapes):
+        return []
+    label = f"ROC curves: {_measured(shown.run, 'pair_auc', 'pair AUC')}."
+    return [plot.chart(label, "false accepts", "true accepts")]
 
 
-def reliability(run: RunFolder) -> Chart | None:
+def reliability(shown: Shown) -> list[Chart]:
     """Share of pairs that are by the same hand against the probability that the network gave them."""
-    plot = Plot((0, 1), (0, 1))
-    plot.line("chance", np.array([0, 1]), np.array([0, 1]))
-    for side in SIDES:
-        frame = read_csv(run.path / f"reliability_{side}.csv", ("probability", "share", "mass"))
+    plot = _unit_plot()
+    for subset in SUBSETS:
+        columns = ("probability", "share", "mass")
+        frame = read_csv(shown.run.path / f"reliability_{subset}.csv", columns)
         if frame is not None and len(frame := frame[frame["mass"] > 0]):
-            frame = frame.sort_values("probability")
-            xs, ys = frame["probability"].to_numpy(float), frame["share"].to_numpy(float)
-            plot.line(side, xs, ys)
-            plot.dots(side, xs, ys)
+            xs, ys = frame.sort_values("probability")[["probability", "share"]].to_numpy(float).T
+            plot.line(subset, xs, ys)
+            plot.dots(subset, xs, ys)
     if len(plot.shapes) == 1:
-        return None
-    label = f"Reliability: {_measured(run, 'ece', 'expected calibration error')}."
-    return plot.chart(label, "stated probability", "observed share")
+        return []
+    label = f"Reliability: {_measured(shown.run, 'ece', 'expected calibration error')}."
+    return [plot.chart(label, "stated probability", "observed share")]
 
 
-def histogram(run: RunFolder) -> Chart | None:
+def histogram(shown: Shown) -> list[Chart]:
     """How the scores of pairs by one hand and by two lie, on unseen artists."""
-    scores = Scores.read(run, "unseen")
-    if scores is None or len(scores.score) < 2:
-        return None
-    low, high = scores.middle()
-    if not high > low:
-        return None
+    scores = Scores.read(shown.run, "unseen")
+    low, high = scores.middle() if scores else (0.0, 0.0)
+    if scores is None or not high > low:
+        return []
     edges = np.linspace(low, high, _BARS + 1)
     centres = (edges[1:] + edges[:-1]) / 2
-    shares = [scores.density(counts, edges) for counts in (scores.different, scores.same)]
-    plot = Plot((low, high), (0, 1.06 * max(float(share.max()) for share in shares)))
-    for css, share in zip(("different", "same"), shares, strict=True):
+    shares = {css: scores.density(getattr(scores, css), edges) for css in ("different", "same")}
+    plot = Plot((low, high), (0, 1.06 * max(float(share.max()) for share in shares.values())))
+    for css, share in shares.items():
         plot.area(css, centres, share)
         plot.line(css, centres, share)
     pairs = f"{scores.same.sum():,.0f} pairs by the same hand, {scores.different.sum():,.0f} by different hands"
-    label = f"Scores of unseen artists' pairs: {pairs}; {_measured(run, 'pair_auc', 'pair AUC')}."
-    return plot.chart(label, "score", "density", y_ticks=False)
+    label = f"Scores of unseen artists' pairs: {pairs}; {_measured(shown.run, 'pair_auc', 'pair AUC')}."
+    return [plot.chart(label, "score", "density", y_ticks=False)]
 
 
-def learning(run: RunFolder) -> list[Chart]:
+def learning(shown: Shown) -> list[Chart]:
     """Validation pair AUC and the share of active triplets, epoch by epoch, and the loss; empty without training."""
-    frame = read_csv(run.path / "history.csv", ("epoch", "loss"))
+    frame = read_csv(shown.run.path / "history.csv", ("epoch", "loss"))
     if frame is None or frame.empty:
         return []
-    epochs = frame["epoch"].to_numpy(float)
+    epochs, losses = frame[["epoch", "loss"]].to_numpy(float).T
     across = (float(epochs.min()), float(epochs.max())) if len(epochs) > 1 else padded(epochs.tolist())
     plot, said = Plot(across, (0, 1)), []
     for column, css, words in (
         ("active_triplets", "active", "share of active triplets"),
         ("validation_pair_auc", "validation", "validation pair AUC"),
     ):
-        measured = frame[["epoch", column]].dropna().to_numpy(float) if column in frame else np.empty((0, 2))
+        measured = frame.reindex(columns=["epoch", column]).dropna().to_numpy(float)
         if len(measured):
-            plot.line(css, measured[:, 0], measured[:, 1])
+            plot.line(css, *measured.T)
             if css == "validation":  # where the best weights, which are kept, were found
-                best = measured[[measured[:, 1].argmax()]]
-                plot.dots(css, best[:, 0], best[:, 1])
+                plot.dots(css, *measured[[measured[:, 1].argmax()]].T)
             said.append(f"{words} from {measured[0, 1]:.3f} to {measured[-1, 1]:.3f}")
-    loss = Plot(across, padded(frame["loss"].tolist(), 0.1), height=120)
-    loss.line("loss", epochs, frame["loss"].to_numpy(float))
+    loss = Plot(across, padded(losses.tolist(), 0.1), height=120)
+    loss.line("loss", epochs, losses)
     over = f"over {len(epochs)} epochs"
     charts = [plot.chart(f"{'; '.join(said).capitalize()} {over}.", "epoch", "share")] if said else []
-    ends = f"Loss from {frame['loss'].iloc[0]:.3g} to {frame['loss'].iloc[-1]:.3g} {over}."
-    return [*charts, loss.chart(ends, "epoch", "loss")]
+    return [*charts, loss.chart(f"Loss from {losses[0]:.3g} to {losses[-1]:.3g} {over}.", "epoch", "loss")]
 
 
-def _measured(run: RunFolder, metric: str, words: str) -> str:
-    values = {side: run.metrics[side].get(metric) for side in SIDES if side in run.metrics}
-    parts = [f"{value:.3f} on {side} artists" for side, value in values.items() if value is not None]
+FIGURES: Final[dict[str, Callable[[Shown], list[Chart]]]] = {
+    "roc": roc,
+    "reliability": reliability,
+    "histogram": histogram,
+    "learning": learning,
+}
+"""Figure → the charts that it draws of a run."""
+
+
+def _unit_plot() -> Plot:
+    plot = Plot((0, 1), (0, 1))
+    plot.line("chance", np.array([0, 1]), np.array([0, 1]))
+    return plot
+
+
+def _measured(run: RunMetadata, metric: str, words: str) -> str:
+    values = {subset: run.metrics.get(subset, {}).get(metric) for subset in SUBSETS}
+    parts = [f"{value:.3f} on {subset} artists" for subset, value in values.items() if value is not None]
     return f"{words} {' and '.join(parts)}" if parts else f"{words} not measured"

@@ -1,8 +1,7 @@
-"""The galleries of a report: some paintings, and what the network finds nearest to each."""
+"""Galleries of nearest paintings: some paintings, and what the network finds nearest to each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -10,8 +9,7 @@ import pandas as pd
 from morelli.report.neighbours import Neighbours
 
 Array = np.ndarray
-
-_GROUPS: Final = (("Worst", 12), ("In the middle", 4), ("Best", 4))
+_WORST, _MIDDLE, _BEST = 12, 4, 4  # how many queries of each
 
 
 @dataclass(frozen=True)
@@ -32,38 +30,39 @@ class Query:
     found: list[Neighbour]
     later: Neighbour | None
 
+    @property
+    def rows(self) -> list[int]:
+        """All paintings that it shows."""
+        return [self.row, *(one.row for one in self.found), *([self.later.row] if self.later else [])]
+
 
 def galleries_of(around: Neighbours, names: pd.Series) -> list[tuple[str, list[Query]]]:
     """The worst query of each artist, worst first; then queries from the middle and from the other end."""
     right = (names.to_numpy()[around.nearest] == names.to_numpy()[:, None]).sum(1)
     ranked = np.flatnonzero(around.rank > 0)
     order = ranked[np.lexsort((right[ranked], -around.rank[ranked]))]  # of equals, the one with fewer right ones
-    (worst, most), (middle, some), (best, few) = _GROUPS
-    parts = [(worst, _one_of_each(order, names)[:most])]
-    rest = order[~np.isin(order, parts[0][1])]
-    if len(rest) >= 2 * (some + few):
-        start = (len(rest) - some) // 2
-        parts += [(middle, rest[start : start + some]), (best, _one_of_each(rest[::-1], names)[:few])]
-    return [(heading, [_query(int(row), around, names) for row in rows]) for heading, rows in parts if len(rows)]
+    parts = {"Worst": _one_of_each(order, names)[:_WORST]}
+    rest = order[~np.isin(order, parts["Worst"])]
+    if len(rest) >= 2 * (_MIDDLE + _BEST):
+        start = (len(rest) - _MIDDLE) // 2
+        parts["In the middle"] = rest[start : start + _MIDDLE]
+        parts["Best"] = _one_of_each(rest[::-1], names)[:_BEST]
+    return [
+        (heading, [_query(int(row), around, names) for row in rows]) for heading, rows in parts.items() if len(rows)
+    ]
 
 
 def _one_of_each(rows: Array, names: pd.Series) -> Array:
     """The first row of each artist, in order."""
-    kept: Array = rows[np.sort(np.unique(names.to_numpy()[rows], return_index=True)[1])]
+    kept: Array = rows[~names.iloc[rows].duplicated().to_numpy()]
     return kept
 
 
 def _query(row: int, around: Neighbours, names: pd.Series) -> Query:
-    own = names.iloc[row]
-    nearest = enumerate(around.nearest[row].tolist(), 1)
-    found = [Neighbour(other, bool(names.iloc[other] == own), place) for place, other in nearest]
-    rank, right = int(around.rank[row]), int(around.right[row])
-    later = None if any(one.is_right for one in found) else Neighbour(right, True, rank)
+    nearest: Sequence[int] = around.nearest[row].tolist()
+    found = [
+        Neighbour(other, bool(names.iloc[other] == names.iloc[row]), place) for place, other in enumerate(nearest, 1)
+    ]
+    rank = int(around.rank[row])
+    later = None if any(one.is_right for one in found) else Neighbour(int(around.right[row]), True, rank)
     return Query(row, rank, found, later)
-
-
-def rows_in(galleries: Sequence[tuple[str, Sequence[Query]]]) -> set[int]:
-    """All rows that the galleries show."""
-    queries = [query for _, part in galleries for query in part]
-    found = {one.row for query in queries for one in [*query.found, *([query.later] if query.later else [])]}
-    return found | {query.row for query in queries}

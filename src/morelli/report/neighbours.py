@@ -1,4 +1,4 @@
-"""The unseen paintings as the network sees them: who is nearest, and how late the right hand comes."""
+"""Nearest neighbours of the unseen paintings, and at which place the first one by the same hand comes."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from morelli.evaluation.neighbours import knn_blocks
 from morelli.models.heads import DistanceScorer, Scorer
 
 Array = np.ndarray
-
 NEAREST: Final = 6
-_QUERIES_AT_ONCE: Final = 512
 
 
 @dataclass(frozen=True)
@@ -41,16 +40,12 @@ def in_scorers_geometry(embeddings: Tensor, scorer: Scorer) -> Tensor:
 def neighbours(placed: Tensor, artists: pd.Series) -> Neighbours:
     """Exact search of every painting (N, D) among all others, N ≥ 2."""
     codes = torch.from_numpy(pd.factorize(artists)[0].astype(np.int64))
-    k = min(NEAREST, len(placed) - 1)
     nearest, ranks, rights = [], [], []
-    for start in range(0, len(placed), _QUERIES_AT_ONCE):
-        rows = torch.arange(start, min(start + _QUERIES_AT_ONCE, len(placed)))
-        distances = torch.cdist(placed[rows], placed)
-        distances[torch.arange(len(rows)), rows] = torch.inf
-        nearest.append(distances.topk(k, dim=1, largest=False).indices)
-        of_others = distances.masked_fill(codes[rows][:, None] != codes, torch.inf)
-        closest, right = of_others.min(dim=1)
-        is_lone = closest.isinf()
-        ranks.append((1 + (distances < closest[:, None]).sum(1)).masked_fill(is_lone, 0))
-        rights.append(right.masked_fill(is_lone, -1))
+    for block, _, rows in knn_blocks(placed, len(placed) - 1, placed, True):
+        is_right = codes[rows] == codes[block, None]
+        first = is_right.int().argmax(1)
+        is_lone = ~is_right.any(1)
+        nearest.append(rows[:, :NEAREST].clone())
+        ranks.append((first + 1).masked_fill(is_lone, 0))
+        rights.append(rows.gather(1, first[:, None])[:, 0].masked_fill(is_lone, -1))
     return Neighbours(*(torch.cat(parts).numpy() for parts in (nearest, ranks, rights)))

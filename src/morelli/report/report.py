@@ -14,9 +14,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from morelli._files import cache_folder, check_writable, write_text_whole
-from morelli.bench.run_folder import RunFolder, find_runs
-from morelli.bench.runner import data_digest
-from morelli.bench.tables import copies_note
+from morelli.bench.columns import Column
+from morelli.bench.run_folder import SUBSETS, RunMetadata, data_digest, find_runs
+from morelli.bench.tables import copies_note, over_folds_and_seeds, table
 from morelli.data.prepared import TABLE, read_paintings
 from morelli.errors import MorelliError, did_you_mean
 from morelli.report import charts, tables
@@ -43,6 +43,7 @@ def report(
     data: Path | None = None,
     run: str | None = None,
     images: bool = True,
+    columns: Sequence[Column] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> ReportSummary:
     """Write one self-contained HTML file about finished runs.
@@ -54,6 +55,7 @@ def report(
         run: name of the run whose paintings, map and artists are shown; by default the one with the highest pair AUC
             on validation artists.
         images: False leaves out every picture of a painting.
+        columns: of the table, beside :data:`morelli.bench.columns.COLUMNS`.
         say: told what a reader should know.
 
     Raises:
@@ -70,14 +72,15 @@ def report(
         raise MorelliError(
             f"None of the {len(found)} runs is finished; the first says: {(found[0].failure or '').splitlines()[0]}"
         )
-    shown = shown_runs(finished)
+    shown = shown_runs(finished, columns)
     chosen = _chosen(shown, run)
     folder = _prepared_folder(chosen.run, data)
     no_paintings = "" if folder else _why_no_paintings(chosen.run)
     if no_paintings:
         say(f"Note: {no_paintings}")
-    paintings = unseen_paintings(chosen.run, folder, images=images) if folder else None
-    rows = tables.network_rows(found)
+    paintings = unseen_paintings(chosen.run.path, folder, images=images) if folder else None
+    mistaken = {"unseen": paintings.mistaken} if paintings else {}
+    rows = over_folds_and_seeds(table(found, columns), columns)
     text = _render(
         shown=shown,
         failed=[one for one in found if not one.is_finished],
@@ -85,21 +88,22 @@ def report(
         chosen_because="the run that was asked for" if run else _why(chosen),
         title=_title(shown),
         version=version("morelli"),
-        ablation=tables.ablation(rows),
-        forest=tables.forest(rows, "pair_auc"),
-        figures=_figures(shown),
-        per_artist={s: tables.per_artist(chosen.run, s, _mistaken(paintings, s)) for s in ("unseen", "seen")},
+        ablation=tables.ablation(rows, columns),
+        forest=tables.forest(rows, "pair_auc", columns),
+        figures={
+            name: [(one, drawn) for one in shown if (drawn := draw(one))] for name, draw in charts.FIGURES.items()
+        },
+        per_artist={subset: tables.per_artist(chosen.run, subset, mistaken.get(subset, {})) for subset in SUBSETS},
         paintings=paintings,
         images=images,
         no_paintings=no_paintings,
-        counts={side: _counted(rows, side) for side in charts.SIDES},
+        counts={subset: _counted(rows, subset) for subset in SUBSETS},
         copies=copies_note(rows),
     )
     write_text_whole(out, text)
     count = len(paintings.data["pictures"]) if paintings else 0
-    return ReportSummary(
-        out, len(finished), chosen.run.path.name, count, out.stat().st_size / 1e6, time.perf_counter() - started
-    )
+    seconds = time.perf_counter() - started
+    return ReportSummary(out, len(finished), chosen.run.path.name, count, out.stat().st_size / 1e6, seconds)
 
 
 def _chosen(shown: Sequence[Shown], name: str | None) -> Shown:
@@ -119,7 +123,7 @@ def _why(chosen: Shown) -> str:
     return f"of all runs it has the highest pair AUC on validation artists, {chosen.validation_auc:.3f}"
 
 
-def _why_no_paintings(run: RunFolder) -> str:
+def _why_no_paintings(run: RunMetadata) -> str:
     if not (run.path / "model").is_dir():
         return (
             f"there are no map and no galleries: {run.path.name} has no network of its own. Choose another with --run."
@@ -130,17 +134,13 @@ def _why_no_paintings(run: RunFolder) -> str:
     )
 
 
-def _counted(rows: pd.DataFrame, side: str) -> tuple[str, str] | None:
-    """Paintings and artists measured on one side, as ranges where networks differ; None where none was measured."""
-    if f"{side}_artists" not in rows:
+def _counted(rows: pd.DataFrame, subset: str) -> tuple[str, str] | None:
+    """Paintings and artists of one subset, as ranges where networks differ; None where none was measured."""
+    if f"{subset}_artists" not in rows:
         return None
-    paintings, artists = (rows[f"{side}_{what}"].dropna().astype(int).tolist() for what in ("paintings", "artists"))
-    return _range(paintings), _range(artists)
-
-
-def _range(numbers: Sequence[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    ends = rows[[f"{subset}_paintings", f"{subset}_artists"]].agg(["min", "max"]).astype(int)
+    paintings, artists = (f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in ends.T.to_numpy())
+    return paintings, artists
 
 
 def _title(shown: Sequence[Shown]) -> str:
@@ -148,7 +148,7 @@ def _title(shown: Sequence[Shown]) -> str:
     return " and ".join(recipes) if len(recipes) < 3 else f"{len(recipes)} recipes"
 
 
-def _prepared_folder(run: RunFolder, data: Path | None) -> Path | None:
+def _prepared_folder(run: RunMetadata, data: Path | None) -> Path | None:
     """The folder that the run was made with: the one named, or the demo's, which lies in the cache.
 
     None where there is none, and for a run without a network of its own, such as a concatenation of others'.
@@ -170,38 +170,11 @@ def _prepared_folder(run: RunFolder, data: Path | None) -> Path | None:
     return data
 
 
-def _figures(shown: Sequence[Shown]) -> dict[str, list[tuple[Shown, list[Any]]]]:
-    """By figure: the runs that have it, and their charts."""
-
-    def some(chart: Any) -> list[Any]:
-        return [] if chart is None else [chart]
-
-    made: dict[str, Callable[[Shown], list[Any]]] = {
-        "roc": lambda one: some(charts.roc(one.run, one.baseline)),
-        "reliability": lambda one: some(charts.reliability(one.run)),
-        "histogram": lambda one: some(charts.histogram(one.run)),
-        "learning": lambda one: charts.learning(one.run),
-    }
-    return {name: [(one, drawn) for one in shown if (drawn := draw(one))] for name, draw in made.items()}
-
-
-def _mistaken(paintings: Any, side: str) -> dict[str, str]:
-    return paintings.mistaken if paintings is not None and side == "unseen" else {}
-
-
 def _render(**content: Any) -> str:
+    loader = PackageLoader("morelli.report")
     environment = Environment(
-        loader=PackageLoader("morelli.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    css, script = (_asset(environment, name) for name in ("report.css", "report.js"))
+    css, script = (loader.get_source(environment, name)[0] for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html").render(css=css, script=script, script_digest=digest, **content)
-
-
-def _asset(environment: Environment, name: str) -> str:
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]

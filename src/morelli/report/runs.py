@@ -5,22 +5,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import NamedTuple
 
 import pandas as pd
 
-from morelli.bench.run_folder import CONFIG, RunFolder
+from morelli.bench.columns import Column, network_names
+from morelli.bench.run_folder import CONFIG, RunFolder, RunMetadata
 from morelli.bench.tables import table
 from morelli.data.artists import one_spelling
 from morelli.data.splits import SIDES, Split
 from morelli.errors import MorelliError
 
-_NAMES: Final = {"backbone": "", "pooling": "", "pictures": "", "recipe": "recipe ", "fold": "fold ", "seed": "seed "}
 
-
-@dataclass(frozen=True)
-class Side:
-    """The artists on one side of a split, and how many paintings they have there."""
+class Subset(NamedTuple):
+    """The artists of one subset of a split, and how many paintings they have there."""
 
     name: str
     artists: list[str]
@@ -32,77 +30,69 @@ class Shown:
     """A finished run as the report shows it.
 
     Attributes:
-        run: its folder.
+        run: what its folder says.
         title: its objective.
         subtitle: what else tells it from the other runs.
         baseline: the frozen run on the same backbone and fold, unless it is that itself.
-        validation_auc: pair AUC on validation artists; −1 where it was not measured.
         config: the text of its config.
-        split: its sides; None where the run has no split.json.
-        split_of: the title and subtitle of an earlier run with the same split.
+        split: its subsets; None where the run has no split.json.
+        split_of: the name of an earlier run with the same split.
     """
 
-    run: RunFolder
+    run: RunMetadata
     title: str
     subtitle: str
-    baseline: RunFolder | None
-    validation_auc: float
+    baseline: RunMetadata | None
     config: str
-    environment: dict[str, Any]
-    split: list[Side] | None
+    split: list[Subset] | None
     split_of: str
 
     @property
     def name(self) -> str:
         return f"{self.title} · {self.subtitle}" if self.subtitle else self.title
 
+    @property
+    def validation_auc(self) -> float:
+        """Pair AUC on validation artists; −1 where it was not measured."""
+        return float(self.run.metrics.get("validation", {}).get("pair_auc", -1))
 
-def shown_runs(finished: Sequence[RunFolder]) -> list[Shown]:
+
+def shown_runs(finished: Sequence[RunFolder], columns: Sequence[Column] = ()) -> list[Shown]:
     """The finished runs in the table's order.
 
     Raises:
         MorelliError: a file of a run is damaged.
     """
-    rows = table(finished)
-    varying = {key: before for key, before in _NAMES.items() if key in rows and rows[key].nunique() > 1}
+    rows = table(finished, columns)
+    runs = [RunFolder(Path(folder)).metadata() for folder in rows["folder"]]
     made: list[Shown] = []
     first_with: dict[str, str] = {}
-    for _, row in rows.iterrows():
-        run = RunFolder(Path(row["folder"]))
-        config = run.config
-        digest, split = _split(run)
-        one = Shown(
-            run=run,
-            title=str(row["objective"]),
-            subtitle=" · ".join(f"{before}{row[key]}" for key, before in varying.items()),
-            baseline=next((other for other in finished if _is_baseline(other, run)), None),
-            validation_auc=float(run.metrics.get("validation", {}).get("pair_auc", -1)),
-            config=(run.path / CONFIG).read_text(encoding="utf-8"),
-            environment=run.environment,
-            split=split,
-            split_of=first_with.get(digest, ""),
-        )
+    for run, name in zip(runs, network_names(rows, columns), strict=True):
+        digest, split = _split(run.path)
+        baseline = next((other for other in runs if _is_baseline(other, run)), None)
+        config = (run.path / CONFIG).read_text(encoding="utf-8")
+        one = Shown(run, *name, baseline, config, split, first_with.get(digest, ""))
         if split is not None:
-            first_with.setdefault(digest, f"{one.name} ({config['recipe']})" if "recipe" in varying else one.name)
+            first_with.setdefault(digest, one.name)
         made.append(one)
     return made
 
 
-def _is_baseline(other: RunFolder, run: RunFolder) -> bool:
+def _is_baseline(other: RunMetadata, run: RunMetadata) -> bool:
     mine, its = run.config, other.config
     same = all(mine.get(key) == its.get(key) for key in ("data", "recipe", "backbone_label", "fold"))
     return bool(same and mine.get("head") and not its.get("head"))
 
 
-def _split(run: RunFolder) -> tuple[str, list[Side] | None]:
-    path = run.path / "split.json"
+def _split(folder: Path) -> tuple[str, list[Subset] | None]:
+    """A digest of a run's split, and its subsets."""
+    path = folder / "split.json"
     if not path.is_file():
         return "", None
-    split = Split.load(path)
-    content = path.read_bytes()
+    split, content = Split.load(path), path.read_bytes()
     artists = json.loads(content).get("artists", {})
     if not isinstance(artists, dict):
-        raise MorelliError(f"{path} names no artists. Delete {run.path} and run it again.")
-    names = {side: pd.Series(artists.get(side, []), dtype=str) for side in SIDES}
-    sides = [Side(side, list(one_spelling(names[side]).unique()), len(getattr(split, side))) for side in SIDES]
-    return hashlib.sha256(content).hexdigest(), sides
+        raise MorelliError(f"{path} names no artists. Delete {folder} and run it again.")
+    names = {name: one_spelling(pd.Series(artists.get(name, []), dtype=str)).unique() for name in SIDES}
+    subsets = [Subset(name, list(names[name]), len(getattr(split, name))) for name in SIDES]
+    return hashlib.sha256(content).hexdigest(), subsets

@@ -1,49 +1,26 @@
-"""The tables of a report: networks and their measures, the same as a picture, and the artists one by one."""
+"""The tables of a report: networks and their metrics, the same as a forest plot, and the artists one by one."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Final
 
 import pandas as pd
 
-from morelli.bench.run_folder import RunFolder
-from morelli.bench.tables import FIRST_METRICS, LOWER_IS_BETTER, heading, over_folds_and_seeds, table
+from morelli.bench.columns import Cell, Column, TableColumn, cells, network_names, table_columns
+from morelli.bench.run_folder import SUBSETS, RunMetadata, per_artist_path
+from morelli.evaluation.metrics import metric_of
 from morelli.report.charts import read_csv
 from morelli.report.svg import Tick, padded, ticks
 
-_SIDES: Final = ("seen", "unseen")
-_KEYS: Final = ("backbone", "pooling", "recipe", "fold", "seed")
-_ABOUT: Final = ("parameters", "image_size", "embedding_width")
-_COST: Final = ("training_seconds", "images_per_second")
-_PER_ARTIST: Final = ("paintings", "pair_auc", "precision_at_1", "r_precision", "mean_average_precision_at_r")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: what it says, a smaller note beneath, what it sorts by, and whether it is the best of its column."""
-
-    text: str
-    note: str = ""
-    value: str = ""
-    is_best: bool = False
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column; ``group`` is the heading that it shares with its neighbours, ``lower`` says that less is better."""
-
-    heading: str
-    cells: list[Cell]
-    group: str = ""
-    is_number: bool = True
-    lower: bool = False
+_GROUPS = {**{subset: f"{subset} artists" for subset in SUBSETS}, "about": "size and cost", "cost": "size and cost"}
+_ORDER = ("runs", *_GROUPS, "failed")
 
 
 @dataclass(frozen=True)
 class Table:
     """Columns of equal length; the first one names the rows."""
 
-    columns: list[Column]
+    columns: list[TableColumn]
 
     @property
     def rows(self) -> list[tuple[Cell, ...]]:
@@ -52,7 +29,8 @@ class Table:
     @property
     def groups(self) -> list[tuple[str, int]]:
         """Each group's heading and how many columns it spans; empty where nothing is grouped."""
-        spans = [(name, len(list(members))) for name, members in groupby(self.columns, key=lambda c: c.group)]
+        names = (_GROUPS.get(column.group, "") for column in self.columns)
+        spans = [(name, len(list(members))) for name, members in groupby(names)]
         return spans if len(spans) > 1 else []
 
 
@@ -75,113 +53,58 @@ class Forest:
     ticks: list[Tick] = field(default_factory=list)
 
 
-def network_rows(runs: list[RunFolder]) -> pd.DataFrame:
-    """One row a network: runs that differ in fold and seed alone are one."""
-    return over_folds_and_seeds(table(runs))
+def ablation(rows: pd.DataFrame, columns: Sequence[Column] = ()) -> Table:
+    """The ablation table: the networks, their first metrics on each subset with intervals, size and cost."""
+    shown = [one for one in table_columns(rows, (), columns) if one.group != "name"]
+    names = network_names(rows, columns, ["backbone"])
+    first = TableColumn("network", [Cell(title, f"{title} {note}", note=note) for title, note in names], "name")
+    return Table([first, *sorted(shown, key=lambda one: _ORDER.index(one.group))])
 
 
-def network_names(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """Each row's objective, and what else tells it from the others: the backbone, and whatever varies."""
-    before = {"fold": "fold ", "seed": "seed "}
-    varying = [key for key in _KEYS if key in rows and (key == "backbone" or rows[key].nunique() > 1)]
-    notes = [", ".join(f"{before.get(key, '')}{row[key]}" for key in varying) for _, row in rows.iterrows()]
-    return list(zip(map(str, rows["objective"]), notes, strict=True))
-
-
-def ablation(rows: pd.DataFrame) -> Table:
-    """The ablation table: the networks, their first measures on each side with intervals, size and cost."""
-    names = [Cell(title, note, f"{title} {note}") for title, note in network_names(rows)]
-    columns = [Column("network", names, is_number=False)]
-    if "runs" in rows:
-        columns.append(Column("runs", [_plain("runs", value) for value in rows["runs"]]))
-    for side in _SIDES:
-        for metric in FIRST_METRICS:
-            if f"{side}_{metric}" in rows:
-                lower = metric in LOWER_IS_BETTER
-                cells = _measured(rows, f"{side}_{metric}", lower)
-                columns.append(Column(_spoken(metric), cells, f"{side} artists", lower=lower))
-    for key in (*_ABOUT, *_COST):
-        if key in rows:
-            columns.append(Column(heading(key), [_plain(key, value) for value in rows[key]], "size and cost"))
-    if "failure" in rows:
-        reasons = [Cell(str(value), value=str(value)) for value in rows["failure"].fillna("")]
-        columns.append(Column("failed", reasons, is_number=False))
-    return Table(columns)
-
-
-def _spoken(metric: str) -> str:
-    return heading(metric).upper() if metric == "eer" else heading(metric)
-
-
-def _measured(rows: pd.DataFrame, column: str, lower: bool) -> list[Cell]:
-    shown = rows[column].astype(float).round(3)
-    best = shown.min() if lower else shown.max()
-    lows, highs = (rows.get(f"{column}_{end}", pd.Series(float("nan"), rows.index)) for end in ("low", "high"))
-    cells = []
-    for value, low, high, rounded in zip(rows[column], lows, highs, shown, strict=True):
-        if pd.isna(value):
-            cells.append(Cell("–"))
-        else:
-            interval = "" if pd.isna(low) else f"{low:.3f}–{high:.3f}"
-            cells.append(Cell(f"{value:.3f}", interval, repr(float(value)), bool(rounded == best) and len(rows) > 1))
-    return cells
-
-
-def _plain(key: str, value: Any) -> Cell:
-    if pd.isna(value):
-        return Cell("–")
-    text = f"{value / 1e6:.1f} M" if key == "parameters" else f"{value:.0f}"
-    return Cell(text, value=repr(float(value)))
-
-
-def forest(rows: pd.DataFrame, metric: str) -> Forest | None:
-    """One measure of every network with its interval, seen and unseen; None where no network has it."""
-    keys = [f"{side}_{metric}" for side in _SIDES if f"{side}_{metric}" in rows]
-    ends = [column for key in keys for column in (key, f"{key}_low", f"{key}_high") if column in rows]
-    values = rows[ends].to_numpy(float).ravel().tolist() if keys else []
-    if not any(value == value for value in values):
+def forest(rows: pd.DataFrame, metric: str, columns: Sequence[Column] = ()) -> Forest | None:
+    """One metric of every network with its interval, seen and unseen; None where no network has it."""
+    keys = [f"{subset}_{metric}{end}" for subset in SUBSETS for end in ("", "_low", "_high")]
+    values = rows.reindex(columns=keys).astype(float)
+    if values.isna().all(axis=None):
         return None
-    low, high = padded(values)
+    low, high = padded(values.to_numpy().ravel().tolist())
 
-    def across(value: Any) -> float | None:
-        return None if value is None or pd.isna(value) else round(100 * (float(value) - low) / (high - low), 2)
+    def across(value: float) -> float | None:
+        return None if pd.isna(value) else round(100 * (value - low) / (high - low), 2)
 
-    made = Forest(heading(metric), ticks=[Tick(across(v) or 0.0, text) for v, text in ticks(low, high, about=7)])
-    for (_, row), (title, note) in zip(rows.iterrows(), network_names(rows), strict=True):
+    made = Forest(metric_of(metric).heading)
+    made.ticks.extend(Tick(across(value) or 0.0, text) for value, text in ticks(low, high, about=7))
+    for (_, row), name in zip(values.iterrows(), network_names(rows, columns, ["backbone"]), strict=True):
         whiskers = []
-        for side in _SIDES:
-            at = across(row.get(f"{side}_{metric}"))
+        for subset in SUBSETS:
+            at, start, end = (across(row[f"{subset}_{metric}{which}"]) for which in ("", "_low", "_high"))
             if at is not None:
-                bounds = (across(row.get(f"{side}_{metric}_{end}")) for end in ("low", "high"))
-                whiskers.append(Whisker(side, at, *bounds))
+                whiskers.append(Whisker(subset, at, start, end))
         if whiskers:
-            made.rows.append((title, note, whiskers))
+            made.rows.append((*name, whiskers))
     return made
 
 
-def per_artist(run: RunFolder, side: str, mistaken: dict[str, str]) -> Table | None:
-    """The run's artists of one side, the best told apart first; None where the run has no such file.
+def per_artist(run: RunMetadata, subset: str, mistaken: dict[str, str]) -> Table | None:
+    """The run's artists of one subset, the best told apart first; None where the run has no such file.
 
     ``mistaken`` says with whom each artist is most often confused.
     """
-    frame = read_csv(run.path / f"per_artist_{side}.csv", ("artist", "paintings"))
+    frame = read_csv(per_artist_path(run.path, subset), ("artist", "paintings"))
     if frame is None:
         return None
     if "pair_auc" in frame:
         frame = frame.sort_values("pair_auc", ascending=False, kind="stable", na_position="last")
-    columns = [Column("artist", [Cell(str(name), value=str(name)) for name in frame["artist"]], is_number=False)]
-    for key in _PER_ARTIST:
-        if key in frame:
-            cells = [_artist_cell(key, value) for value in frame[key]]
-            columns.append(Column(heading(key), cells))
+    shown: dict[str, Callable[[object], str]] = {
+        "artist": str,
+        "paintings": str,
+        **{key: "{:.3f}".format for key in map(str, frame) if metric_of(key).per_artist},
+    }
+    columns = [
+        TableColumn(metric_of(key).heading, cells(frame[key], text), "name" if key == "artist" else "")
+        for key, text in shown.items()
+    ]
     if mistaken:
         others = [mistaken.get(str(name), "") for name in frame["artist"]]
-        cells = [Cell(other or "–", value=other) for other in others]
-        columns.append(Column("most often taken for", cells, is_number=False))
+        columns.append(TableColumn("most often taken for", [Cell(one or "-", one) for one in others], "name"))
     return Table(columns)
-
-
-def _artist_cell(key: str, value: float) -> Cell:
-    if pd.isna(value):
-        return Cell("–")
-    return Cell(str(int(value)) if key == "paintings" else f"{value:.3f}", value=repr(float(value)))

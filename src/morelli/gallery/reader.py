@@ -1,4 +1,4 @@
-"""A network at work on pictures from anywhere."""
+"""A network at work on pictures from anywhere: files read in parallel, embedded in batches."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from morelli._file_names import unescaped
 from morelli._progress import progress_bar
-from morelli.gallery.pictures import Facts, read_file
+from morelli.gallery.pictures import PictureInfo, read_file
 from morelli.models.embedder import loader_workers
 from morelli.models.network import Network
+from morelli.models.own_parts import update_with
 from morelli.preparation.picture_files import UnusableError
 
 _BATCH = 8
@@ -26,10 +27,10 @@ _DEFAULT_SIZE = 256  # what prepare shrinks to unless told otherwise
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadBatch:
     """A batch of files: what was read, its embeddings (B, D), and what could not be used, as (file, reason)."""
 
-    pictures: list[Facts]
+    pictures: list[PictureInfo]
     embeddings: Tensor
     left_out: list[tuple[str, str]]
 
@@ -54,7 +55,7 @@ class Reader:
         batches = ([self.transform(image) for image in images[start : start + _BATCH]] for start in starts)
         return torch.cat([self._forward(default_collate(batch)) for batch in batches])
 
-    def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[Read]:
+    def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[ReadBatch]:
         """Read and embed files, in their order; their names are written as :func:`morelli._file_names.escaped` does."""
         dataset = _Files(root, files, self.size, self.transform)
         # An original takes up to a hundred times as long to decode as a prepared picture, so processes pay earlier.
@@ -64,7 +65,7 @@ class Reader:
             task = progress.add_task(what, total=len(files))
             for pictures, batch, left_out in loader:
                 embeddings = self._forward(batch) if pictures else torch.empty(0, 0)
-                yield Read(pictures, embeddings, left_out)
+                yield ReadBatch(pictures, embeddings, left_out)
                 progress.advance(task, len(pictures) + len(left_out))
 
     @torch.inference_mode()
@@ -76,18 +77,17 @@ class Reader:
     def fingerprint(self) -> str:
         """A digest of all that determines a picture's embedding, but for the versions of the libraries."""
         card = self.network.card
-        how: list[Any] = [card.backbone.model_dump(exclude={"weights", "train"}), card.head, self.size]
-        how += [part for part in (card.trunk, card.embedder) if part]  # of somebody's own modules
-        digest = hashlib.sha256(repr(how).encode())
-        for name, tensor in sorted(self.network.state_dict().items()):
-            if not name.startswith(("backbone.", "head.")):
-                continue  # what takes no part in an embedding
-            digest.update(name.encode())
-            digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        # With the former names of the head's settings, so that indexes made before go on to fit.
+        head = repr(card.head).replace("untrained_weight", "keep").replace("untrained_width", "keep_width")
+        how = [repr(card.backbone.model_dump(exclude={"weights", "train"})), head, repr(self.size)]
+        how += [repr(part) for part in (card.trunk, card.embedder) if part]  # of somebody's own modules
+        digest = hashlib.sha256(f"[{', '.join(how)}]".encode())
+        state = self.network.state_dict().items()  # without what takes no part in an embedding
+        update_with(digest, {name: one for name, one in state if name.startswith(("backbone.", "head."))})
         return digest.hexdigest()[:32]
 
 
-class _Files(Dataset[tuple[str, Any, Facts | str]]):
+class _Files(Dataset[tuple[str, Any, PictureInfo | str]]):
     """Files as (name, the network's input or None, the picture without its pixels or the reason why not)."""
 
     def __init__(self, root: Path, files: Sequence[str], size: int, transform: Callable[[Image.Image], Any]) -> None:
@@ -96,17 +96,17 @@ class _Files(Dataset[tuple[str, Any, Facts | str]]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, place: int) -> tuple[str, Any, Facts | str]:
+    def __getitem__(self, place: int) -> tuple[str, Any, PictureInfo | str]:
         file = self.files[place]
         try:
-            opened = read_file(self.root / unescaped(file), file, self.size)
+            loaded = read_file(self.root / unescaped(file), file, self.size)
         except UnusableError as error:
             return file, None, str(error)
-        return file, self.transform(opened.rgb), opened.facts
+        return file, self.transform(loaded.rgb), loaded.info
 
 
-def _collate(items: list[tuple[str, Any, Facts | str]]) -> tuple[list[Facts], Any, list[tuple[str, str]]]:
-    inputs = [picture for _, picture, facts in items if isinstance(facts, Facts)]
-    read = [facts for _, _, facts in items if isinstance(facts, Facts)]
-    left_out = [(file, facts) for file, _, facts in items if isinstance(facts, str)]
+def _collate(items: list[tuple[str, Any, PictureInfo | str]]) -> tuple[list[PictureInfo], Any, list[tuple[str, str]]]:
+    inputs = [picture for _, picture, found in items if isinstance(found, PictureInfo)]
+    read = [found for _, _, found in items if isinstance(found, PictureInfo)]
+    left_out = [(file, found) for file, _, found in items if isinstance(found, str)]
     return read, default_collate(inputs) if inputs else None, left_out
