@@ -33,7 +33,6 @@ def recipe_with(prepared: Path, folder: Path, objectives: list[Any], overrides: 
         "objectives": objectives,
         "head": {"hidden": [8], "width": 8},
         "training": {"epochs": 2, "batch_size": 8, "m": 2, "validate_every": 1},
-        "evaluation": {"resamples": 0},
     }
     path = folder / "any.yaml"
     path.write_text(yaml.safe_dump(content))

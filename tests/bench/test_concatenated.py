@@ -30,7 +30,6 @@ TINY: dict[str, Any] = {
     "objectives": ["triplet"],
     "head": {"hidden": [8], "width": 8},
     "training": {"epochs": 2, "batch_size": 6, "m": 2, "validate_every": 1},
-    "evaluation": {"resamples": 20},
 }
 
 
@@ -61,7 +60,7 @@ def test_the_folds_networks_are_measured_end_to_end(
         network = Network.load(run.path)
         dataset = PaintersByNumbers(prepared, transform=network.backbone.transform()).only(list(splits[0].unseen))
         embeddings.append(embed_with(network, dataset, torch.device("cpu")))
-    expected = evaluate(torch.cat(embeddings, dim=1), splits[0].rows(paintings, "unseen"), CosineScorer(), resamples=0)
+    expected = evaluate(torch.cat(embeddings, dim=1), splits[0].rows(paintings, "unseen"), CosineScorer())
     for metric, value in expected.metrics.items():
         assert together.metrics["unseen"][metric] == pytest.approx(value, abs=1e-6), metric
     assert together.metrics["unseen"]["interval"]["pair_auc"]
@@ -74,7 +73,7 @@ def test_the_folds_networks_are_measured_end_to_end(
 
 
 def test_the_table_has_a_row_for_the_mean_and_one_for_all_folds(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
-    bench(recipe(seeds=[0, 1], evaluation={"resamples": 0}), tmp_path / "out")
+    bench(recipe(seeds=[0, 1]), tmp_path / "out")
     rows = table(find_runs([tmp_path / "out"]))
     assert rows["objective"].tolist() == ["triplet"] * 4 + ["triplet, concatenated"] * 2
     lines = [line for line in render(rows, "md").splitlines() if "test_efficientnet" in line]

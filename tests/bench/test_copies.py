@@ -23,7 +23,6 @@ RECIPE = {
     "objectives": ["frozen", "triplet"],
     "head": {"hidden": [8], "width": 8},
     "training": {"epochs": 2, "batch_size": 4, "m": 2},
-    "evaluation": {"resamples": 20},
 }
 HANDS = SyntheticPainters(artists=8, paintings_per_artist=6, size=64, seed=2)
 
@@ -114,7 +113,7 @@ def test_a_picture_in_everyones_folder_is_used_for_nobody(
 
 def test_a_network_is_not_measured_on_copies(runs: dict[str, list[RunFolder]], folders: dict[str, Path]) -> None:
     model = runs["copied"][1]
-    measured = evaluate_network(model.path, folders["copied"], resamples=0)
+    measured = evaluate_network(model.path, folders["copied"])
     assert measured["seen"]["paintings"] == model.metrics["seen"]["paintings"]
     for name, value in model.metrics["seen"].items():
         if name != "interval":
@@ -123,14 +122,14 @@ def test_a_network_is_not_measured_on_copies(runs: dict[str, list[RunFolder]], f
     assert "copies of paintings that the network was trained on are left out" in shown
     assert "copies of measured paintings are left out" in shown
 
-    kept = evaluate_network(model.path, folders["copied"], resamples=0, keep_copies=True)
+    kept = evaluate_network(model.path, folders["copied"], keep_copies=True)
     assert kept["seen"]["paintings"] > measured["seen"]["paintings"]
     assert "copies of measured paintings are counted" in render_evaluation(kept)
 
 
 def test_the_commands_take_keep_copies(runs: dict[str, list[RunFolder]], folders: dict[str, Path]) -> None:
     model = str(runs["copied"][1].path)
-    arguments = ["evaluate", "--model", model, "--data", str(folders["copied"]), "--resamples", "0", "--json"]
+    arguments = ["evaluate", "--model", model, "--data", str(folders["copied"]), "--json"]
     plain, kept = (json.loads(CliRunner().invoke(app, [*arguments, *more]).stdout) for more in ([], ["--keep-copies"]))
     assert plain["unseen"]["paintings"] < kept["unseen"]["paintings"]
     for command in ("bench", "train"):

@@ -35,7 +35,6 @@ DEMO: dict[str, Any] = {
     "objectives": ["frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot"],
     "head": {"hidden": [8], "width": 8, "dropout": 0.1},
     "training": {"epochs": 2, "batch_size": 64, "m": 4, "validate_every": 1},
-    "evaluation": {"resamples": 20},
 }
 
 
@@ -96,7 +95,7 @@ def test_four_artists_give_a_whole_table(
     assert network.card.calibration is None
     assert network.card.validation_artists == ()
     assert "validation_pair_auc" not in pd.read_csv(runs[1].path / "history.csv")
-    assert "unseen" in evaluate_network(runs[1].path, asked.data or Path(), resamples=0)
+    assert "unseen" in evaluate_network(runs[1].path, asked.data or Path())
     pictures = sorted((asked.data or Path()).rglob("*.jpg"))[:2]
     assert "no calibration" in Painters.load(runs[1].path).compare(*pictures).text()
     (row,) = compare_runs(runs[1].path, runs[0].path, ["pair_auc"]).to_dict("records")

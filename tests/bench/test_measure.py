@@ -31,7 +31,6 @@ RECIPE = {
     "objectives": ["bce-pair"],
     "head": {"hidden": [8], "width": 8},
     "training": {"epochs": 2, "batch_size": 8, "m": 2, "validate_every": 1},
-    "evaluation": {"resamples": 0},
 }
 
 
@@ -62,7 +61,7 @@ def split_of(run: RunFolder) -> Split:
 
 
 def test_the_saved_network_measures_what_the_run_measured(run: RunFolder, prepared: Path) -> None:
-    measured = evaluate_network(run.path, prepared, resamples=0)
+    measured = evaluate_network(run.path, prepared)
     split = split_of(run)
     assert measured["seen"]["paintings"] == len(split.seen)
     assert measured["unseen"]["paintings"] == len(split.unseen) + len(split.validation)
@@ -80,7 +79,7 @@ def test_the_saved_network_measures_what_the_run_measured(run: RunFolder, prepar
 def test_the_unseen_alone_are_measured_as_in_the_run(run: RunFolder, changed: Callable[..., Path]) -> None:
     unseen = split_of(run).unseen
     folder = changed(lambda table: table[table["id"].isin(unseen)].reset_index(drop=True))
-    measured = evaluate_network(run.path / "model", folder, resamples=0)
+    measured = evaluate_network(run.path / "model", folder)
     assert "seen" not in measured
     assert any("Seen artists: 0 with 0 paintings, too few" in note for note in measured["notes"])
     for metric, value in run.metrics["unseen"].items():
@@ -89,9 +88,9 @@ def test_the_unseen_alone_are_measured_as_in_the_run(run: RunFolder, changed: Ca
 
 
 def test_names_are_compared_folded(run: RunFolder, prepared: Path, changed: Callable[..., Path]) -> None:
-    expected = evaluate_network(run.path, prepared, resamples=0)
+    expected = evaluate_network(run.path, prepared)
     folder = changed(lambda table: table.assign(artist="  " + table["artist"].str.upper().str.replace("E", "É")))
-    measured = evaluate_network(run.path, folder, resamples=0)
+    measured = evaluate_network(run.path, folder)
     for side in ("seen", "unseen"):
         assert (measured[side]["artists"], measured[side]["paintings"]) == (
             expected[side]["artists"],
@@ -103,7 +102,7 @@ def test_names_are_compared_folded(run: RunFolder, prepared: Path, changed: Call
 def test_another_folder_has_only_unseen_artists(run: RunFolder, tmp_path: Path) -> None:
     other = tmp_path / "other"
     SyntheticPainters(artists=3, paintings_per_artist=3, size=48, seed=9).write(other, workers=1)
-    measured = evaluate_network(run.path, other, resamples=0)
+    measured = evaluate_network(run.path, other)
     assert measured["unseen"]["artists"] == 3
     assert measured["unseen"]["paintings"] == 9
     assert "seen" not in measured
@@ -120,7 +119,7 @@ def test_training_paintings_are_known_by_their_files_whatever_they_are_called(
 ) -> None:
     train_ids = split_of(run).train
     folder = changed(lambda table: table.assign(artist=[f"Somebody {place % 5}" for place in range(len(table))]))
-    measured = evaluate_network(run.path, folder, resamples=0)
+    measured = evaluate_network(run.path, folder)
     assert measured["notes"][0].startswith(f"{len(train_ids)} paintings")
     assert measured["unseen"]["paintings"] == len(read_paintings(folder)) - len(train_ids)
 
@@ -137,7 +136,7 @@ def test_no_artist_is_measured_with_a_cohort_that_holds_them(run: RunFolder, cha
         lambda table: table[~table["id"].isin(trained_on)].replace({"artist": spelt}).reset_index(drop=True)
     )
     assert read_paintings(folder)["artist"].isin(spelt.values()).any()
-    measured = evaluate_network(run.path, folder, resamples=0)
+    measured = evaluate_network(run.path, folder)
     for method in ("csls", "s-norm"):
         assert f"pair_auc_{method}" in measured["unseen"]
         assert f"pair_auc_{method}" in run.metrics["unseen"]
@@ -147,7 +146,7 @@ def test_no_artist_is_measured_with_a_cohort_that_holds_them(run: RunFolder, cha
     others = tuple(name for name in network.card.training_artists if name != cohort[0])
     network.with_facts(training_artists=others).save(folder / "forgetful")
     with pytest.raises(MorelliError, match="also in the cohort"):
-        evaluate_network(folder / "forgetful", folder, resamples=0)
+        evaluate_network(folder / "forgetful", folder)
 
 
 def test_the_saved_cohort_measures_what_the_run_measured(run: RunFolder, prepared: Path) -> None:
@@ -157,23 +156,21 @@ def test_the_saved_cohort_measures_what_the_run_measured(run: RunFolder, prepare
     scorers = cohort_scorers(network)
     assert set(scorers) == {"csls", "s-norm"}
     for method, scorer in scorers.items():
-        found = evaluate(embeddings, dataset.paintings, scorer, resamples=0).metrics["pair_auc"]
+        found = evaluate(embeddings, dataset.paintings, scorer).metrics["pair_auc"]
         assert found == pytest.approx(run.metrics["unseen"][f"pair_auc_{method}"], abs=1e-6)
 
 
 def test_what_reports_read_is_kept_where_asked(run: RunFolder, prepared: Path, tmp_path: Path) -> None:
     out = tmp_path / "measured"
-    measured = evaluate_network(run.path, prepared, resamples=20, out=out)
+    measured = evaluate_network(run.path, prepared, out=out)
     assert json.loads((out / "metrics.json").read_text()) == json.loads(json.dumps(measured))
     for side in ("seen", "unseen"):
         assert len(pd.read_csv(out / f"per_artist_{side}.csv")) == measured[side]["artists"]
         pairs = pd.read_csv(out / f"score_histogram_{side}.csv")[["same", "different"]].to_numpy().sum()
         assert pairs == measured[side]["paintings"] * (measured[side]["paintings"] - 1) // 2
-        assert (out / f"resamples_{side}.parquet").is_file()
+        assert (out / f"leave_one_out_{side}.parquet").is_file()
     assert (out / "reliability_seen.csv").is_file()
     assert not (out / "reliability_unseen.csv").exists()  # validation artists are among them
-    evaluate_network(run.path, prepared, resamples=0, out=out)
-    assert not list(out.glob("resamples_*"))
     with pytest.raises(MorelliError, match="is a run's folder"):
         evaluate_network(run.path, prepared, out=run.path)
 

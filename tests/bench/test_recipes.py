@@ -33,7 +33,6 @@ def test_the_quick_recipe_beats_frozen_features_on_hands_it_never_saw(tmp_path: 
             "split={kind: fraction, unseen_fraction: 0.3, validation_fraction: 0.15}",
             "backbones.0.image_size=64",
             "training.batch_size=128",
-            "evaluation.resamples=200",
             # A loss from which nothing is learned, beside the recipe's own.
             "objectives=[{name: supcon, loss: {name: SupConLoss, temperature: 0.07}, head: {keep: 0.7}}, frozen,"
             " {name: idle, loss: {name: SupConLoss}, head: {keep: 0.7}, training: {learning_rate: 1.0e-12}}]",

@@ -34,7 +34,6 @@ TINY: dict[str, Any] = {
     "objectives": ["frozen", "triplet"],
     "head": {"hidden": [8], "width": 8, "dropout": 0.1},
     "training": {"epochs": 4, "batch_size": 8, "m": 2, "validate_every": 1},
-    "evaluation": {"resamples": 0},
 }
 FIVE = ["frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot"]
 FILES = {"config.yaml", "split.json", "history.csv", "metrics.json", "environment.json", "model"}
@@ -186,7 +185,7 @@ def test_another_seed_gives_another_network(recipe: Callable[..., Recipe], tmp_p
 
 def test_runs_of_different_training_seeds_can_be_paired(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
     split = {"kind": "fraction", "unseen_fraction": 0.5, "validation_fraction": 0.25}
-    asked = recipe(objectives=["triplet"], seeds=[0, 1], split=split, evaluation={"resamples": 50})
+    asked = recipe(objectives=["triplet"], seeds=[0, 1], split=split)
     first, second = bench(asked, tmp_path)
     (row,) = compare_runs(first.path, second.path, ["pair_auc"]).to_dict("records")
     difference = first.metrics["unseen"]["pair_auc"] - second.metrics["unseen"]["pair_auc"]
@@ -259,7 +258,7 @@ def test_a_fine_tuned_network_s_cohort_is_embedded_as_the_network_does(
     recipe: Callable[..., Recipe], tmp_path: Path, prepared: Path
 ) -> None:
     backbone = {**TINY["backbones"][0], "train": "all"}
-    asked = recipe(backbones=[backbone], objectives=["triplet"], evaluation={"resamples": 0, "cohort": 5})
+    asked = recipe(backbones=[backbone], objectives=["triplet"], evaluation={"cohort": 5})
     (run,) = bench(asked, tmp_path)
     network = Network.load(run.path)
     train_rows = Split.load(run.path / "split.json").rows(read_paintings(prepared), "train")
@@ -270,7 +269,7 @@ def test_a_fine_tuned_network_s_cohort_is_embedded_as_the_network_does(
 
 
 def test_the_calibration_is_the_recipe_s(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
-    asked = recipe(objectives=["bce-pair"], evaluation={"resamples": 0, "calibration": "temperature"})
+    asked = recipe(objectives=["bce-pair"], evaluation={"calibration": "temperature"})
     (run,) = bench(asked, tmp_path)
     calibration = Network.load(run.path).card.calibration
     assert calibration is not None

@@ -22,7 +22,6 @@ RECIPE = {
     "objectives": ["frozen", "triplet"],
     "head": {"hidden": [8], "width": 8},
     "training": {"epochs": 2, "batch_size": 8, "m": 2, "validate_every": 1},
-    "evaluation": {"resamples": 0},
 }
 COMMANDS = [
     "",
@@ -92,9 +91,9 @@ def test_bench_then_table_then_evaluate(
     artists = morelli("table", run, "--artists", 1, "--metric", "precision_at_1", "--format", "md").stdout
     named = pd.read_csv(Path(run) / "per_artist_unseen.csv")["artist"]
     assert sum(name in artists for name in named) == 2
-    measured = json.loads(morelli("evaluate", "--model", run, "--data", prepared, "--json", "--resamples", 0).stdout)
+    measured = json.loads(morelli("evaluate", "--model", run, "--data", prepared, "--json").stdout)
     assert measured["seen"]["pair_auc"] == pytest.approx(csv["seen_pair_auc"].tolist()[1])
-    shown = morelli("evaluate", "--model", run, "--data", prepared, "--resamples", 0)
+    shown = morelli("evaluate", "--model", run, "--data", prepared)
     assert shown.status == 0
     assert "pair_auc" in shown.stdout
     assert "paintings that the network was trained on are left out" in shown.stdout

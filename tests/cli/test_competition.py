@@ -36,7 +36,6 @@ RECIPE = (
     "split={kind: competition, validation_fraction: 0.3}",
     "training={epochs: 2, batch_size: 8, m: 2}",
     "head={hidden: [16], width: 8}",
-    "evaluation.resamples=0",
 )
 
 

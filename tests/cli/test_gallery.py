@@ -20,7 +20,6 @@ RECIPE = {
     "objectives": ["triplet"],
     "head": {"hidden": [8], "width": 8},
     "training": {"epochs": 2, "batch_size": 8, "m": 2, "validate_every": 1},
-    "evaluation": {"resamples": 0},
 }
 Command = Callable[..., tuple[int, str, str]]
 
@@ -100,8 +99,8 @@ def test_the_former_order_still_works_and_says_what_to_write_now(
         (("index", model, pictures), ("index", pictures, "--model", model)),
         (("export", model, "--onnx", tmp_path / "a.onnx"), ("export", "--onnx", tmp_path / "a.onnx", "--model", model)),
         (
-            ("evaluate", model, "--data", prepared, "--resamples", 0),
-            ("evaluate", "--data", prepared, "--resamples", 0, "--model", model),
+            ("evaluate", model, "--data", prepared),
+            ("evaluate", "--data", prepared, "--model", model),
         ),
     ):
         status, said, noted = morelli(*former)

@@ -63,7 +63,7 @@ def test_table(run: Path) -> None:
 
 
 def test_compare_runs(run: Path) -> None:
-    assert "has no resamples" in ran("compare-runs", run, run, status=2).stderr
+    assert "has no leave_one_out" in ran("compare-runs", run, run, status=2).stderr
 
 
 def test_data_info(prepared: Path) -> None:

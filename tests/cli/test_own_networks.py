@@ -69,12 +69,12 @@ def test_it_is_measured_as_its_embeddings_are(network: Network, prepared: Path) 
     is_seen = dataset.paintings["artist"].isin(network.card.training_artists)
     embeddings = embed(network, dataset, torch.device("cpu"))
 
-    measured = evaluate_network(network, prepared, resamples=0)
+    measured = evaluate_network(network, prepared)
 
     assert (measured["model"], measured["objective"]) == ("in memory", "elsewhere")
     for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
         rows = dataset.paintings[chosen].reset_index(drop=True)
-        expected = evaluate(embeddings[torch.tensor(chosen.to_numpy())], rows, CosineScorer(), resamples=0).metrics
+        expected = evaluate(embeddings[torch.tensor(chosen.to_numpy())], rows, CosineScorer()).metrics
         assert measured[side]["artists"] == rows["artist"].nunique()
         for metric in ("pair_auc", "precision_at_1", "mean_average_precision_at_r"):
             assert measured[side][metric] == pytest.approx(expected[metric], abs=1e-6)
@@ -89,10 +89,10 @@ def test_every_command_takes_its_folder(network: Network, prepared: Path, morell
     folder.mkdir()
     shutil.copy(other, folder)
 
-    status, said, _ = morelli("evaluate", "--model", model, "--data", prepared, "--json", "--resamples", 0)
+    status, said, _ = morelli("evaluate", "--model", model, "--data", prepared, "--json")
     assert status == 0
     assert json.loads(said)["unseen"]["pair_auc"] == pytest.approx(
-        evaluate_network(network, prepared, resamples=0)["unseen"]["pair_auc"]
+        evaluate_network(network, prepared)["unseen"]["pair_auc"]
     )
     status, said, _ = morelli("compare", one, other, "--model", model, "--explain", tmp_path / "why.png", "--json")
     assert status == 0
@@ -130,7 +130,7 @@ def test_a_folder_that_holds_no_such_code_is_one_sentence(prepared: Path, morell
     assert "trunk=" in said
     assert "Traceback" not in said
     loaded = Network.load(tmp_path / "model", trunk=Own())
-    assert "unseen" in evaluate_network(loaded, prepared, resamples=0)
+    assert "unseen" in evaluate_network(loaded, prepared)
 
 
 OWN = """
@@ -156,7 +156,6 @@ RECIPE = {
     "objectives": ["frozen", "triplet"],
     "head": {"hidden": [8], "width": 8},
     "training": {"epochs": 2, "batch_size": 8, "m": 2, "validate_every": 1},
-    "evaluation": {"resamples": 0},
 }
 
 
@@ -184,7 +183,7 @@ def test_a_recipe_names_a_module_of_ones_own(recipe: Callable[[str], Path], prep
     assert "own_trunk_of_a_test" not in sys.modules  # a folder never imports
     from own_trunk_of_a_test import make
 
-    measured = evaluate_network(Network.load(runs[1].path, trunk=make()[0]), prepared, resamples=0)
+    measured = evaluate_network(Network.load(runs[1].path, trunk=make()[0]), prepared)
     assert measured["seen"]["pair_auc"] == pytest.approx(runs[1].metrics["seen"]["pair_auc"], abs=1e-6)
 
 

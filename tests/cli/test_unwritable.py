@@ -13,7 +13,6 @@ RECIPE = {
     "split": {"kind": "fraction", "unseen_fraction": 0.25, "validation_fraction": 0.25},
     "backbones": [{"name": "test_efficientnet", "weights": "none", "image_size": 32}],
     "objectives": ["frozen"],
-    "evaluation": {"resamples": 0},
 }
 
 

@@ -84,7 +84,7 @@ def test_the_prior_moves_the_odds_by_its_own_odds():
 
 def test_probabilities_hold_for_artists_never_seen(learned):
     unseen, table = painted(100, 2, "Unseen")
-    result = evaluate(unseen, table, COSINE, calibration=learned, resamples=0)
+    result = evaluate(unseen, table, COSINE, calibration=learned)
     assert result.metrics["ece"] < 0.05
     for rate in ("0.1", "0.01", "0.001"):
         assert result.metrics[f"realised_far_{rate}"] == pytest.approx(float(rate), rel=0.35)

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
 from morelli.errors import MorelliError
-from morelli.evaluation import _pairs
+from morelli.evaluation import pairs
 from morelli.evaluation.evaluate import choose_threshold, evaluate, pair_scores
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, PairHead
 
@@ -86,7 +86,7 @@ def test_every_pair_measure_equals_a_naive_loop(seed, paintings, artists):
     embeddings, table = painted(paintings, artists, seed)
     if not 1 < table["artist"].nunique() < paintings:
         return
-    found = evaluate(embeddings, table, COSINE, threshold=0.2, resamples=0).metrics
+    found = evaluate(embeddings, table, COSINE, threshold=0.2).metrics
     wanted = naive(embeddings, table, 0.2)
     assert {name for name in found if name.startswith("pair_auc")} == {n for n in wanted if n.startswith("pair_auc")}
     for name, value in wanted.items():
@@ -96,7 +96,7 @@ def test_every_pair_measure_equals_a_naive_loop(seed, paintings, artists):
 def test_beyond_ten_million_pairs_a_histogram_is_as_good(monkeypatch):
     embeddings, table = painted(700, 40)
     exact = evaluate(embeddings, table, COSINE, threshold=0.2)
-    monkeypatch.setattr(_pairs, "EXACT_PAIRS", 1000)
+    monkeypatch.setattr(pairs, "EXACT_PAIRS", 1000)
     binned = evaluate(embeddings, table, COSINE, threshold=0.2)
     bound = binned.metrics.pop("pair_auc_error_bound")
     assert abs(binned.metrics["pair_auc"] - exact.metrics["pair_auc"]) <= bound < 1e-4
@@ -168,9 +168,9 @@ def test_each_artist_stands_in_a_table_by_name():
 @pytest.mark.parametrize("exact_pairs", [10_000_000, 1000])
 @pytest.mark.parametrize("scorer", [COSINE, DistanceScorer()])
 def test_the_histogram_of_scores_holds_every_pair_and_its_auc(scorer, exact_pairs, monkeypatch):
-    monkeypatch.setattr(_pairs, "EXACT_PAIRS", exact_pairs)
+    monkeypatch.setattr(pairs, "EXACT_PAIRS", exact_pairs)
     embeddings, table = painted(120, 10)
-    result = evaluate(embeddings.float(), table, scorer, resamples=0)
+    result = evaluate(embeddings.float(), table, scorer)
     histogram = result.score_histogram
     counts = table["artist"].value_counts()
     assert list(histogram) == ["score", "same", "different"]
@@ -185,7 +185,7 @@ def test_the_histogram_of_scores_holds_every_pair_and_its_auc(scorer, exact_pair
 
 def test_the_histogram_s_scores_are_the_scores():
     embeddings, table = painted(60, 6)
-    histogram = evaluate(embeddings, table, COSINE, resamples=0).score_histogram
+    histogram = evaluate(embeddings, table, COSINE).score_histogram
     scores, _ = pair_scores(embeddings, table, COSINE)
     width = histogram["score"].diff().iloc[1]
     lowest, highest = (histogram["score"][histogram["same"] > 0].iloc[at] for at in (0, -1))
@@ -206,7 +206,7 @@ def test_the_threshold_is_chosen_on_other_paintings():
     threshold = choose_threshold(embeddings, table, COSINE)
     best = evaluate(embeddings, table, COSINE, threshold=threshold).metrics["balanced_accuracy"]
     for other in np.linspace(-0.9, 0.9, 19):
-        assert evaluate(embeddings, table, COSINE, threshold=other, resamples=0).metrics["balanced_accuracy"] <= best
+        assert evaluate(embeddings, table, COSINE, threshold=other).metrics["balanced_accuracy"] <= best
 
 
 @pytest.mark.parametrize(

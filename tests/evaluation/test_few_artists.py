@@ -13,8 +13,8 @@ from morelli.errors import MorelliError, UnmeasurableError
 from morelli.evaluation.calibration import calibrate
 from morelli.evaluation.evaluate import evaluate, pair_scores, too_few
 from morelli.evaluation.identification import learn_identification
+from morelli.evaluation.intervals import FEWEST_ARTISTS, paired_difference
 from morelli.evaluation.normalisation import METHODS, CohortScorer
-from morelli.evaluation.resampling import FEWEST_ARTISTS, paired_difference
 from morelli.evaluation.verification import best_threshold
 from morelli.models.heads import CosineScorer, DistanceScorer, PairHead, Scorer
 
@@ -87,7 +87,6 @@ def test_every_measure_is_a_number_or_absent_and_no_interval_is_impossible(
         threshold=best_threshold(positives, negatives),
         calibration=calibrate(positives, negatives, others["artist"]),
         normalised={method: CohortScorer(scorer, cohort, ["Cohort"], method=method) for method in METHODS},
-        resamples=20,
     )
 
     for name, value in found.metrics.items():
@@ -108,9 +107,9 @@ def test_artists_without_a_pair_do_not_make_an_interval() -> None:
     of_few, of_enough = (evaluate(embedded("random", table["artist"]), table, COSINE) for table in (few, enough))
     assert of_few.intervals == {}
     assert "precision_at_1" in of_enough.intervals
-    assert of_few.resamples is not None
+    assert of_few.leave_one_out is not None
     with pytest.raises(UnmeasurableError, match="has no interval"):
-        paired_difference("pair_auc", of_few.resamples, of_few.resamples)
+        paired_difference("pair_auc", of_few.leave_one_out, of_few.leave_one_out)
 
 
 def test_a_measure_of_a_part_of_the_pairs_counts_its_own_artists() -> None:

@@ -37,7 +37,6 @@ TINY: dict[str, Any] = {
     "backbones": [{"name": "test_efficientnet", "weights": "none", "image_size": 32}],
     "head": {"hidden": [8], "width": 8, "dropout": 0.1},
     "training": {"epochs": 4, "batch_size": 8, "m": 2, "validate_every": 1},
-    "evaluation": {"resamples": 0},
 }
 
 

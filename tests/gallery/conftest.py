@@ -14,7 +14,6 @@ RECIPE = {
     "objectives": ["triplet"],
     "head": {"hidden": [8], "width": 8},
     "training": {"epochs": 10, "batch_size": 16, "m": 2, "validate_every": 2},
-    "evaluation": {"resamples": 50},
 }
 
 

@@ -38,7 +38,6 @@ def benched(hostile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "objectives=[frozen, triplet, bce-pair]",
         "head={hidden: [8], width: 8}",
         "training={epochs: 3, batch_size: 8, m: 2, validate_every: 1}",
-        "evaluation={resamples: 20}",
     ]
     out = tmp_path_factory.mktemp("benched")
     with pytest.MonkeyPatch.context() as patch:

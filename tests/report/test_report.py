@@ -227,7 +227,6 @@ def test_folds_and_their_concatenation(prepared: Path, tmp_path: Path) -> None:
         "split={kind: rotation, folds: 2, unseen_fraction: 0.5}",
         "backbones=[{name: test_efficientnet, weights: none, image_size: 32}]",
         "objectives=[frozen]",
-        "evaluation={resamples: 20}",
     ]
     runs = bench(load_recipe("demo", overrides), tmp_path)
     assert [run.failure for run in runs] == [None] * len(runs)

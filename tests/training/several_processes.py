@@ -49,7 +49,6 @@ RECIPE: dict[str, Any] = {
     "objectives": ["bce-pair"],
     "training": {"epochs": 4, "batch_size": 8, "m": 2, "validate_every": 2},
     "split": {"kind": "fraction"},
-    "evaluation": {"resamples": 20},
 }
 
 

@@ -133,7 +133,6 @@ def test_the_launcher_stops_all_when_one_is_killed_and_resume_goes_on(tmp_path: 
         "objectives": ["triplet"],
         "split": {"kind": "fraction"},
         "training": {"epochs": 12, "batch_size": 8, "m": 2, "validate_every": 1, "patience": 99},
-        "evaluation": {"resamples": 0},
     }
     (tmp_path / "two.yaml").write_text(json.dumps(recipe))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "morelli"]

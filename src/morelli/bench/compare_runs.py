@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from morelli.bench.run_folder import resamples_path
+from morelli.bench.run_folder import leave_one_out_path, resamples_path
 from morelli.errors import MorelliError, UnmeasurableError
-from morelli.evaluation.resampling import Difference, Resamples, paired_difference
+from morelli.evaluation.intervals import Difference, LeaveOneOut, paired_difference
 
 
 def compare_runs(first: Path, second: Path, metrics: Sequence[str], side: str = "unseen") -> pd.DataFrame:
@@ -41,10 +41,13 @@ def compare_runs(first: Path, second: Path, metrics: Sequence[str], side: str = 
     return pd.DataFrame(rows)
 
 
-def _read(folder: Path, side: str) -> Resamples:
-    path = resamples_path(folder, side)
-    if not path.is_file():
+def _read(folder: Path, side: str) -> LeaveOneOut:
+    path = leave_one_out_path(folder, side)
+    if path.is_file():
+        return LeaveOneOut.read(path)
+    if resamples_path(folder, side).is_file():
         raise MorelliError(
-            f"{folder} has no {path.name}: it is not a finished run, or it was run with evaluation.resamples=0."
+            f"{folder} was measured by an earlier version, whose resamples cannot be compared any more. Delete it and "
+            "run it again."
         )
-    return Resamples.read(path)
+    raise MorelliError(f"{folder} has no {path.name}: it is not a finished run, or was not measured on {side} artists.")

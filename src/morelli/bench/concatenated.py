@@ -57,14 +57,13 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
     """
     split = once(partial(_common_split, runs, paintings))
     embeddings = torch.cat([_unit_embeddings(one, data, split) for one in runs], dim=1)
-    resamples = runs[0].config["evaluation"]["resamples"]
     if not is_first():
         return
     split.save(run.path / "split.json", paintings)
     with written_whole(run.path / "history.csv") as temporary:
         pd.DataFrame(columns=["epoch", "loss"]).to_csv(temporary, index=False)
     rows = split.rows(paintings, "unseen")
-    measured = evaluate(embeddings, rows, CosineScorer(), resamples=resamples)
+    measured = evaluate(embeddings, rows, CosineScorer())
     write_subset(run.path, "unseen", measured)
     costs = [one.environment for one in runs]
     seconds_an_image = sum(1 / cost["images_per_second"] for cost in costs)

@@ -21,6 +21,7 @@ from morelli.errors import MorelliError, UnmeasurableError
 from morelli.evaluation.calibration import FEWEST_PAIRS, Calibration, calibrate
 from morelli.evaluation.evaluate import evaluate, pair_scores, too_few
 from morelli.evaluation.identification import FEWEST_ARTISTS, learn_identification
+from morelli.evaluation.metrics import load_metrics
 from morelli.evaluation.normalisation import SMALLEST_COHORT, choose_cohort, cohort_scorers
 from morelli.evaluation.verification import best_threshold, exact_masses, pair_auc
 from morelli.models.backbones import Backbone, create_backbone
@@ -225,7 +226,7 @@ class Job:
             "embedding_width": self.head.width,
             "copies": asdict(count_copies(self.paintings)),
         }
-        resamples = self.cell.recipe.evaluation.resamples
+        own_metrics = load_metrics(self.cell.recipe.evaluation.metrics)
         for side, embedded in embeddings.items():
             if side in unmeasured:
                 continue
@@ -237,13 +238,16 @@ class Job:
                     threshold=network.card.threshold,
                     calibration=None if side == "validation" else calibration,
                     normalised=cohort_scorers(network) if side == "unseen" else None,
-                    resamples=resamples,  # the same draws whatever the training's seed, so that runs can be paired
+                    metrics=own_metrics,
                 )
             except UnmeasurableError as error:
                 raise MorelliError(f"{side.capitalize()} artists: {error}") from error
             copies = count_copies(self.paintings, self.rows[side]["id"]).of_side()
             metrics[side] = {**measured.metrics, **copies, "interval": measured.intervals}
             write_subset(self.run.path, side, measured)
+            self.notes += [f"{side.capitalize()} artists: {note}" for note in measured.notes]
+        if own_metrics:
+            metrics["own_metrics"] = [metric.described() for metric in own_metrics]
         if self.objective and "seen" in metrics:
             metrics["seen"] |= self.objective.measure(embeddings["seen"], self._labels_of("seen"))
         metrics |= {"unmeasured": unmeasured} if unmeasured else {}

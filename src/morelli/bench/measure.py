@@ -19,6 +19,7 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import evaluate, too_few
+from morelli.evaluation.metrics import load_metrics
 from morelli.evaluation.normalisation import cohort_scorers
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
@@ -29,7 +30,7 @@ def evaluate_network(
     model: str | Path | Network,
     data: Path,
     *,
-    resamples: int = 1000,
+    metrics: Sequence[str] = (),
     out: Path | None = None,
     keep_copies: bool = False,
 ) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def evaluate_network(
     Args:
         model: a network, or what :meth:`Network.load` takes.
         data: a prepared folder.
-        resamples: bootstrap draws of artists behind the intervals.
+        metrics: dotted paths of metrics of your own, as in a recipe's ``evaluation.metrics``.
         keep_copies: measure copies of other paintings too.
         out: a folder for ``metrics.json`` and the files of :func:`morelli.bench.run_folder.write_subset`.
 
@@ -55,6 +56,7 @@ def evaluate_network(
         raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
     if out is not None:
         check_writable(out / METRICS)
+    own_metrics = load_metrics(metrics)
     network = model if isinstance(model, Network) else Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     found = paintings_and_copies(data)
@@ -69,6 +71,8 @@ def evaluate_network(
     is_seen = _is_one_of(paintings, network.card.training_artists)
     measured: dict[str, Any] = {"model": _place(model), "objective": network.card.objective, "notes": notes}
     measured["copies"] = asdict(count_copies(found))
+    if own_metrics:
+        measured["own_metrics"] = [metric.described() for metric in own_metrics]
     embeddings = embed_with(network, dataset, Accelerator().device)
     for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
         chosen = chosen & (keep_copies | ~is_shared(paintings))
@@ -84,10 +88,11 @@ def evaluate_network(
             threshold=network.card.threshold,
             calibration=_calibration(network, rows),
             normalised=cohort_scorers(network) if side == "unseen" else None,
-            resamples=resamples,
+            metrics=own_metrics,
         )
         copies = count_copies(found, rows["id"]).of_side()
         measured[side] = {**result.metrics, **copies, "interval": result.intervals}
+        measured["notes"] += [f"{side.capitalize()} artists: {note}" for note in result.notes]
         if out is not None:
             write_subset(out, side, result)
     if not set(SUBSETS) & measured.keys():

@@ -1,18 +1,20 @@
 """Recipes: a YAML file, read into checked sections, that says what a bench runs."""
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Final, Union, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from morelli._config import Section
 from morelli._yaml import YAMLError, read_yaml
 from morelli.data.splitters import SplitConfig
-from morelli.errors import MorelliError, did_you_mean
+from morelli.errors import MorelliError, MorelliWarning, did_you_mean
 from morelli.evaluation.calibration import Method
+from morelli.evaluation.metrics import load_metrics
 from morelli.models.config import BackboneConfig, HeadConfig
 from morelli.training.config import LABEL, ObjectiveConfig, TrainingConfig
 
@@ -26,15 +28,32 @@ class SyntheticConfig(Section):
     seed: int = 0
 
 
+NO_RESAMPLES: Final = "resamples is not used: intervals leave one artist out at a time now."
+
+
 class EvaluationConfig(Section):
     """How finished networks are measured."""
 
-    resamples: int = Field(default=1000, ge=0)
-    """Bootstrap draws of artists behind every interval; 0 for no intervals."""
+    metrics: tuple[str, ...] = ()
+    """Metrics of your own beside the built-in ones, by dotted path: ``package.module:Name``."""
     cohort: int = Field(default=1000, ge=2)
     """Training paintings that unseen artists' scores are normalised by."""
     calibration: Method = "platt"
     """How scores become probabilities; ``temperature`` is for scores that are log-odds already, as a pair head's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resamples_are_ignored(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "resamples" in values:
+            warnings.warn(f"evaluation.{NO_RESAMPLES}", MorelliWarning, stacklevel=2)
+            return {key: value for key, value in values.items() if key != "resamples"}
+        return values
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_load(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        load_metrics(paths)
+        return paths
 
 
 class Recipe(Section):

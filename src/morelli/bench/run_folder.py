@@ -38,6 +38,8 @@ _SECTIONS: dict[str, type[Section]] = {
     "training": TrainingConfig,
     "evaluation": EvaluationConfig,
 }
+_RETIRED = ("resamples",)
+"""Options of earlier versions that make no difference any more."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,11 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
         if completed.get(name):
             options = section.model_fields.items()
             defaults = {key: field.get_default(call_default_factory=True) for key, field in options}
-            stored = {key: value for key, value in completed[name].items() if key in defaults or value}
+            stored = {
+                key: value
+                for key, value in completed[name].items()
+                if key in defaults or (value and key not in _RETIRED)
+            }
             completed[name] = to_jsonable_python(defaults, fallback=str) | stored
     if "objective" in completed:
         completed["objective"].pop("place", None)  # in tables; runs of before have none
@@ -146,8 +152,13 @@ def data_digest(paintings: pd.DataFrame) -> str:
     return hashlib.sha256(paintings[columns].to_csv(index=False).encode()).hexdigest()[:16]
 
 
+def leave_one_out_path(folder: Path, subset: str) -> Path:
+    """Where a run keeps every metric without each of one subset's artists."""
+    return folder / f"leave_one_out_{subset}.parquet"
+
+
 def resamples_path(folder: Path, subset: str) -> Path:
-    """Where a run keeps every measure on every resample of one subset's artists."""
+    """Where earlier versions kept every metric on bootstrap resamples of the artists."""
     return folder / f"resamples_{subset}.parquet"
 
 
@@ -163,7 +174,7 @@ def write_subset(folder: Path, subset: str, measured: "Evaluation") -> None:
     - ``score_histogram_<subset>.csv``: ``score, same, different``, a row a bin of score: its middle, and how many pairs
       by the same and by different hands fall into it.
     - ``reliability_<subset>.csv``: ``probability, share, mass``, a row a bin; only with a calibration.
-    - ``resamples_<subset>.parquet``: every metric on every resample; only with resamples.
+    - ``leave_one_out_<subset>.parquet``: every metric without each artist.
     """
     write_csv(measured.per_artist, per_artist_path(folder, subset))
     write_csv(measured.score_histogram, folder / f"score_histogram_{subset}.csv")
@@ -171,8 +182,7 @@ def write_subset(folder: Path, subset: str, measured: "Evaluation") -> None:
         path.unlink(missing_ok=True)  # of an earlier measurement that had one
     if measured.reliability is not None:
         write_csv(measured.reliability, folder / f"reliability_{subset}.csv")
-    if measured.resamples is not None:
-        measured.resamples.write(resamples_path(folder, subset))
+    measured.leave_one_out.write(leave_one_out_path(folder, subset))
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

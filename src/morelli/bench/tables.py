@@ -15,7 +15,7 @@ from morelli.bench.text_tables import as_text as as_text
 from morelli.bench.text_tables import paragraph
 from morelli.data.artists import artist_key
 from morelli.errors import MorelliError, MorelliWarning, did_you_mean
-from morelli.evaluation.resampling import mean_over_runs
+from morelli.evaluation.intervals import mean_over_runs
 
 _NOT_MEASURED = ("_low", "_high", "_unmeasured")
 _FIRST_TABLES = 3  # on a terminal, unless metrics are asked for
@@ -39,7 +39,7 @@ def table(runs: Sequence[RunFolder], columns: Sequence[Column] = ()) -> pd.DataF
     before = [one.key for one in every if one.group != "cost"]
     cost = [one.key for one in every if one.group == "cost"]
     rows = rows.reindex(columns=[*before, *measured, *cost, "failure", "folder"]).dropna(axis=1, how="all")
-    described = {one["name"]: one for run in found for one in run.metrics.get("described", ())}
+    described = {one["name"]: one for run in found for one in run.metrics.get("own_metrics", ())}
     rows.attrs["metrics"] = list(described.values())
     return rows
 

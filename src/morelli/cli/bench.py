@@ -118,7 +118,7 @@ def compare_runs(
 ) -> None:
     """Say how much better one run is than another, with the interval of the difference.
 
-    Both are measured on the same resamples of artists, so that the luck of the draw cancels.
+    Each artist is left out of both, so that what the two runs share cancels.
 
     Example:
 

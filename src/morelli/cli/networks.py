@@ -83,7 +83,11 @@ def evaluate(
     model: Model = DEFAULT,
     as_json: AsJson = False,
     keep_copies: KeepCopies = False,
-    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap draws of artists behind the intervals.")] = 1000,
+    own_metrics: Annotated[
+        list[str] | None,
+        typer.Option("--with-metric", metavar="PACKAGE.MODULE:NAME", help="Measure this metric, too; repeatable."),
+    ] = None,
+    resamples: Annotated[int | None, typer.Option(min=0, hidden=True)] = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder to keep the metrics in, with what reports and comparisons read.")
     ] = None,
@@ -99,16 +103,17 @@ def evaluate(
         morelli evaluate --data prepared/other --model runs/mine --out measured/mine --json
     """
     from morelli.bench.measure import evaluate_network, render_evaluation
+    from morelli.bench.recipe import NO_RESAMPLES
 
     if first:
         (model,) = model_first("evaluate", first)
-    measured = evaluate_network(model, data, resamples=resamples, out=out, keep_copies=keep_copies)
-    typer.echo(
-        json.dumps(measured, indent=1, allow_nan=False)
-        if as_json
-        else render_evaluation(measured, width=terminal_width()),
-        nl=as_json,
-    )
+    if resamples is not None:
+        tell(f"Note: {NO_RESAMPLES}")
+    measured = evaluate_network(model, data, metrics=own_metrics or (), out=out, keep_copies=keep_copies)
+    if as_json:
+        typer.echo(json.dumps(measured, indent=1, allow_nan=False))
+    else:
+        typer.echo(render_evaluation(measured, width=terminal_width()), nl=False)
 
 
 def models() -> None:

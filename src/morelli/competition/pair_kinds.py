@@ -13,7 +13,7 @@ from morelli.competition.csv_blocks import Block, mapped_blocks
 from morelli.competition.pair_list import COLUMNS, parse_pairs
 from morelli.data.artists import artist_key
 from morelli.errors import MorelliError
-from morelli.evaluation.pair_subsets import Question, questions
+from morelli.evaluation.pair_subsets import PairSubset, pair_subsets
 
 Array = np.ndarray
 
@@ -33,7 +33,7 @@ class Kind:
     positives_too: bool
 
 
-ALL: Final = Kind("all", lambda first, _: np.ones(len(first), dtype=bool), True)
+ALL: Final = Kind("all", PairSubset().of_pairs, True)
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,15 @@ def kinds_of(paintings: pd.DataFrame) -> list[Kind]:
     groups = paintings["artist_group"]
     if groups.notna().any():
         seen = np.where(groups.isna(), np.nan, groups.ne("test_only").astype(float))
-        kinds += [
-            Kind("both_artists_seen", partial(_sums_to, values=seen, total=2), True),
-            Kind("both_artists_unseen", partial(_sums_to, values=seen, total=0), True),
-            # Pairs of a seen and an unseen artist are never by one hand, so there are only negatives to restrict.
-            Kind("one_artist_unseen", partial(_sums_to, values=seen, total=1), False),
-        ]
-    for question in questions(paintings):
-        if question.values is not None:
-            kinds.append(Kind(question.name, partial(_asked, question=question), question.positives_too))
-    return kinds
+        # Pairs of a seen and an unseen artist are never by one hand, so there are only negatives to restrict.
+        of_seen = {"both_artists_seen": (2, True), "both_artists_unseen": (0, True), "one_artist_unseen": (1, False)}
+        kinds += [Kind(name, partial(_sums_to, seen, total), too) for name, (total, too) in of_seen.items()]
+    return kinds + [Kind(one.name, one.of_pairs, one.positives_too) for one in pair_subsets(paintings)[1:]]
+
+
+def _sums_to(values: Array, total: int, first: Array, second: Array) -> Array:
+    holds: Array = values[first] + values[second] == total
+    return holds
 
 
 def read_kinds(pairs: Path, paintings: pd.DataFrame, kinds: list[Kind]) -> ListedKinds:
@@ -89,12 +88,8 @@ def read_kinds(pairs: Path, paintings: pd.DataFrame, kinds: list[Kind]) -> Liste
             stands_in |= block_stands_in
     artists, _ = pd.factorize(paintings["artist"].map(artist_key))
     members = [np.flatnonzero(stands_in >> k & 1) for k in range(len(kinds))]
-    return ListedKinds(
-        np.frombuffer(index, np.int64),
-        np.frombuffer(bits, dtype),
-        [len(paintings_of_kind) for paintings_of_kind in members],
-        [len(np.unique(artists[paintings_of_kind])) for paintings_of_kind in members],
-    )
+    of_artists = [len(np.unique(artists[of_kind])) for of_kind in members]
+    return ListedKinds(np.frombuffer(index, np.int64), np.frombuffer(bits, dtype), [*map(len, members)], of_artists)
 
 
 def _block_kinds(
@@ -109,13 +104,3 @@ def _block_kinds(
     for images in (pairs.first, pairs.second):
         np.bitwise_or.at(stands_in, images, bits)
     return pairs.index.to_numpy(), bits, stands_in
-
-
-def _sums_to(first: Array, second: Array, values: Array, total: int) -> Array:
-    holds: Array = values[first] + values[second] == total
-    return holds
-
-
-def _asked(first: Array, second: Array, question: Question) -> Array:
-    holds = question.asks(first, second, by_pair=True)
-    return np.ones(len(first), dtype=bool) if holds is None else holds

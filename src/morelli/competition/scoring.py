@@ -10,13 +10,10 @@ import pandas as pd
 
 from morelli.competition.csv_blocks import INTEGER, NUMBER, Block, mapped_blocks, parse
 from morelli.competition.pair_kinds import ALL, Kind, ListedKinds, kinds_of, read_kinds
-from morelli.competition.score_bins import adaptive_bins
 from morelli.errors import MorelliError
 from morelli.evaluation.verification import exact_masses, pair_auc, refuse_one_class
 
 Array = np.ndarray
-EXACT_PAIRS: Final = 10_000_000
-"""Up to so many pairs the AUC is exact; beyond, it comes from a histogram."""
 _VALUE: Final = "sameArtist"
 
 
@@ -28,7 +25,7 @@ class ScoreRow:
         kind: ``all``; ``both_artists_seen``, ``both_artists_unseen`` and ``one_artist_unseen``; ``same_style``,
             ``same_genre``, ``same_period``; ``source_…``, where both pictures come from that source.
         auc: area under the ROC curve; None where same-artist or other pairs are missing.
-        error_bound: how far ``auc`` can be off at most; 0 where it is exact.
+        error_bound: how far ``auc`` can be off at most: 0, since it is exact.
         same_artist: pairs by one artist among those measured. For ``one_artist_unseen`` and ``same_…`` these are all
             such pairs, and only the others are of the kind: how well are hard negatives told from positives?
         different_artists: the other pairs.
@@ -57,19 +54,11 @@ class ScoreTable:
 
 
 def score_submission(
-    submission: Path,
-    solution: Path,
-    paintings: pd.DataFrame | None = None,
-    *,
-    pairs: Path | None = None,
-    exact_pairs: int = EXACT_PAIRS,
+    submission: Path, solution: Path, paintings: pd.DataFrame | None = None, *, pairs: Path | None = None
 ) -> ScoreTable:
-    """Score ``index,sameArtist`` against the truth.
+    """Score ``index,sameArtist`` against the truth, exactly: the same as scikit-learn's ``roc_auc_score``.
 
-    Up to ``exact_pairs`` pairs the AUC is exact: the same as scikit-learn's ``roc_auc_score``. Beyond, it comes from a
-    histogram whose bins adapt to the scores. Pairs in one bin count as tied, which puts the AUC off by at most half
-    the share of (same-artist, other) couples of pairs that share a bin; this bound is measured and given. Needs
-    about 45 bytes of memory a pair.
+    Needs about 45 bytes of memory a pair.
 
     Args:
         submission: CSV file with the columns ``index,sameArtist``, any finite score; or a zip or gzip file of it.
@@ -92,44 +81,23 @@ def score_submission(
     refuse_one_class(int(is_same.sum()), int((~is_same).sum()))
     scores = _matched(*_read(submission, _parse_scores, float), submission, index, solution)
     if paintings is None or pairs is None:
-        sides = _Sides(scores, is_same, np.ones(len(scores), dtype=np.uint8), exact=len(scores) <= exact_pairs)
-        return ScoreTable((_row(0, ALL, sides, None),))
+        return ScoreTable((_row(ALL, scores[is_same], scores[~is_same]),))
     kinds = kinds_of(paintings)
     listed = read_kinds(pairs, paintings, kinds)
     bits = _matched(listed.index, listed.bits, pairs, index, solution)
-    sides = _Sides(scores, is_same, bits, exact=len(scores) <= exact_pairs)
-    return ScoreTable(tuple(_row(k, kind, sides, listed) for k, kind in enumerate(kinds)))
+    same, other, same_bits, other_bits = scores[is_same], scores[~is_same], bits[is_same], bits[~is_same]
+    del scores, bits
+    rows = []
+    for k, kind in enumerate(kinds):
+        positives = same[(same_bits >> k & 1).astype(bool)] if kind.positives_too else same
+        rows.append(_row(kind, positives, other[(other_bits >> k & 1).astype(bool)], listed, k))
+    return ScoreTable(tuple(rows))
 
 
-class _Sides:
-    """Scores, or their bins, and kinds of same-artist and of other pairs apart."""
-
-    def __init__(self, scores: Array, is_same: Array, bits: Array, *, exact: bool) -> None:
-        bins = None if exact else adaptive_bins(scores)
-        places = scores if bins is None else bins.bin
-        self._same, self._other = places[is_same], places[~is_same]
-        self._same_bits, self._other_bits = bits[is_same], bits[~is_same]
-        self._is_mixed = None if bins is None else bins.is_mixed
-
-    def of_kind(self, k: int, positives_too: bool) -> tuple[Array, Array]:
-        """Scores, or their bins, of the same-artist and the other pairs to measure the k-th kind on."""
-        same, other = ((bits >> k & 1).astype(bool) for bits in (self._same_bits, self._other_bits))
-        return (self._same[same] if positives_too else self._same), self._other if other.all() else self._other[other]
-
-    def auc(self, same: Array, other: Array) -> tuple[float, float]:
-        """Area under the ROC curve, and how far it can be off."""
-        if self._is_mixed is None:
-            return float(pair_auc(*exact_masses(same, other))), 0.0
-        positive, negative = (np.bincount(bins, minlength=len(self._is_mixed)) for bins in (same, other))
-        lost = (positive * negative.astype(float))[self._is_mixed].sum() / 2
-        return float(pair_auc(positive, negative)), float(lost / len(same) / len(other))
-
-
-def _row(k: int, kind: Kind, sides: _Sides, listed: ListedKinds | None) -> ScoreRow:
-    same, other = sides.of_kind(k, kind.positives_too)
-    auc, bound = sides.auc(same, other) if len(same) and len(other) else (None, None)
+def _row(kind: Kind, same: Array, other: Array, listed: ListedKinds | None = None, k: int = 0) -> ScoreRow:
+    auc = float(pair_auc(*exact_masses(same, other))) if len(same) and len(other) else None
     paintings, artists = (listed.paintings[k], listed.artists[k]) if listed else (None, None)
-    return ScoreRow(kind.name, auc, bound, len(same), len(other), paintings, artists)
+    return ScoreRow(kind.name, auc, None if auc is None else 0.0, len(same), len(other), paintings, artists)
 
 
 def _read(path: Path, parse_block: Callable[[Block], tuple[Array, Array]], dtype: type) -> tuple[Array, Array]:
@@ -155,11 +123,7 @@ def _parse_labels(block: Block) -> tuple[Array, Array]:
 
 
 def _matched(index: Array, values: Array, path: Path, wanted: Array, wanted_path: Path) -> Array:
-    """Put the values of a file in the order of the wanted indices.
-
-    Raises:
-        MorelliError: an index is missing, too much, or there twice.
-    """
+    """Put the values of a file in the order of the wanted indices; refuse a missing, surplus or repeated index."""
     if np.array_equal(index, wanted):
         return values
     _refuse_repeats(index, path)

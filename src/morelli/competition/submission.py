@@ -17,8 +17,8 @@ from torch import Tensor
 from morelli._files import written_whole
 from morelli.competition.csv_blocks import Block, mapped_blocks
 from morelli.competition.pair_list import COLUMNS, PairOrder, parse_pairs, refuse_repeats
+from morelli.competition.pair_scores import score_pairs
 from morelli.errors import MorelliError
-from morelli.evaluation._pair_scores import score_pairs
 from morelli.models.heads import Scorer
 
 Array = np.ndarray

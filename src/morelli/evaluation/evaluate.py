@@ -1,7 +1,7 @@
-"""All measures of one set of paintings, with their intervals: what a run writes into its metrics."""
+"""Evaluation: all metrics of one set of paintings, with their intervals, as a run writes them into ``metrics.json``."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +11,24 @@ from torch import Tensor
 from morelli.data.artists import artist_key
 from morelli.errors import MorelliError
 from morelli.evaluation import verification
-from morelli.evaluation._blocks import Positives
-from morelli.evaluation._gallery import measure_retrieval
-from morelli.evaluation._histogram import ScoreHistogram
-from morelli.evaluation._pairs import NormalisedPairs, Paintings, Pairs
 from morelli.evaluation.calibration import Calibration
+from morelli.evaluation.intervals import LeaveOneOut, interval
+from morelli.evaluation.metrics import METRICS, Metric, check_metrics, guarded
 from morelli.evaluation.normalisation import CohortScorer
-from morelli.evaluation.pair_metrics import Curve, Measure, Measured, Triplets, gather
-from morelli.evaluation.pair_subsets import Question, questions
-from morelli.evaluation.resampling import Resamples, artist_weights, interval, undefined_of_few
-from morelli.evaluation.threshold_metrics import Accepted, Probabilities
+from morelli.evaluation.pair_metrics import (
+    AtThresholds,
+    Collector,
+    Measured,
+    PerArtist,
+    Probabilities,
+    ScoreCurves,
+    ScoreHistogram,
+    Triplets,
+    collect,
+)
+from morelli.evaluation.pair_subsets import PairSubset, pair_subsets
+from morelli.evaluation.pairs import NormalisedPairs, Paintings, Pairs
+from morelli.evaluation.retrieval import measure_retrieval
 from morelli.evaluation.validate import refuse_collapsed, refuse_overlap, refuse_unusable, refuse_zero
 from morelli.models.heads import Scorer
 
@@ -30,20 +38,22 @@ class Evaluation:
     """What was measured.
 
     Attributes:
-        metrics: measure → value; what the paintings do not define is left out.
-        intervals: measure → bounds of its 95 % interval over artists.
-        per_artist: one row an artist: ``artist, paintings, pair_auc`` and the retrieval measures.
-        resamples: every measure on every resample, to compare two runs; None without resamples.
+        metrics: metric → value; what the paintings do not define is left out.
+        intervals: metric → bounds of its 95 % interval over artists.
+        per_artist: one row an artist: ``artist, paintings, pair_auc`` and the retrieval metrics.
+        leave_one_out: every metric without each artist, to compare two runs.
         reliability: the reliability diagram: ``probability, share, mass`` of each bin; None without a calibration.
         score_histogram: ``score, same, different``: how many pairs of either kind fall into even bins of score.
+        notes: metrics from outside that failed, and why.
     """
 
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     per_artist: pd.DataFrame
-    resamples: Resamples | None
+    leave_one_out: LeaveOneOut
     reliability: pd.DataFrame | None
     score_histogram: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -54,8 +64,7 @@ def evaluate(
     threshold: float | None = None,
     calibration: Calibration | None = None,
     normalised: Mapping[str, CohortScorer] | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
+    metrics: Collection[Metric] = (),
 ) -> Evaluation:
     """Measure how well embeddings tell the artists of these paintings apart. The same input gives the same numbers.
 
@@ -69,8 +78,8 @@ def evaluate(
             error rates.
         normalised: scorers to measure beside the network's own: each adds ``pair_auc_<name>``, ``eer_<name>`` and
             ``recall_at_far_<rate>_<name>``.
-        resamples: of the bootstrap over artists; 0 for no intervals.
-        seed: of the bootstrap.
+        metrics: metrics of your own, beside :data:`~morelli.evaluation.metrics.METRICS`. One that fails is left out,
+            and the reason stands in ``notes``.
 
     Raises:
         MorelliError: fewer than two artists, no artist with two paintings, embeddings that are not finite or all the
@@ -81,49 +90,43 @@ def evaluate(
     normalised = normalised or {}
     _refuse_known_artists(order.names, calibration, [scorer, *normalised.values()])
     verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
-    weights = artist_weights(len(order.names), resamples, seed)
+    failures: dict[str, str] = {}
+    table = [*METRICS, *(guarded(metric, failures) for metric in check_metrics(metrics))]
     ordered, in_order = paintings.iloc[order.order].reset_index(drop=True), order.sort(embeddings)
 
-    retrieval, measured = measure_retrieval(in_order, scorer, order, weights)
+    ranked = [metric for metric in table if metric.takes == "ranking"]
+    retrieval, measured = measure_retrieval(in_order, scorer, order, ranked)
     pairs = Pairs(in_order, order, scorer)
-    positives = Positives.of(pairs)
-    triplets = Triplets(pairs, weights)
-    measures: list[Measure] = [
-        *(Curve(question, pairs, positives, weights) for question in questions(ordered)),
-        triplets,
-        Accepted(pairs, positives, weights, _thresholds(threshold, calibration)),
+    per_artist, histogram = PerArtist(table), ScoreHistogram(pairs)
+    probabilities = Probabilities(pairs, calibration, table) if calibration else None
+    collectors: list[Collector] = [
+        ScoreCurves(pairs, pair_subsets(ordered), table),
+        Triplets(pairs),
+        AtThresholds(pairs, _thresholds(threshold, calibration), table),
+        per_artist,
+        histogram,
+        *([probabilities] if probabilities else []),
     ]
-    histogram = ScoreHistogram(pairs, positives)
-    measures.append(histogram)
-    probabilities = None if calibration is None else Probabilities(pairs, positives, weights, calibration)
-    measured |= gather(pairs, positives, [*measures, *([probabilities] if probabilities else [])])
+    measured |= collect(pairs, collectors)
     for name, cohort_scorer in normalised.items():
         base = pairs if cohort_scorer.base is scorer else Pairs(in_order, order, cohort_scorer.base)
-        beside = _measure_curve(NormalisedPairs(base, cohort_scorer), weights)
-        measured |= {f"{metric}_{name}": values for metric, values in beside.items()}
+        beside = NormalisedPairs(base, cohort_scorer)
+        curves = collect(beside, [ScoreCurves(beside, [PairSubset()], table)])
+        measured |= {f"{metric}_{name}": values for metric, values in curves.items()}
 
-    measured = {
-        name: (value, undefined_of_few(resampled, positives.artist)) for name, (value, resampled) in measured.items()
-    }
-
-    per_artist = retrieval.per_artist()
-    per_artist["artist"] = order.names
-    per_artist.insert(2, "pair_auc", triplets.artist_auc)
-    artists = len(order.names)
-    metrics = {
-        "artists": artists,
-        "paintings": len(paintings),
-        "lone_artists": len(retrieval.lone_artists),
-        **{name: value for name, (value, _) in measured.items()},
-    }
-    bounds = {name: interval(value, resampled[1:], artists) for name, (value, resampled) in measured.items()}
+    measured = {name: values for name, values in measured.items() if not np.isnan(values[0])}
+    values = {name: float(all_artists[0]) for name, all_artists in measured.items()}
+    bounds = {name: interval(values[name], measured[name][1:]) for name in measured}
+    counts = {"artists": len(order.names), "paintings": len(paintings), "lone_artists": len(retrieval.lone_artists)}
+    by_artist = retrieval.per_artist()
     return Evaluation(
-        metrics,
-        {name: bound for name, bound in bounds.items() if bound is not None},
-        per_artist,
-        _kept_resamples(measured, ordered, artists, seed) if resamples else None,
-        probabilities.reliability() if probabilities else None,
+        {**counts, **values},
+        {name: bound for name, bound in bounds.items() if bound},
+        pd.concat([by_artist.iloc[:, :2], pd.DataFrame(per_artist.columns), by_artist.iloc[:, 2:]], axis=1),
+        _leave_one_out(values, measured, ordered),
+        probabilities.diagram() if probabilities else None,
         histogram.table(),
+        tuple(f"The metric {name} failed on these paintings: {reason}." for name, reason in failures.items()),
     )
 
 
@@ -151,9 +154,7 @@ def pair_scores(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer) -> 
     _refuse_unfit(embeddings, paintings)
     order = Paintings(paintings["artist"])
     pairs = Pairs(order.sort(embeddings), order, scorer)
-    positives = Positives.of(pairs).scores
-    later = order.starts[1:]
-    negatives = np.concatenate([scores[:, later[artist] :].ravel() for artist, scores in pairs.by_artist()])
+    positives, negatives = pairs.positives.scores, pairs.negatives()
     verification.refuse_one_class(len(positives), len(negatives))
     return positives, negatives
 
@@ -181,15 +182,8 @@ def _thresholds(threshold: float | None, calibration: Calibration | None) -> dic
     return chosen | (calibration.thresholds if calibration else {})
 
 
-def _measure_curve(pairs: Pairs, weights: np.ndarray) -> Measured:
-    positives = Positives.of(pairs)
-    return gather(pairs, positives, [Curve(Question(""), pairs, positives, weights)])
-
-
-def _kept_resamples(measured: Measured, ordered: pd.DataFrame, artists: int, seed: int) -> Resamples:
+def _leave_one_out(values: dict[str, float], measured: Measured, ordered: pd.DataFrame) -> LeaveOneOut:
     identity = ordered["id"] if "id" in ordered else ordered["artist"]
     content = sorted(f"{one}\t{artist}" for one, artist in zip(identity, ordered["artist"], strict=True))
-    drawn_from = hashlib.sha256("\n".join([str(seed), *content]).encode()).hexdigest()[:16]
-    values = pd.DataFrame({name: resampled[1:] for name, (_, resampled) in measured.items()})
-    sample = {name: value for name, (value, _) in measured.items()}
-    return Resamples(sample, values, artists, drawn_from)
+    fingerprint = hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+    return LeaveOneOut(values, pd.DataFrame({name: one[1:] for name, one in measured.items()}), fingerprint)

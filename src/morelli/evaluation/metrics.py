@@ -16,6 +16,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from morelli._dotted import load_dotted
+from morelli._text import one_line
 from morelli.errors import MorelliError
 from morelli.evaluation.verification import eer, pair_auc, recall_at_false_accept
 
@@ -281,6 +283,15 @@ def from_descriptions(descriptions: Iterable[Mapping[str, Any]]) -> list[Metric]
     return [Metric(**{**{k: v for k, v in one.items() if k in known}, "compute": None}) for one in descriptions]
 
 
+def load_metrics(paths: Iterable[str]) -> list[Metric]:
+    """Import the metrics at dotted paths, ``package.module:Name``.
+
+    Raises:
+        MorelliError: one cannot be imported, is no metric, has no function, or has the name of another.
+    """
+    return check_metrics(load_dotted(path, Metric, "a morelli.evaluation.metrics.Metric") for path in paths)
+
+
 def check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
     """Refuse metrics from outside that cannot be computed or told from others.
 
@@ -289,9 +300,33 @@ def check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
     """
     checked: list[Metric] = []
     for metric in metrics:
+        if not isinstance(metric, Metric):
+            raise MorelliError(f"{metric!r} must be a Metric, made with its name, heading, doc and compute.")
         if metric.name in {one.name for one in (*METRICS, *checked)}:
             raise MorelliError(f'There are two metrics called "{metric.name}". Give yours another name.')
         if not callable(metric.compute) or metric.takes == "other":
             raise MorelliError(f'The metric "{metric.name}" has no function to compute it with: set compute and takes.')
         checked.append(metric)
     return checked
+
+
+def guarded(metric: Metric, failures: dict[str, str]) -> Metric:
+    """A metric from outside that gives NaN where it fails, and leaves the reason in ``failures`` under its name."""
+
+    def compute(*given: Any) -> Array:
+        shape = given[0].to_find.shape if metric.takes == "ranking" else given[0].shape[: -_AXES[metric.takes] or None]
+        try:
+            assert metric.compute is not None
+            values = np.asarray(metric.compute(*given), dtype=float)
+            if values.shape == shape:
+                return values
+            reason = f"it gave values of shape {values.shape} in place of {shape}"
+        except Exception as error:  # whatever a plugin raises, the other metrics stand
+            reason = f"{type(error).__name__}: {error}"
+        failures.setdefault(metric.name, one_line(reason))
+        return np.full(shape, np.nan)
+
+    return replace(metric, compute=compute)
+
+
+_AXES: Final = {"scores": 1, "probabilities": 2, "threshold": 0}

@@ -1,4 +1,4 @@
-"""Which pairs a verification measure asks about: all, or only hard or only like ones."""
+"""Pair subsets: all pairs, negatives of the same style, genre or period, pairs of one source."""
 
 import re
 from dataclasses import dataclass
@@ -29,48 +29,54 @@ def year(date: object) -> float:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A measure's pairs.
+class PairSubset:
+    """Some of the pairs.
 
     Attributes:
-        name: what follows the measure's name, for example ``same_style``; empty for all pairs.
-        values: (N,) what a painting must share with its partner: a code (−1 unknown) or a year (NaN unknown).
+        name: what follows the metric's name, for example ``same_style``; empty for all pairs.
+        values: (N,) what a painting must share with its partner: a code or a year; NaN where unknown.
         within: how far the two values may differ.
         positives_too: the condition holds for positives as well as negatives.
     """
 
-    name: str
+    name: str = ""
     values: Array | None = None
     within: float = 0
     positives_too: bool = False
 
-    def asks(self, rows: slice | Array, columns: slice | Array, *, by_pair: bool = False) -> Array | None:
-        """Bool mask of the pairs asked about, rows × columns (or row by row with ``by_pair``); None for all."""
+    def of_pairs(self, first: Array, second: Array) -> Array:
+        """(P,) bool, which of these pairs belong to the subset."""
+        if self.values is None:
+            return np.ones(len(first), dtype=bool)
+        belongs: Array = np.abs(self.values[first] - self.values[second]) <= self.within
+        return belongs
+
+    def between(self, rows: slice | Array, columns: slice | Array) -> Array | None:
+        """Bool mask of the pairs, rows × columns, that belong to the subset; None for all."""
         if self.values is None:
             return None
-        left, right = self.values[rows], self.values[columns]
-        mask: Array = np.abs((left if by_pair else left[:, None]) - right) <= self.within
+        mask: Array = np.abs(self.values[rows, None] - self.values[columns]) <= self.within
         return mask
 
 
-def questions(paintings: pd.DataFrame) -> list[Question]:
-    """The questions these paintings' columns can answer; ``paintings`` in the order of the scores."""
-    asked = [Question("")]
+def pair_subsets(paintings: pd.DataFrame) -> list[PairSubset]:
+    """The subsets that these paintings' columns define, all pairs first; ``paintings`` in the order of the scores."""
+    subsets = [PairSubset()]
     for column in ("style", "genre"):
         if column in paintings and paintings[column].notna().any():
-            asked.append(Question(f"same_{column}", _codes(paintings[column])))
+            codes, _ = pd.factorize(_folded(paintings[column]))
+            subsets.append(PairSubset(f"same_{column}", np.where(codes < 0, np.nan, codes)))
     if "date" in paintings:
         years = np.array([year(date) for date in paintings["date"]])
         if not np.isnan(years).all():
-            asked.append(Question("same_period", years, within=PERIOD))
+            subsets.append(PairSubset("same_period", years, within=PERIOD))
     if "source" in paintings:
-        folded = paintings["source"].astype("string").str.strip().str.casefold()
+        folded = _folded(paintings["source"])
         for source in sorted(folded.dropna().unique()):
             mine = np.where(folded.eq(source).fillna(False).to_numpy(dtype=bool), 0.0, np.nan)
-            asked.append(Question(f"source_{source}", mine, positives_too=True))
-    return asked
+            subsets.append(PairSubset(f"source_{source}", mine, positives_too=True))
+    return subsets
 
 
-def _codes(column: pd.Series) -> Array:
-    codes, _ = pd.factorize(column.astype("string").str.strip().str.casefold(), sort=True)
-    return np.where(codes < 0, np.nan, codes.astype(float))
+def _folded(column: pd.Series) -> pd.Series:
+    return column.astype("string").str.strip().str.casefold()

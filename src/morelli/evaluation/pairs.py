@@ -1,0 +1,242 @@
+"""Scores of all unordered pairs of one set of paintings, visited artist by artist."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from morelli.data.artists import artist_keys
+from morelli.errors import MorelliError
+from morelli.evaluation.normalisation import CohortScorer
+from morelli.models.heads import Scorer
+
+EXACT_PAIRS: Final = 10_000_000
+"""Up to so many pairs all scores are kept and measures are exact; beyond, negatives go into a histogram."""
+FINE_BINS: Final = 65_536
+COARSE_BINS: Final = 512
+_ROWS_AT_ONCE = 256
+
+Array = np.ndarray
+
+
+class Paintings:
+    """Paintings in order: sorted by artist, artists by folded name.
+
+    Attributes:
+        names: (A,) each artist's name as first written.
+        counts: (A,) paintings of each artist.
+        codes: (N,) the artist of each painting, in ``order``.
+        order: (N,) row numbers of the caller's paintings, artist by artist.
+        starts: (A + 1,) where each artist begins in ``order``.
+    """
+
+    def __init__(self, artists: pd.Series) -> None:
+        if artists.isna().any():
+            row = int(artists.isna().to_numpy().argmax())
+            raise MorelliError(f"Painting row {row} has no artist. Leave such paintings out before measuring.")
+        codes, folded = pd.factorize(artist_keys(artists), sort=True)
+        self.order: Array = np.argsort(codes, kind="stable")
+        self.codes: Array = codes[self.order]
+        self.counts: Array = np.bincount(codes, minlength=len(folded))
+        self.starts: Array = np.concatenate([[0], np.cumsum(self.counts)])
+        self.names: list[str] = artists.iloc[self.order[self.starts[:-1]]].tolist()
+
+    def rows(self, artist: int) -> slice:
+        """Where an artist's paintings lie in ``order``."""
+        return slice(int(self.starts[artist]), int(self.starts[artist + 1]))
+
+    def sort(self, embeddings: Tensor) -> Tensor:
+        """(N, D) in the caller's order → the same as float32 in ``order``."""
+        return embeddings.float()[torch.from_numpy(self.order).to(embeddings.device)]
+
+    def sums(self, values: Array) -> Array:
+        """(N,) values in ``order`` → (A,) sums over each artist's paintings."""
+        return np.bincount(self.codes, values, minlength=len(self.counts))
+
+
+class ScoreBins:
+    """Bins of score, lowest first: a fine even grid between the lowest and the highest positive.
+
+    Negatives outside that range fall into a bin of their own at either end, where nothing is lost. ``coarse`` (fine
+    bins,) puts them into runs that hold about equally many positives; in these, metrics are taken without each artist.
+    """
+
+    def __init__(self, positives: Array) -> None:
+        self._low, self._high = positives.min(), positives.max()
+        self._scale = np.float32(FINE_BINS) / max(self._high - self._low, np.float32(1e-30))
+        counts = np.bincount(self(positives), minlength=FINE_BINS + 2)
+        share = (np.cumsum(counts) - counts / 2) / len(positives)  # few positives have a bin each, and so have the gaps
+        self.coarse = np.minimum((share * COARSE_BINS).astype(np.int32), COARSE_BINS - 1)
+
+    def __call__(self, scores: Array) -> Array:
+        """The bin of each score among ``FINE_BINS + 2``."""
+        with np.errstate(over="ignore"):
+            place = np.clip((scores - self._low) * self._scale, -1, FINE_BINS - 1)
+        bins: Array = np.floor(place).astype(np.int32) + 1
+        bins[scores > self._high] = FINE_BINS + 1
+        return bins
+
+
+@dataclass(frozen=True)
+class Block:
+    """One artist's scores.
+
+    Attributes:
+        artist, rows: who, and where the artist's paintings lie.
+        scores: (n, N) with all paintings.
+        columns: (N − n,) where the other artists' paintings lie.
+        bins: of all scores.
+    """
+
+    artist: int
+    rows: slice
+    scores: Array
+    columns: Array
+    bins: ScoreBins
+
+    @cached_property
+    def fine(self) -> Array:
+        """(n, N − n) the fine bins of ``others``."""
+        return self.bins(self.others)
+
+    @cached_property
+    def others(self) -> Array:
+        """(n, N − n) scores with other artists' paintings."""
+        return self.scores[:, self.columns]
+
+    @property
+    def later(self) -> slice:
+        """The columns of ``others`` that belong to artists after this one; with them every pair is met once."""
+        return slice(self.rows.start, None)
+
+    @cached_property
+    def positives(self) -> Array:
+        """(n·(n − 1)/2,) scores of the artist's own pairs."""
+        return self.scores[:, self.rows][np.triu_indices(len(self.scores), 1)]
+
+
+@dataclass(frozen=True)
+class Positives:
+    """All pairs by one artist: (P,) ``scores``, whose they are, and which paintings (``first``, ``second``)."""
+
+    scores: Array
+    artist: Array
+    first: Array
+    second: Array
+
+    def where(self, mask: Array) -> "Positives":
+        """Those in a mask (P,)."""
+        return Positives(self.scores[mask], self.artist[mask], self.first[mask], self.second[mask])
+
+
+class Pairs:
+    """Scores of every painting with every other; the embeddings come as :meth:`Paintings.sort` gives them."""
+
+    def __init__(self, embeddings: Tensor, paintings: Paintings, scorer: Scorer) -> None:
+        self.paintings = paintings
+        self._embeddings = embeddings
+        self._scorer = scorer
+        n = len(embeddings)
+        self.exact = n * (n - 1) // 2 <= EXACT_PAIRS
+        self._kept = self._all() if self.exact else None
+
+    def _score(self, rows: slice, columns: slice) -> Array:
+        with _measuring(self._scorer):
+            return _finite(self._scorer.matrix(self._embeddings[rows], self._embeddings[columns]))
+
+    def scores(self, rows: slice, columns: slice) -> Array:
+        """Scores of some paintings with others, rows × columns, in ``order``."""
+        return self._score(rows, columns) if self._kept is None else self._kept[rows, columns]
+
+    def _all(self) -> Array:
+        n = len(self._embeddings)
+        scores = np.empty((n, n), dtype=np.float32)
+        for start in range(0, n, _ROWS_AT_ONCE):
+            stop = min(start + _ROWS_AT_ONCE, n)
+            block = self._score(slice(start, stop), slice(start, n))
+            scores[start:stop, start:] = block
+            scores[start:, start:stop] = block.T
+            square = block[:, : stop - start]
+            scores[start:stop, start:stop] = np.triu(square) + np.triu(square, 1).T
+        return scores
+
+    def extremes(self) -> tuple[float, float] | None:
+        """The lowest and highest score, a painting's with itself included; None where not all are kept."""
+        return None if self._kept is None else (float(self._kept.min()), float(self._kept.max()))
+
+    @cached_property
+    def positives(self) -> Positives:
+        """The pairs of all artists with two paintings or more."""
+        scores, artists, firsts, seconds = [], [], [], []
+        for artist, count in enumerate(self.paintings.counts):
+            first, second = np.triu_indices(count, 1)
+            rows = self.paintings.rows(artist)
+            scores.append(self.scores(rows, rows)[first, second])
+            artists.append(np.full(len(first), artist))
+            firsts.append(first + rows.start)
+            seconds.append(second + rows.start)
+        return Positives(*map(np.concatenate, (scores, artists, firsts, seconds)))
+
+    @cached_property
+    def bins(self) -> ScoreBins:
+        """Bins that suit these scores."""
+        return ScoreBins(self.positives.scores)
+
+    def by_artist(self) -> Iterator[Block]:
+        """Yield every artist's block, several artists scored at once."""
+        starts, everywhere = self.paintings.starts, np.arange(self.paintings.starts[-1])
+        first = 0
+        while first < len(starts) - 1:
+            last = max(first + 1, int(np.searchsorted(starts, starts[first] + _ROWS_AT_ONCE, side="right")) - 1)
+            together = slice(int(starts[first]), int(starts[last]))
+            scores = self.scores(together, slice(None))
+            for artist in range(first, last):
+                rows = self.paintings.rows(artist)
+                own = scores[rows.start - together.start : rows.stop - together.start]
+                yield Block(artist, rows, own, np.delete(everywhere, rows), self.bins)
+            first = last
+
+    def negatives(self) -> Array:
+        """(M,) the scores of all pairs by different artists."""
+        return np.concatenate([block.others[:, block.later].ravel() for block in self.by_artist()])
+
+
+class NormalisedPairs(Pairs):
+    """The same pairs with normalised scores; their own scores, and each painting's with the cohort, are taken once."""
+
+    def __init__(self, own: Pairs, scorer: CohortScorer) -> None:
+        self._own = own
+        with _measuring(scorer):
+            self._closeness = scorer.closeness(own._embeddings)
+        self._cohort_scorer = scorer
+        super().__init__(own._embeddings, own.paintings, scorer)
+
+    def _score(self, rows: slice, columns: slice) -> Array:
+        own = torch.from_numpy(self._own.scores(rows, columns)).to(self._closeness.device)
+        left, right = self._closeness[rows, None], self._closeness[None, columns]
+        return _finite(self._cohort_scorer.normalise(own, left, right))
+
+
+@contextmanager
+def _measuring(scorer: Scorer) -> Iterator[None]:
+    """No gradient, and no dropout, whatever the scorer is doing otherwise."""
+    training = scorer.training
+    scorer.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        scorer.train(training)
+
+
+def _finite(scores: Tensor) -> Array:
+    array: Array = scores.float().cpu().numpy()
+    if not np.isfinite(array).all():
+        raise MorelliError("The scorer gave NaN or an infinite score; nothing can be measured with it.")
+    return array
