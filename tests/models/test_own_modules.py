@@ -22,7 +22,7 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.models.backbones import BackboneConfig, create_backbone
 from morelli.models.features import features_of
-from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, PairHead, Scorer
+from morelli.models.heads import SCORERS, ConcatHead, CosineScorer, DistanceScorer, PairHead, Scorer, scorer_name
 from morelli.models.network import Network, embed_with
 from morelli.models.own_parts import ModuleBackbone
 from morelli.models.transforms import settings_of
@@ -278,6 +278,38 @@ def test_a_folder_without_its_scorers_parameters_says_so(tmp_path: Path) -> None
     network.with_facts(scorer="PairHead").save(tmp_path)
 
     with pytest.raises(MorelliError, match="scored by a PairHead, but lacks 5 of its parameters"):
+        Network.load(tmp_path)
+
+
+def test_a_scorer_of_ones_own_comes_back_where_it_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Scaled(CosineScorer):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.full((width,), 2.0))
+
+        def matrix(self, a: Tensor, b: Tensor) -> Tensor:
+            return super().matrix(a * self.scale, b)
+
+    Network.of(timm_trunk(), transform=SHOWN, scorer=Scaled(96)).save(tmp_path)
+    name = scorer_name(Scaled)
+    assert json.loads((tmp_path / "network.json").read_text())["scorer"] == name
+    with pytest.raises(MorelliError, match=rf"Import the module that registers it \(morelli --import {__name__}\)"):
+        Network.load(tmp_path)
+    monkeypatch.setitem(SCORERS, name, Scaled)
+    assert torch.equal(Network.load(tmp_path).scorer.get_parameter("scale"), torch.full((96,), 2.0))
+
+
+def test_a_folder_never_imports_the_backbone_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "backbone_of_a_folder.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Network.of(timm_trunk(), transform=SHOWN).save(tmp_path)
+    card = json.loads((tmp_path / "network.json").read_text())
+    card["trunk"], card["backbone"]["name"] = None, "backbone_of_a_folder:make"
+    (tmp_path / "network.json").write_text(json.dumps(card))
+
+    with pytest.raises(MorelliError, match=r"The trunk of the network in .* is backbone_of_a_folder:make; a"):
         Network.load(tmp_path)
 
 

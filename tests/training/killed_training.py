@@ -119,7 +119,7 @@ def kill_at(event: str, number: int) -> None:
             before()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    step, look, save = torch.optim.AdamW.step, checkpoint.TrainingState.look, torch.save
+    step, look, save = torch.optim.AdamW.step, checkpoint.TrainingState.validated, torch.save
 
     def noted_step(*arguments: Any, **options: Any) -> Any:
         note("step")
@@ -135,7 +135,7 @@ def kill_at(event: str, number: int) -> None:
         note("whole file")
 
     torch.optim.AdamW.step = noted_step  # type: ignore[method-assign]
-    checkpoint.TrainingState.look = noted_look  # type: ignore[method-assign]
+    checkpoint.TrainingState.validated = noted_look  # type: ignore[method-assign]
     torch.save = noted_save
     globals()["called"] = note
 

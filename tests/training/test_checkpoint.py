@@ -49,15 +49,15 @@ def test_the_scale_of_half_precision_goes_on_where_it_was(tmp_path: Path) -> Non
 def test_the_best_weights_come_back_and_before_the_first_look_none_do(tmp_path: Path) -> None:
     training = state(tmp_path)
     assert not training.restore_best()
-    training.look(0.5)
+    training.validated(0.5)
     model = training.modules["model"]
     best = {key: value.clone() for key, value in model.state_dict().items()}
     nn.init.zeros_(model.get_parameter("weight"))
-    training.look(0.4)
+    training.validated(0.4)
     training.save()
     again = state(tmp_path)
     again.load()
-    assert (again.best, again.looks_without_gain) == (0.5, 1)
+    assert (again.best, again.validations_without_improvement) == (0.5, 1)
     assert not again.modules["model"].get_parameter("weight").any()
     assert again.restore_best()
     assert all(torch.equal(value, best[key]) for key, value in again.modules["model"].state_dict().items())

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import morelli.training.fit as module
 from morelli.errors import MorelliError, MorelliWarning
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.embedder import Embedder
@@ -320,3 +321,31 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(what: str, tmp_path: Path) -
     head, objective = made()
     with pytest.raises(MorelliError, match=r"(?s)checkpoint\.pt does not fit this run.*Delete it"):
         trained(tmp_path, head, objective, resume=True)
+
+
+@pytest.mark.parametrize(("name", "plain"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_optimisers_of_timm_give_the_same_weights_as_torchs(
+    name: str, plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weights(folder: Path) -> dict[str, Tensor]:
+        head, objective = made()
+        trained(folder, head, objective, optimiser=name, weight_decay=0.1)
+        return head.state_dict()
+
+    by_name = weights(tmp_path / "timm")
+    monkeypatch.setattr(
+        module,
+        "create_optimizer_v2",
+        lambda groups, _, rate, decay, **options: plain(groups, rate, weight_decay=decay, **options),
+    )
+    directly = weights(tmp_path / "torch")
+    assert all(torch.equal(by_name[key], directly[key]) for key in directly)
+
+
+def test_any_optimiser_of_timm_trains(tmp_path: Path) -> None:
+    head, objective = made()
+    before = separation(head)
+    trained(tmp_path, head, objective, optimiser="lion", epochs=12)
+    assert separation(head) > before
+    with pytest.raises(ValueError, match=r'timm has no optimiser "lionn"\. Did you mean "lion'):
+        TrainingConfig(optimiser="lionn")

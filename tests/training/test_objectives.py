@@ -2,6 +2,9 @@
 
 import itertools
 import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from torch.nn import functional
 from morelli.errors import MorelliError
 from morelli.models.heads import CosineScorer, DistanceScorer
 from morelli.training.config import ObjectiveConfig
-from morelli.training.objectives import Objective, create_objective
+from morelli.training.objectives import OBJECTIVES, Objective, create_objective
 
 WIDTH, ARTISTS = 8, 4
 LABELS = torch.arange(16) % ARTISTS
@@ -336,3 +339,83 @@ def test_packaged_pairs_and_triplets_are_taken_as_they_come() -> None:
     anchors, positives, negatives = points[0::3], points[1::3], points[2::3]
     naive = functional.triplet_margin_loss(anchors, positives, negatives, margin=margin, eps=0)
     assert float(loss) == pytest.approx(float(naive), rel=1e-5)
+
+
+OWN = """
+import torch
+from morelli.models.heads import Scorer
+from morelli.training.objectives import Objective
+
+class Head(Scorer):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.eye(width))
+    def pairwise_distance(self, query_emb, ref_emb):
+        return ((query_emb @ self.weight) * ref_emb).sum(-1)
+
+class Own(Objective):
+    place = 60
+    parts = {"loss": {"name": "PairLoss", "distance": "objective_of_a_test:Head"}}
+
+class Broken(Own):
+    @classmethod
+    def create(cls, config, setup):
+        raise KeyError("lost")
+
+made, Number = Own, 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "objective_of_a_test.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("objective_of_a_test", None)
+
+
+@pytest.mark.usefixtures("own")
+def test_an_objective_of_ones_own_is_named_by_its_dotted_path() -> None:
+    objective = made("objective_of_a_test:Own")
+    points = embeddings()
+    loss, figures = objective(points, LABELS)
+    loss.backward()
+    assert ObjectiveConfig.model_validate("objective_of_a_test:Own").name == "Own"
+    assert type(objective.scorer).__name__ == "Head"
+    assert objective.scorer is objective.loss.distance
+    assert not objective.takes_untrained
+    assert set(figures) == {"pair_accuracy"}
+    in_place = {"loss": {"name": "ContrastiveLoss", "distance": "objective_of_a_test:Head"}}
+    assert type(made(in_place).scorer).__name__ == "Head"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("objective_of_a_test:Onw", ["objective_of_a_test:Onw must be a subclass of", 'no "Onw". Did you mean "Own"?']),
+        ("objective_of_a_test:Number", ["Objective, but it is of type int"]),
+        ("objective_of_a_test:Head", ["Objective, but it is the class Head"]),
+        ("no_such_module_of_a_test:Own", ["importing no_such_module_of_a_test failed"]),
+        ("objective_of_a_test:Broken", ["objective_of_a_test:Broken must be an objective", "KeyError: 'lost'"]),
+        ("triplett", ['there is no objective "triplett"', 'Did you mean "triplet"?', "package.module:Name"]),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_mistakes_in_a_kind_are_one_sentence(kind: str, words: list[str]) -> None:
+    with pytest.raises((MorelliError, ValueError)) as raised:
+        made(kind)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_the_table_says_what_each_kind_can_do() -> None:
+    assert sorted(OBJECTIVES, key=lambda kind: OBJECTIVES[kind].place) == [
+        *("frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot", "metric")
+    ]
+    assert [kind for kind in OBJECTIVES if not OBJECTIVES[kind].trains] == ["frozen"]
+    takes = {kind: made(kind).takes_untrained for kind in ("triplet", "bce-pair", "bce-concat", "bce-onehot")}
+    assert takes == {"triplet": True, "bce-pair": False, "bce-concat": False, "bce-onehot": False}
+    points = embeddings().detach()
+    measured = made("bce-onehot").measure(points, LABELS)
+    assert 0 <= measured["classifier_accuracy"] <= 1
+    assert made("triplet").measure(points, LABELS) == {}

@@ -122,6 +122,10 @@ class Scorer(BaseDistance):  # type: ignore[misc]
         """Score row by row: (…, D), (…, D) → (…); the dimensions before the last are broadcast."""
         raise NotImplementedError
 
+    def one_order(self, a: Tensor, b: Tensor) -> Tensor:
+        """As ``pairwise_distance``, in training; a head that depends on the order scores with ``a`` first."""
+        return self.pairwise_distance(a, b)
+
     def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
         return self.matrix(query_emb, ref_emb)
 
@@ -252,7 +256,6 @@ class ConcatHead(Scorer):
         self.rest = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
 
     def one_order(self, a: Tensor, b: Tensor) -> Tensor:
-        """Score row by row with ``a`` first, as training does: (…, D), (…, D) → (…)."""
         a, b = _as_weights(self.right, a, b)
         logits: Tensor = self.rest(self.left(a) + self.right(b))
         return logits.squeeze(-1)

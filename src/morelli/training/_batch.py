@@ -34,9 +34,8 @@ class CheckedLoss(BaseMetricLossFunction):  # type: ignore[misc]
 
 def _check(name: str, rows: Any, labels: Any, what: str, what_labels: str) -> None:
     if not isinstance(rows, Tensor) or rows.ndim != 2 or not rows.is_floating_point():
-        raise InputError(
-            f"{name} takes {what} as a tensor of floating-point numbers, (B, D); {_shown(rows)} was given."
-        )
+        shown = _shown(rows)
+        raise InputError(f"{name} takes {what} as a tensor of floating-point numbers, (B, D); {shown} was given.")
     if labels is None:
         return
     if not isinstance(labels, Tensor) or labels.ndim != 1:
@@ -46,6 +45,5 @@ def _check(name: str, rows: Any, labels: Any, what: str, what_labels: str) -> No
 
 
 def _shown(value: Any) -> str:
-    return (
-        f"a {value.dtype} tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-    )
+    is_tensor = isinstance(value, Tensor)
+    return f"a {value.dtype} tensor of shape {tuple(value.shape)}" if is_tensor else type(value).__name__

@@ -1,10 +1,10 @@
-"""The state of a training: what it reached so far, its best weights, and all that going on from there takes."""
+"""Checkpoints: what a training has reached, its best weights, and all that going on from there takes."""
 
 import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ from morelli._files import written_whole
 from morelli._processes import is_first, once
 from morelli.errors import MorelliError
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT: Final = "checkpoint.pt"
 _SECONDS_BETWEEN = 60.0
-"""Between two looks at the validation artists a checkpoint is written at most this often, at the end of an epoch."""
+"""Between two validations a checkpoint is written at most this often, at the end of an epoch."""
 
 
 class Stateful(Protocol):
@@ -39,26 +39,23 @@ class TrainingState:
     def __init__(self, model: nn.Module, objective: nn.Module, others: Mapping[str, Stateful], path: Path) -> None:
         self.modules = {"model": model, "objective": objective}
         self.others, self.path = others, path
-        self.epoch, self.best, self.looks_without_gain = 0, -math.inf, 0
+        self.epoch, self.best, self.validations_without_improvement = 0, -math.inf, 0
         self.history: list[dict[str, float]] = []
         self.best_weights: dict[str, dict[str, Tensor]] | None = None
-        """None before the first look."""
+        """None before the first validation."""
         self._saved = time.monotonic()
 
-    def look(self, value: float) -> None:
+    def validated(self, value: float) -> None:
         """Take note of a measurement on the validation artists; higher is better."""
+        self.validations_without_improvement += 1
         if value > self.best:
-            self.best, self.looks_without_gain, self.best_weights = value, 0, self._weights()
-        else:
-            self.looks_without_gain += 1
+            self.best, self.validations_without_improvement, self.best_weights = value, 0, self._weights()
 
     def restore_best(self) -> bool:
-        """Put the best weights back; before the first look there are none, and it returns False."""
-        if self.best_weights is None:
-            return False
-        for name, weights in self.best_weights.items():
+        """Put the best weights back; before the first validation there are none, and it returns False."""
+        for name, weights in (self.best_weights or {}).items():
             self.modules[name].load_state_dict(weights)
-        return True
+        return self.best_weights is not None
 
     @property
     def is_save_due(self) -> bool:
@@ -74,17 +71,13 @@ class TrainingState:
             "best_weights": self.best_weights,
             "remembered": _remembered(self.modules["objective"]),
             "others": {name: other.state_dict() for name, other in self.others.items()},
-            "plain": [self.epoch, self.best, self.looks_without_gain, self.history],
+            "plain": [self.epoch, self.best, self.validations_without_improvement, self.history],
         }
         with written_whole(self.path) as temporary:
             torch.save(content, temporary)
 
     def load(self) -> None:
-        """Go back to what the file holds, if there is one; clear away what a killed writer left beside it.
-
-        Raises:
-            MorelliError: the file is damaged or belongs to another training.
-        """
+        """Go back to what the file holds, if there is one; clear away what a killed writer left beside it."""
         content = once(self._read)
         if content is None:
             return
@@ -95,17 +88,15 @@ class TrainingState:
             for name, other in self.others.items():
                 other.load_state_dict(content["others"][name])
             self.best_weights = content["best_weights"]
-            self.epoch, self.best, self.looks_without_gain, self.history = content["plain"]
+            self.epoch, self.best, self.validations_without_improvement, self.history = content["plain"]
         except Exception as error:  # whatever does not fit, the file is at fault
             raise self._unfit(error) from error
 
     def _read(self) -> Any:
         for left_over in self.path.parent.glob(f".*.partial{self.path.suffix}"):
             left_over.unlink(missing_ok=True)
-        if not self.path.is_file():
-            return None
         try:
-            return torch.load(self.path, map_location="cpu", weights_only=True)
+            return torch.load(self.path, map_location="cpu", weights_only=True) if self.path.is_file() else None
         except Exception as error:  # torch.load raises many kinds for a damaged or foreign file
             raise self._unfit(error) from error
 
@@ -121,10 +112,7 @@ class TrainingState:
         }
 
 
-_Remembered = dict[str, dict[str, Tensor | bool | int | float]]
-
-
-def _remembered(module: nn.Module) -> _Remembered:
+def _remembered(module: nn.Module) -> dict[str, dict[str, Tensor | bool | int | float]]:
     """The numbers that a module keeps outside its state dict, such as the place in ``CrossBatchMemory``'s queue."""
     return {
         name: {key: value for key, value in vars(part).items() if isinstance(value, Tensor | bool | int | float)}
@@ -132,9 +120,9 @@ def _remembered(module: nn.Module) -> _Remembered:
     }
 
 
-def _remember(module: nn.Module, remembered: _Remembered) -> None:
+def _remember(module: nn.Module, remembered: Mapping[str, Mapping[str, Any]]) -> None:
     for name, part in module.named_modules():
         for key, value in remembered[name].items():
             before = vars(part).get(key)
-            moves = isinstance(before, Tensor) and isinstance(value, Tensor)
-            vars(part)[key] = value.to(before.device) if moves else value  # type: ignore[union-attr]
+            both = isinstance(before, Tensor) and isinstance(value, Tensor)
+            vars(part)[key] = value.to(before.device) if both else value

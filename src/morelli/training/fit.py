@@ -76,8 +76,8 @@ def fit(
         resume: go on from ``checkpoint.pt`` if it is there.
         accelerator: from :func:`create_accelerator`; made by it if None.
         keep: called in the first process at the end, also after an interruption, when the best weights are back in
-            ``model``; not if training ended before the first look at the validation artists, when no weights are best.
-        groups: with ``config.alike``, the group of each artist.
+            ``model``; not if training ended before the first validation, when no weights are best.
+        groups: the group of each artist, of one of which each balanced batch is filled.
 
     Returns:
         One row an epoch: loss, learning rate, gradient norm, seconds, validation_pair_auc, and what the objective logs.
@@ -112,20 +112,20 @@ def fit(
     try:
         with progress_bar(hidden=not is_first()) as progress:
             task = progress.add_task("train", total=config.epochs, completed=state.epoch)
-            while state.epoch < config.epochs and state.looks_without_gain < config.patience:
+            while state.epoch < config.epochs and state.validations_without_improvement < config.patience:
                 started = time.perf_counter()
                 with one_thread_if_small(model, batch_size) if is_features else nullcontext():
                     row = epoch.run(state.epoch, seed)
                 state.epoch += 1
-                is_look = state.epoch % config.validate_every == 0 or state.epoch == config.epochs
-                if is_look:
+                is_validation = state.epoch % config.validate_every == 0 or state.epoch == config.epochs
+                if is_validation:
                     if validate is not None:
                         row["validation_pair_auc"] = once(partial(float, validate()))
-                    state.look(row.get("validation_pair_auc", state.epoch))
+                    state.validated(row.get("validation_pair_auc", state.epoch))
                 row["seconds"] = time.perf_counter() - started
                 state.history.append(row)
                 accelerator.log({key: value for key, value in row.items() if key != "epoch"}, step=state.epoch)
-                if is_look or state.is_save_due:
+                if is_validation or state.is_save_due:
                     state.save()
                 progress.update(task, advance=1, description=f"train (loss {row['loss']:.3f})")
     except TorchDynamoException as error:
@@ -143,11 +143,7 @@ def fit(
 
 
 def check_tracker(log: Tracker | None) -> None:
-    """Refuse a tracker that is not there, which Accelerate would pass over.
-
-    Raises:
-        MorelliError: it is not installed.
-    """
+    """Refuse a tracker that is not installed, which Accelerate would pass over."""
     if log and not is_tensorboard_available():
         raise MorelliError("Logging to TensorBoard needs tensorboard. Install: pip install 'morelli[tensorboard]'")
 
@@ -155,13 +151,10 @@ def check_tracker(log: Tracker | None) -> None:
 def create_accelerator(
     precision: str, log: Tracker | None = None, folder: Path | None = None, *, compiled: bool = False
 ) -> Accelerator:
-    """Accelerate's choice of device and processes, with this precision. A batch is split among the processes.
+    """Accelerate's choice of device and processes; a batch is split among the processes.
 
-    Args:
-        precision: ``no``, ``bf16`` or ``fp16``.
-        log: a tracker, if any; see :func:`check_tracker`.
-        folder: where the first process logs, in ``tensorboard/``.
-        compiled: models that it prepares are trained through ``torch.compile``.
+    ``folder`` is where the first process logs, in ``tensorboard/``. ``compiled``: models that it prepares are trained
+    through ``torch.compile``.
     """
     processes()
     AcceleratorState._reset_state()  # it holds the process to its first precision; runs of one bench may differ
@@ -177,7 +170,7 @@ def create_accelerator(
 
 @dataclass(frozen=True)
 class _Epoch:
-    """One pass over the loader's batches, with a step of the optimiser for each."""
+    """One pass over the loader's batches, with a step of the optimiser for each; ``paintings`` are drawn in it."""
 
     model: nn.Module
     objective: Objective
@@ -185,7 +178,6 @@ class _Epoch:
     schedule: LambdaLR
     loader: Any
     paintings: int
-    """Drawn in an epoch."""
     batch_size: int
     chunk: int | None
     config: TrainingConfig
@@ -239,11 +231,7 @@ def _set_seeds(seed: int, process: int) -> None:
 def create_sampler(
     labels: Sequence[int], config: TrainingConfig, seed: int, groups: Sequence[int] | None = None
 ) -> tuple[ArtistBalancedSampler | RandomTupleSampler, int]:
-    """The sampler that a training config asks for, and the number of paintings in a batch.
-
-    Raises:
-        MorelliError: ``m``, the batch size and the artists do not fit.
-    """
+    """The sampler that a training config asks for, if it fits the artists, and the number of paintings in a batch."""
     size = config.batch_size * {"balanced": 1, "triplets": 3, "pairs": 2}[config.sampling]
     if size % (count := processes().num_processes):
         raise MorelliError(
@@ -251,20 +239,15 @@ def create_sampler(
             f"Set training.batch_size to a multiple of {count}, or start another number of processes."
         )
     if config.sampling == "balanced":
-        size = config.batch_size
         return ArtistBalancedSampler(labels, m=config.m, batch_size=size, groups=groups, seed=seed), size
     return RandomTupleSampler(labels, kind=config.sampling, seed=seed), size
 
 
 def _loader(dataset: Dataset[Any], sampler: Any, batch_size: int, device: torch.device) -> DataLoader[Any]:
     if isinstance(dataset, FeatureDataset):
-        return DataLoader(dataset, batch_size, sampler=sampler, collate_fn=_as_fetched)
+        return DataLoader(dataset, batch_size, sampler=sampler, collate_fn=lambda batch: batch)
     workers = loader_workers(len(sampler), device)
     return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, pin_memory=device.type == "cuda")
-
-
-def _as_fetched(batch: Any) -> Any:
-    return batch
 
 
 def _optimiser(model: nn.Module, objective: nn.Module, config: TrainingConfig) -> Optimizer:

@@ -1,4 +1,4 @@
-"""The gradients of one step: the loss is always that of the whole batch, over all processes and chunks.
+"""Gradients of one step: the loss is always that of the whole batch, over all processes and chunks.
 
 A metric loss compares every painting of a batch with every other, so it is not the sum of the losses of parts. Each
 process embeds its part of the batch; the embeddings of all are gathered; every process computes the same loss and its
@@ -42,34 +42,32 @@ def whole_batch_backward(
         The loss, and what the objective logs: the same in every process.
     """
     rows = len(labels)
-    step = chunk or rows
-    chunks = [slice_tensors(inputs, slice(start, start + step)) for start in range(0, rows, step)]
-    generators: list[_Generators] = []
-    parts = []
-    with torch.set_grad_enabled(len(chunks) == 1):
+    starts = range(0, rows, chunk or rows)
+    chunks = [slice_tensors(inputs, slice(start, start + starts.step)) for start in starts]
+    draws, parts = [], []
+    with torch.set_grad_enabled(len(chunks) == 1), accelerator.autocast():
         for part in chunks:
-            generators.append(_generators(accelerator))
-            with accelerator.autocast():
-                parts.append(model(part).float())
-    own = torch.cat([part.detach() for part in parts])
+            draws.append(_generators(accelerator))
+            parts.append(model(part).float())
     learns = any(parameter.requires_grad for parameter in model.parameters())  # a head without weights does not
-    whole = accelerator.gather(own)[:size].requires_grad_(learns)
+    whole = accelerator.gather(torch.cat(parts).detach())[:size].requires_grad_(learns)
     with _same_draws(accelerator):
         loss, figures = objective(whole, accelerator.gather(labels)[:size])
     accelerator.backward(loss)
     _average(objective, accelerator)
     if not learns:
         return loss.detach(), figures
-    gradient = _own_part(whole, rows, accelerator)
+    gradients = torch.split(_own_part(whole, rows, accelerator), starts.step)
     if len(chunks) == 1:
-        torch.autograd.backward(parts[0], gradient)
+        torch.autograd.backward(parts[0], gradients[0])
         return loss.detach(), figures
-    with torch.random.fork_rng(_cuda_devices(accelerator)):
-        for number, part in enumerate(chunks, 1):
-            is_last = number == len(chunks)
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        for start, part, drawn, gradient in zip(starts, chunks, draws, gradients, strict=True):
+            is_last = start == starts[-1]
             with nullcontext() if is_last else accelerator.no_sync(model), accelerator.autocast():
-                _set_generators(generators[number - 1], accelerator)
-                torch.autograd.backward(model(part).float(), gradient[(number - 1) * step : number * step])
+                _set_generators(drawn, accelerator)
+                torch.autograd.backward(model(part).float(), gradient)
     return loss.detach(), figures
 
 
@@ -83,10 +81,9 @@ def _own_part(whole: Tensor, rows: int, accelerator: Accelerator) -> Tensor:
 
 def _average(objective: nn.Module, accelerator: Accelerator) -> None:
     """Every process computed the same; rounding on different devices must not let their copies drift apart."""
-    if accelerator.num_processes > 1:
-        for parameter in objective.parameters():
-            if parameter.grad is not None:
-                parameter.grad = accelerator.reduce(parameter.grad, "mean")
+    for parameter in objective.parameters() if accelerator.num_processes > 1 else ():
+        if parameter.grad is not None:
+            parameter.grad = accelerator.reduce(parameter.grad, "mean")
 
 
 _Generators = tuple[Tensor, Tensor | None]
@@ -101,10 +98,6 @@ def _set_generators(states: _Generators, accelerator: Accelerator) -> None:
     torch.set_rng_state(states[0])
     if states[1] is not None:
         torch.cuda.set_rng_state(states[1], accelerator.device)
-
-
-def _cuda_devices(accelerator: Accelerator) -> list[torch.device]:
-    return [accelerator.device] if accelerator.device.type == "cuda" else []
 
 
 @contextmanager

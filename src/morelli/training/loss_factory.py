@@ -32,16 +32,12 @@ PARTS: Final[Mapping[str, Mapping[str, type[nn.Module]]]] = {
 
 
 def make_part(kind: str, part: Any, known: Mapping[str, int]) -> nn.Module:
-    """Make a loss or miner; the parts in its arguments (``distance``, ``losses``, …) are made the same way.
+    """Make a loss or miner, and the parts in its arguments (``distance``, ``losses``, …) the same way.
 
     Args:
         kind: one of :data:`PARTS`.
         part: a class name, ``package.module:Name`` for one's own, or ``{name: …, argument: …}``.
         known: values of arguments that a class requires and a recipe need not give, such as ``embedding_size``.
-
-    Raises:
-        MorelliError: there is no class of this name, or it does not take these arguments; the message names those that
-            there are.
     """
     arguments = dict(part) if isinstance(part, Mapping) else {"name": part}
     name = str(arguments.pop("name", ""))
@@ -100,11 +96,7 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     """All arguments a class takes: its own, and those that it passes on to its parents as ``**kwargs``."""
     parameters: dict[str, inspect.Parameter] = {}
     for parent in cls.__mro__:
-        own = vars(parent).get("__init__")
-        if parent is nn.Module or own is None:
-            continue
-        named = list(inspect.signature(own).parameters.values())[1:]
-        parameters = {
-            p.name: p for p in named if p.kind is p.POSITIONAL_OR_KEYWORD or p.kind is p.KEYWORD_ONLY
-        } | parameters
+        if "__init__" in vars(parent) and parent is not nn.Module:
+            named = list(inspect.signature(vars(parent)["__init__"]).parameters.values())[1:]
+            parameters = {p.name: p for p in named if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} | parameters
     return parameters

@@ -64,8 +64,7 @@ class PairLoss(CheckedLoss):
         if not len(first):
             self.pair_accuracy = embeddings.new_zeros(())
             return self.zero_losses()  # type: ignore[no-any-return]
-        score = getattr(self.distance, "one_order", self.distance.pairwise_distance)
-        logits = score(embeddings[first], ref_emb[second])
+        logits = self.distance.one_order(embeddings[first], ref_emb[second])
         logits = logits.to(torch.promote_types(logits.dtype, embeddings.dtype))
         same = torch.zeros_like(logits)
         same[: len(anchors)] = 1
