@@ -6,7 +6,6 @@ from typing import Annotated, TextIO
 
 import typer
 
-from morelli._dotted import load_dotted
 from morelli._files import sentence_of
 from morelli.cli import bench, competition, data, gallery, networks, report
 from morelli.cli._options import ModelLastCommand
@@ -54,6 +53,8 @@ def about(
     well each tells painters apart. Then use your own: `morelli data prepare FOLDER --out DIR` and
     `morelli bench --data DIR`.
     """
+    from morelli._dotted import load_dotted  # it loads pandas
+
     for name in imports or ():
         load_dotted(f"{name}:__name__", str, "a module")
 
