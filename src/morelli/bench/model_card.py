@@ -10,9 +10,9 @@ from morelli._files import write_text_whole
 from morelli.bench.run_folder import RunFolder
 from morelli.data.artists import artist_key
 from morelli.evaluation.metrics import METRICS, Metric, from_descriptions
+from morelli.models.model_folder import README
 from morelli.models.network import NetworkCard
 
-README: Final = "README.md"
 _TASK: Final = "image-feature-extraction"
 
 
