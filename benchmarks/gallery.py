@@ -22,7 +22,7 @@ from torch.utils.data import default_collate
 
 from _rates import save_rates
 from morelli import Painters
-from morelli.data.hashes import Looks
+from morelli.data.hashes import DHashes
 from morelli.gallery.pictures import open_picture
 from morelli.gallery.search import Nearest
 
@@ -57,7 +57,7 @@ def search(pictures: int, widths: list[int], queries: int) -> dict[str, float]:
     for column in ("width", "median ms", "slowest ms", "copies, median ms", "wrong"):
         table.add_column(column, justify="right")
     random = torch.Generator().manual_seed(0)
-    looks = Looks([row.tobytes() for row in np.random.default_rng(0).integers(0, 256, (pictures, 32), np.uint8)])
+    looks = DHashes([row.tobytes() for row in np.random.default_rng(0).integers(0, 256, (pictures, 32), np.uint8)])
     for width in widths:
         embeddings = functional.normalize(torch.randn(pictures, width, generator=random), dim=1)
         asked = functional.normalize(torch.randn(queries, width, generator=random), dim=1)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from morelli import SyntheticPainters
-from morelli.data.hashes import Looks, copy_groups, look_of
+from morelli.data.hashes import DHashes, copy_groups, dhash
 
 HANDS = SyntheticPainters(artists=8, paintings_per_artist=5, size=128, seed=3)
 
@@ -34,9 +34,9 @@ def resaved(image: Image.Image, **options) -> Image.Image:
     ids=["resaved", "smaller", "larger", "brighter"],
 )
 def test_a_copy_is_found_and_nothing_else(paintings, change) -> None:
-    looks = Looks([look_of(image) for image in paintings])
+    looks = DHashes([dhash(image) for image in paintings])
     for place, image in enumerate(paintings):
-        assert looks.copies_of(look_of(change(image))) == [place]
+        assert looks.copies_of(dhash(change(image))) == [place]
 
 
 def test_groups_hold_all_copies_and_only_copies(paintings) -> None:
@@ -47,7 +47,7 @@ def test_groups_hold_all_copies_and_only_copies(paintings) -> None:
         paintings[2],
         paintings[1].resize((70, 70)),
     ]
-    looks = [look_of(image) for image in images]
+    looks = [dhash(image) for image in images]
     assert copy_groups(looks, list("abcde")) == [[0, 2], [1, 4]]
     # The same file is a copy whatever its look says.
     assert copy_groups(looks, list("abcba")) == [[0, 1, 2, 3, 4]] or copy_groups(looks[1:4], list("xyx")) == [[0, 2]]

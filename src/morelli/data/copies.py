@@ -5,12 +5,11 @@ painting's hash (:mod:`morelli.data.hashes`) is kept in the table, close hashes 
 ``copy_of`` names the group that a painting belongs to.
 """
 
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -19,25 +18,24 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from morelli._files import UnwritableError, write_text_whole
 from morelli._progress import progress_bar
-from morelli.data._same_picture import SIDE, same_picture, thumbnail
 from morelli.data.artists import artist_key
-from morelli.data.hashes import BITS, both_looks_of, signs_of
+from morelli.data.hashes import BITS, both_dhashes, close_pairs, signs_of
 from morelli.data.prepared import read_paintings, write_paintings
+from morelli.data.same_picture import SIDE, same_picture, thumbnail
 from morelli.errors import MorelliError
 
 Array = np.ndarray
 
 COPIES: Final = "copies.csv"
-CANDIDATE: Final = 56
+_CANDIDATE: Final = 56
 """Pictures whose hashes differ in at most so many bits are compared: over 99 % of copies that were cropped by 2 % at
 each side or saved at a third of their size, and one in 70,000 pairs of different paintings."""
 _ALIKE: Final = 0.7  # correlation of 16 × 16 thumbnails from which a closer look is taken: most candidates have less
 _COARSE: Final = 16
 _NOISE: Final = 8.0  # length of a coarse thumbnail, centred: half a level in every pixel
-_ROWS_AT_ONCE: Final = 2048
 _PAIRS_AT_ONCE: Final = 1 << 16
+_LONG_ENOUGH: Final = 2048  # pictures from which the work shows a progress bar
 _KEPT_THUMBNAILS: Final = 8192  # 100 MB
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -85,25 +83,26 @@ def with_copies(folder: Path, paintings: pd.DataFrame) -> pd.DataFrame:
     Raises:
         MorelliError: a picture cannot be read.
     """
-    known = paintings["hash"] if "hash" in paintings else _hashes_of_before(folder, paintings)
-    missing = {int(place): folder / paintings["file"].iloc[place] for place in np.flatnonzero(known.isna())}
-    found = {place: both_looks_of(_opened(path)) for place, path in _shown(missing, "Hashing")}
-    hashes = [found.get(place, one) for place, one in enumerate(known)]
+    paths = [folder / file for file in paintings["file"]]
+    hashes = list(paintings["hash"]) if "hash" in paintings else _hashes_of_before(folder, paintings)
+    missing = [place for place, one in enumerate(hashes) if not isinstance(one, bytes)]
+    with progress_bar(hidden=len(missing) < _LONG_ENOUGH) as progress:
+        for place in progress.track(missing, description="Hashing"):
+            hashes[place] = both_dhashes(_opened(paths[place]))
     table = paintings.assign(hash=pd.Series(hashes, paintings.index, dtype=object))
-    groups = _groups(table, [folder / file for file in table["file"]])
+    groups = _groups(table, paths)
     preferred = _preferred(table)
     first = preferred["id"].groupby(groups.loc[preferred.index]).transform("first").reindex(table.index)
     return table.assign(copy_of=first.astype(object).where(groups.duplicated(keep=False), None))
 
 
-def _hashes_of_before(folder: Path, paintings: pd.DataFrame) -> pd.Series:
-    """Those that the folder's table had before pictures were added; null for others."""
+def _hashes_of_before(folder: Path, paintings: pd.DataFrame) -> list[bytes | None]:
+    """Those that the folder's table had before pictures were added; None for others."""
     known: dict[tuple[str, str], bytes] = {}
     with suppress(MorelliError):  # a new folder has none
         before = read_paintings(folder)
         known = dict(zip(zip(before["id"], before["sha256"], strict=True), before["hash"], strict=True))
-    files = zip(paintings["id"], paintings["sha256"], strict=True)
-    return pd.Series([known.get(file) for file in files], paintings.index, dtype=object)
+    return [known.get(file) for file in zip(paintings["id"], paintings["sha256"], strict=True)]
 
 
 def write_copies(folder: Path, paintings: pd.DataFrame) -> None:
@@ -163,13 +162,13 @@ def _groups(paintings: pd.DataFrame, paths: list[Path]) -> pd.Series:
     files = pd.Series(pd.factorize(paintings["sha256"].fillna(paintings["id"]))[0], paintings.index)
     first = np.flatnonzero(~files.duplicated())
     same = DisjointSet(range(len(first)))
-    shorter = paintings[["width", "height"]].min(axis=1).tolist()
-    thumbnails = lru_cache(_KEPT_THUMBNAILS)(lambda place: thumbnail(_opened(paths[first[place]])))
-    alike = _alike(signs_of(list(paintings["hash"].iloc[first])), [paths[place] for place in first])
-    for a, b, is_mirrored in alike:
+    shorter = paintings[["width", "height"]].min(axis=1).iloc[first].tolist()
+    paths = [paths[place] for place in first]
+    thumbnails = lru_cache(_KEPT_THUMBNAILS)(lambda place: thumbnail(_opened(paths[place])))
+    for a, b, is_mirrored in _alike(signs_of(list(paintings["hash"].iloc[first])), paths):
         if not same.connected(a, b):
             other = thumbnails(b)[:, ::-1] if is_mirrored else thumbnails(b)
-            if same_picture(thumbnails(a), other, min(shorter[first[a]], shorter[first[b]])):
+            if same_picture(thumbnails(a), other, min(shorter[a], shorter[b])):
                 same.merge(a, b)
     roots = np.array([same[place] for place in range(len(first))])
     return pd.Series(roots[files], paintings.index)
@@ -182,47 +181,26 @@ def _alike(signs: Array, paths: list[Path]) -> list[tuple[int, int, bool]]:
         signs: (N, 512) of the pictures' hashes, then of their mirror images'.
         paths: (N,) where the pictures lie.
     """
-    coarse = _Coarse(paths)
+    values = np.full((len(paths), _COARSE, _COARSE), np.nan, np.float16)  # read when first asked for
     upright, mirrored = signs[:, :BITS], signs[:, BITS:]
     found: list[tuple[float, int, int, bool]] = []
-    starts = range(0, len(signs), _ROWS_AT_ONCE)
-    for start in _tracked(starts, "Comparing", hidden=len(starts) < 2):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        for other in range(start, len(signs), _ROWS_AT_ONCE):
-            columns = slice(other, other + _ROWS_AT_ONCE)
-            for side, is_mirrored in ((upright, False), (mirrored, True)):
-                agreement = side[rows] @ upright[columns].T  # bits that agree less those that differ
-                pairs = np.argwhere(agreement >= BITS - 2 * CANDIDATE) + np.array([start, other])
-                pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-                for first in range(0, len(pairs), _PAIRS_AT_ONCE):
-                    block = pairs[first : first + _PAIRS_AT_ONCE]
-                    likeness = coarse.likeness(block, is_mirrored)
-                    for place in np.flatnonzero(likeness >= _ALIKE):
-                        a, b = block[place]
-                        found.append((-float(likeness[place]), int(a), int(b), is_mirrored))
+    with progress_bar(hidden=len(paths) < _LONG_ENOUGH) as progress:
+        for side, is_mirrored in ((upright, False), (mirrored, True)):
+            for pairs in progress.track(close_pairs(side, upright, _CANDIDATE), description="Comparing"):
+                for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+                    block = pairs[start : start + _PAIRS_AT_ONCE]
+                    for place in (wanted := np.unique(block))[np.isnan(values[wanted, 0, 0])]:
+                        values[place] = _coarse(_opened(paths[place]))
+                    a, b = values[block[:, 0]], values[block[:, 1]]
+                    likeness = np.einsum("nyx,nyx->n", a, b[:, :, ::-1] if is_mirrored else b, dtype=np.float32)
+                    alike = likeness >= _ALIKE
+                    close = zip(likeness[alike].tolist(), *block[alike].T.tolist(), strict=True)
+                    found += [(-one, a, b, is_mirrored) for one, a, b in close]
     return [(a, b, is_mirrored) for _, a, b, is_mirrored in sorted(found)]
 
 
-class _Coarse:
-    """Coarse thumbnails, read when first asked for; centred and of length 1, those of flat pictures 0."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
-        self._known = np.zeros(len(paths), dtype=bool)
-        self._values = np.zeros((len(paths), _COARSE, _COARSE), np.float16)
-
-    def likeness(self, pairs: Array, is_mirrored: bool) -> Array:
-        """(P, 2) places → (P,) correlations."""
-        for place in np.unique(pairs[~self._known[pairs].all(1)]):
-            if not self._known[place]:
-                self._values[place] = _coarse(_opened(self._paths[place]))
-                self._known[place] = True
-        a, b = self._values[pairs[:, 0]], self._values[pairs[:, 1]]
-        likeness: Array = np.einsum("nyx,nyx->n", a, b[:, :, ::-1] if is_mirrored else b, dtype=np.float32)
-        return likeness
-
-
 def _coarse(image: Image.Image) -> Array:
+    """A thumbnail (16, 16), centred and of length 1; that of a flat picture is 0."""
     pixels = np.asarray(image.convert("L").resize((_COARSE, _COARSE), Image.Resampling.BOX), np.float32)
     pixels = pixels - pixels.mean()
     length = float(np.sqrt(np.square(pixels).sum()))
@@ -241,12 +219,3 @@ def _opened(path: Path) -> Image.Image:
         raise MorelliError(
             f"The picture {path} cannot be read ({error}). Prepare its folder again: morelli data prepare SOURCE"
         ) from error
-
-
-def _shown(paths: dict[int, Path], what: str) -> Iterator[tuple[int, Path]]:
-    yield from _tracked(list(paths.items()), what, hidden=len(paths) < _ROWS_AT_ONCE)
-
-
-def _tracked(items: Sequence[_T], what: str, *, hidden: bool) -> Iterator[_T]:
-    with progress_bar(hidden=hidden) as progress:
-        yield from progress.track(items, description=what)

@@ -88,16 +88,16 @@ class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
         if unknown := [painting for painting in ids if painting not in place_of]:
             raise MorelliError(f'{self.root} has no painting "{unknown[0]}" in split {self.split!r}.')
         places = [place_of[painting] for painting in ids]
+        kept = [self.labels[place] for place in places]
         reduced = copy(self)
         reduced.paintings = self.paintings.iloc[places].reset_index(drop=True)
         reduced.paths = [self.paths[place] for place in places]
-        kept = [self.labels[place] for place in places]
         reduced.artists = [self.artists[label] for label in sorted(set(kept))] if artists is None else list(artists)
         label_of = {artist_key(name): label for label, name in enumerate(reduced.artists)}
-        names = [self.artists[label] for label in kept]
-        if others := [name for name in names if artist_key(name) not in label_of]:
+        keys = [artist_key(name) for name in self.artists]
+        if others := [self.artists[label] for label in kept if keys[label] not in label_of]:
             raise MorelliError(f"{others[0]} is not among the {len(reduced.artists)} artists to number by.")
-        reduced.labels = [label_of[artist_key(name)] for name in names]
+        reduced.labels = [label_of[keys[label]] for label in kept]
         return reduced
 
     def download_and_remove(self) -> None:
@@ -118,9 +118,8 @@ class PaintersByNumbers(BaseDataset):  # type: ignore[misc]
                 f"The picture {self.paths[idx]} cannot be read ({error}). "
                 f"Prepare the folder again: morelli data prepare SOURCE --out {self.root}"
             ) from error
-        label: Any = self.labels[idx]
-        if self.transform is not None:
-            image = self.transform(image)
-        if self.target_transform is not None:
-            label = self.target_transform(label)
-        return image, label
+        label = self.labels[idx]
+        return (
+            image if self.transform is None else self.transform(image),
+            label if self.target_transform is None else self.target_transform(label),
+        )

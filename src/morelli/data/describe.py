@@ -1,4 +1,4 @@
-"""What a prepared folder holds, in numbers."""
+"""Describe a prepared folder in numbers: artists, paintings, sizes, copies, what was left out."""
 
 from collections import Counter
 from pathlib import Path
@@ -31,24 +31,22 @@ def describe(folder: Path) -> dict[str, Any]:
     copies = count_copies(paintings)
     per_artist = paintings["artist"].value_counts(sort=False).sort_index().sort_values(kind="stable", ascending=False)
     shorter = paintings[["width", "height"]].min(axis=1)
-    groups = paintings.groupby("artist_group")["artist"].agg(["nunique", "size"])
+    groups = paintings.groupby("artist_group")["artist"].agg(artists="nunique", paintings="size")
     return {
         "artists": len(per_artist),
         "paintings": len(paintings),
         "artists_with_one_painting": int((per_artist == 1).sum()),
         "paintings_per_artist": {"median": float(per_artist.median()), "mean": round(float(per_artist.mean()), 1)},
-        "groups": {
-            name: {"artists": int(row["nunique"]), "paintings": int(row["size"])} for name, row in groups.iterrows()
-        },
-        "sources": {name: int(count) for name, count in paintings["source"].value_counts().items()},
-        "shorter_side": {
-            "min": int(shorter.min()),
-            "median": int(shorter.median()),
-            "max": int(shorter.max()),
-        },
-        "status": {name: int(count) for name, count in paintings["status"].value_counts().items()},
+        "groups": {name: _whole(row) for name, row in groups.iterrows()},
+        "sources": _whole(paintings["source"].value_counts()),
+        "shorter_side": _whole(shorter.agg(["min", "median", "max"])),
+        "status": _whole(paintings["status"].value_counts()),
         "copies": {"of_one_artist": copies.copies, "under_several_artists": copies.shared},
         "left_out": count_reasons(folder),
-        "largest_artists": {name: int(count) for name, count in per_artist.head(_SHOWN).items()},
-        "smallest_artists": {name: int(count) for name, count in per_artist.tail(_SHOWN).items()},
+        "largest_artists": _whole(per_artist.head(_SHOWN)),
+        "smallest_artists": _whole(per_artist.tail(_SHOWN)),
     }
+
+
+def _whole(numbers: pd.Series) -> dict[str, int]:
+    return {str(name): int(number) for name, number in numbers.items()}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from morelli.data.hashes import Looks
+from morelli.data.hashes import DHashes
 from morelli.evaluation.calibration import Calibration, check_prior
 from morelli.gallery.pictures import PictureInfo
 from morelli.models.network import Network, NetworkCard
@@ -108,7 +108,7 @@ def compare(network: Network, a: PictureInfo, b: PictureInfo, embeddings: Tensor
     check_prior(prior)
     card = network.card
     score = float(network.scorer.pairwise_distance(embeddings[:1], embeddings[1:]))
-    copies = "file" if a.sha256 == b.sha256 else "picture" if Looks([b.hash]).copies_of(a.hash) else None
+    copies = "file" if a.sha256 == b.sha256 else "picture" if DHashes([b.hash]).copies_of(a.hash) else None
     calibration = Calibration.from_dict(card.calibration) if card.calibration and not copies else None
     rates = ErrorRates.of(card)
     return Comparison(

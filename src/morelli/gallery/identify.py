@@ -13,7 +13,7 @@ from torch import Tensor
 
 from morelli._file_names import printable
 from morelli.data.artists import artist_key
-from morelli.data.hashes import Looks, copy_groups
+from morelli.data.hashes import DHashes, copy_groups
 from morelli.errors import MorelliError
 from morelli.evaluation.identification import Identification, Rates, artist_embedding
 from morelli.gallery.compare import CAVEAT, percent, was_trained_on
@@ -157,7 +157,7 @@ def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, re
 
 
 def _refuse_shared(index: PictureIndex, others: pd.DataFrame, found: pd.DataFrame, artist: str) -> None:
-    hashes = Looks(list(others["look"])) if len(others) else None
+    hashes = DHashes(list(others["look"])) if len(others) else None
     for file, hash_ in zip(found["file"], found["look"], strict=True):
         if hashes and (places := hashes.copies_of(hash_)):
             there = others.iloc[places[0]]
@@ -193,7 +193,7 @@ class Identifier:
             )
         self.network = network
         self._sha256 = pictures["sha256"].to_numpy()
-        self._hashes = Looks(list(pictures["look"]))
+        self._hashes = DHashes(list(pictures["look"]))
         self._embeddings = index.artists.embeddings
         keys = pictures["artist"].map(artist_key)
         self._artists = [str(name) for name in pictures["artist"].groupby(keys).first()]

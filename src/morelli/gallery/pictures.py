@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from morelli._file_names import printable
-from morelli.data.hashes import look_of
+from morelli.data.hashes import dhash
 from morelli.errors import MorelliError
 from morelli.preparation.picture_files import HEAD_BYTES, UnusableError, stand_in
 from morelli.preparation.pictures import read_rgb, shrunk_rgb
@@ -98,7 +98,7 @@ def read_file(path: Path, name: str, size: int) -> LoadedPicture:
         raise UnusableError(f"cannot be read ({error.strerror or error})") from error
     if any(getattr(before, key) != getattr(after, key) for key in ("st_size", "st_mtime_ns", "st_ino")):
         raise UnusableError("changed while it was read")
-    info = PictureInfo(name, *rgb.size, sha256, look_of(rgb), after.st_size, after.st_mtime_ns)
+    info = PictureInfo(name, *rgb.size, sha256, dhash(rgb), after.st_size, after.st_mtime_ns)
     return LoadedPicture(rgb, info)
 
 
@@ -108,4 +108,4 @@ def _from_memory(image: Image.Image, name: str, size: int) -> LoadedPicture:
     except UnusableError as error:
         raise MorelliError(f"{name.capitalize()} cannot be used: {error}.") from error
     sha256 = hashlib.sha256(repr(rgb.size).encode() + rgb.tobytes()).hexdigest()
-    return LoadedPicture(rgb, PictureInfo(name, *rgb.size, sha256, look_of(rgb)))
+    return LoadedPicture(rgb, PictureInfo(name, *rgb.size, sha256, dhash(rgb)))

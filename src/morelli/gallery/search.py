@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from morelli._file_names import printable, unescaped
-from morelli.data.hashes import Looks
+from morelli.data.hashes import DHashes
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration, check_prior
 from morelli.evaluation.normalisation import CohortScorer
@@ -109,7 +109,7 @@ class Searcher:
         self.network, self.index = network, index
         pictures = index.pictures.pictures
         self._files = list(pictures["file"])
-        self._hashes = Looks(list(pictures["look"]))
+        self._hashes = DHashes(list(pictures["look"]))
         self._sha256 = np.array(pictures["sha256"], dtype=str)
         self._group = pictures["copy_of"].fillna(pictures["file"]).to_numpy()
         own = network.scorer.base if isinstance(network.scorer, CohortScorer) else network.scorer

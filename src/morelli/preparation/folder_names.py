@@ -1,4 +1,4 @@
-"""What a folder's name says: a part of a split, a style, a genre, a container, or perhaps a person."""
+"""Folder names by kind: a part of a split, a size, a style, a genre, a container, or perhaps a person."""
 # ruff: noqa: SIM905  (lists of words read best as sentences)
 
 import re
@@ -51,11 +51,6 @@ def _words(name: str) -> list[str]:
     return [word for word in re.split(r"[\s_\-–.,&+()]+", name.casefold()) if word]
 
 
-def is_split(name: str) -> bool:
-    """``train``, ``testing``, ``val_set``."""
-    return _SPLIT.fullmatch(name.casefold()) is not None
-
-
 def is_part(name: str) -> bool:
     """``B``, ``1890s``, ``part 2``, ``17th century``: a piece of something larger."""
     return _PART.fullmatch(name.casefold().strip()) is not None
@@ -64,13 +59,6 @@ def is_part(name: str) -> bool:
 def is_size(name: str) -> bool:
     """``resized``, ``images_256``, ``small``: what copies of other pictures are called."""
     return _SIZE.fullmatch(name.casefold()) is not None
-
-
-def is_container(name: str) -> bool:
-    """``images``, ``data_set``, ``paintings-jpg``."""
-    words = _words(name)
-    is_one = any(word in _CONTAINERS for word in words)
-    return is_one and all(word in _CONTAINERS or word.isdigit() or word == "set" for word in words)
 
 
 def is_style(name: str) -> bool:
@@ -87,8 +75,12 @@ def is_genre(name: str) -> bool:
 
 
 def is_of_another_kind(name: str) -> bool:
-    """A part of a split, a size, a container, a style or a genre."""
-    return any(says(name) for says in (is_split, is_size, is_container, is_style, is_genre))
+    """A part of a split (``train``), a container (``images``, ``data_set``), a size, a style or a genre."""
+    words = _words(name)
+    is_container = any(word in _CONTAINERS for word in words) and all(
+        word in _CONTAINERS or word.isdigit() or word == "set" for word in words
+    )
+    return is_container or bool(_SPLIT.fullmatch(name.casefold())) or is_size(name) or is_style(name) or is_genre(name)
 
 
 def is_no_artist(name: str) -> bool:

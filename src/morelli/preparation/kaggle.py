@@ -1,11 +1,12 @@
 """Download *Painter by Numbers* with the official client: chosen, measured against the disk, resumed, verified.
 
 The client fetches and resumes. Files grow in ``.downloading`` and are moved out only when whole, so that what has a
-file's own name is never half of it.
+file's own name is never half of it. No message quotes the client's own: they hold signed addresses, which open a file
+to anybody who reads them.
 """
 
+import errno
 import io
-import os
 import re
 import shutil
 import threading
@@ -13,24 +14,36 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import requests
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
+from morelli._files import locked
 from morelli._progress import progress_bar
 from morelli.errors import MorelliError, did_you_mean
-from morelli.preparation import kaggle_errors
 
-COMPETITION = "painter-by-numbers"
-UNFINISHED = ".downloading"
-_USED = re.compile(
+COMPETITION: Final = "painter-by-numbers"
+_UNFINISHED: Final = ".downloading"
+_USED: Final = re.compile(
     r"(all_data_info|train_info|submission_info)\.csv(\.zip)?|replacements_for_corrupted_files\.zip|(train|test)(_\d+)?\.zip"
 )
-_PART = re.compile(r"(train|test)_\d+\.zip")
-_FILES_PER_PAGE = 200
+_FILES_PER_PAGE: Final = 200
+_SITE: Final = f"https://www.kaggle.com/c/{COMPETITION}"
+_SIGN_IN: Final = (
+    "Make a token at https://www.kaggle.com/settings/api and set KAGGLE_API_TOKEN to it (or save it in "
+    "~/.kaggle/access_token); an older key goes into KAGGLE_USERNAME and KAGGLE_KEY, or into ~/.kaggle/kaggle.json."
+)
+_KEPT: Final = "What arrived is kept: run the same command again and it goes on from there."
+_REFUSED: Final = {
+    401: f"Kaggle does not accept the credentials (401). {_SIGN_IN}",
+    403: f"Kaggle refuses the files (403): accept the competition's rules at {_SITE}/rules, signed in as the account "
+    "whose token you use, then run the same command again.",
+    404: f"Kaggle does not know the competition or the file (404). See {_SITE}/data.",
+    429: f"Kaggle asks for a pause: too many requests (429). Wait some minutes. {_KEPT}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +74,29 @@ def download(out: Path, only: Sequence[str] = ()) -> list[Path]:
             little disk, or a file of another length than announced. The message says what to do next.
     """
     out = Path(out)
-    unfinished = out / UNFINISHED
-    console = Console(stderr=True)
-    with kaggle_errors.explained(out):
+    unfinished = out / _UNFINISHED
+    with _explained(out):
         client = _client()
         offered = _list_files(client)
         wanted = _choose(offered, only)
         unfinished.mkdir(parents=True, exist_ok=True)
         missing = [file for file in wanted if _finished(out, file) is None]
-        _say_what_happens(console, out, offered, wanted, missing)
-        _check_disk(out, missing)
-        with _alone(out), progress_bar(DownloadColumn(), TransferSpeedColumn(), lasting=True) as progress:
+        console = Console(stderr=True)
+        for file in offered:
+            state = "to download" if file in missing else f"in {out}" if file in wanted else "not asked for"
+            line = f"{file.name:<40} {decimal(file.size):>10}  {state}"
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+        needed = sum(max(file.size - _size(unfinished / file.name), 0) for file in missing)
+        if needed > (free := shutil.disk_usage(out).free):
+            raise MorelliError(
+                f"The disk of {out} is too small: {decimal(needed)} are still to download, {decimal(free)} are free. "
+                "Make room, choose another folder with --out, or fetch fewer files with --only."
+            )
+        refusal = f"Another run is downloading to {out} at this moment. Wait for it, or stop it."
+        with (
+            locked(unfinished, refusal),
+            progress_bar(DownloadColumn(), TransferSpeedColumn(), lasting=True) as progress,
+        ):
             for file in missing:
                 _fetch(client, file, out, progress)
         with suppress(OSError):  # it stays while another file lies there unfinished
@@ -102,26 +127,22 @@ def _list_files(client: Any) -> list[RemoteFile]:
 
 def _choose(offered: list[RemoteFile], only: Sequence[str]) -> list[RemoteFile]:
     names = {file.name for file in offered}
+    there = f"It has: {', '.join(sorted(names)) or 'nothing'}."
     for name in only:
         if name not in names:
-            raise MorelliError(
-                f'The competition {COMPETITION} has no file "{name}".{did_you_mean(name, names)} '
-                f"It has: {', '.join(sorted(names))}."
-            )
+            hint = did_you_mean(name, names)
+            raise MorelliError(f'The competition {COMPETITION} has no file "{name}".{hint} {there}')
     if only:
         return [file for file in offered if file.name in only]
-    wanted = [file for file in offered if _USED.fullmatch(file.name) and not _is_part_of_another(file.name, names)]
+    # Where train.zip is offered whole, train_1.zip and the like are parts of it.
+    parts = {name for name in names if re.sub(r"_\d+(?=\.zip$)", "", name) in names - {name}}
+    wanted = [one for one in offered if _USED.fullmatch(one.name) and one.name not in parts]
     if not wanted:
         raise MorelliError(
-            f"The competition {COMPETITION} lists none of the files that morelli uses. "
-            f"It has: {', '.join(sorted(names)) or 'nothing'}. Name what you want with --only."
+            f"The competition {COMPETITION} lists none of the files that morelli uses. {there} Name what you want with "
+            "--only."
         )
     return wanted
-
-
-def _is_part_of_another(name: str, names: set[str]) -> bool:
-    part = _PART.fullmatch(name)
-    return part is not None and f"{part[1]}.zip" in names
 
 
 def _finished(out: Path, file: RemoteFile) -> Path | None:
@@ -132,47 +153,9 @@ def _finished(out: Path, file: RemoteFile) -> Path | None:
     return zipped if zipped.is_file() else None  # some plain files are sent zipped, in a size that is not announced
 
 
-def _say_what_happens(
-    console: Console, out: Path, offered: list[RemoteFile], wanted: list[RemoteFile], missing: list[RemoteFile]
-) -> None:
-    for file in offered:
-        state = "to download" if file in missing else f"in {out}" if file in wanted else "not asked for"
-        console.print(
-            f"{file.name:<40} {decimal(file.size):>10}  {state}", highlight=False, soft_wrap=True, markup=False
-        )
-
-
-def _check_disk(out: Path, missing: list[RemoteFile]) -> None:
-    needed = sum(max(file.size - _size(out / UNFINISHED / file.name), 0) for file in missing)
-    free = shutil.disk_usage(out).free
-    if needed > free:
-        raise MorelliError(
-            f"The disk of {out} is too small: {decimal(needed)} are still to download, {decimal(free)} are free. "
-            "Make room, choose another folder with --out, or fetch fewer files with --only."
-        )
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep a second run from growing the same files."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    folder = os.open(out / UNFINISHED, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise MorelliError(f"Another run is downloading to {out} at this moment. Wait for it, or stop it.") from error
-    finally:
-        os.close(folder)
-
-
 def _fetch(client: Any, file: RemoteFile, out: Path, progress: Progress) -> None:
     """Download one file and move it into place if its length is right."""
-    folder = out / UNFINISHED
+    folder = out / _UNFINISHED
     with _watched(progress, file, folder / file.name), redirect_stdout(progress.console.file):
         try:
             client.competition_download_file(COMPETITION, file.name, path=str(folder), quiet=True)
@@ -181,19 +164,16 @@ def _fetch(client: Any, file: RemoteFile, out: Path, progress: Progress) -> None
         except ValueError:  # the client's word for a wrong length, which is looked at below
             pass
     arrived, zipped = folder / file.name, folder / f"{file.name}.zip"
-    if arrived.is_file():
-        length = _size(arrived)
-        if length != file.size:
-            arrived.unlink()
-            raise MorelliError(
-                f"{file.name} has a wrong length: {length:,} bytes arrived, the competition lists {file.size:,}. "
-                "It was not kept. Run the same command again; if it happens again, the file changed at Kaggle just now."
-            )
-        arrived.replace(out / file.name)
-    elif zipped.is_file():
-        zipped.replace(out / zipped.name)
-    else:
+    if arrived.is_file() and (length := _size(arrived)) != file.size:
+        arrived.unlink()
+        raise MorelliError(
+            f"{file.name} has a wrong length: {length:,} bytes arrived, the competition lists {file.size:,}. "
+            "It was not kept. Run the same command again; if it happens again, the file changed at Kaggle just now."
+        )
+    found = next((path for path in (arrived, zipped) if path.is_file()), None)
+    if not found:
         raise MorelliError(f"Kaggle sent {file.name} under another name; see what lies in {folder}.")
+    found.replace(out / found.name)
 
 
 @contextmanager
@@ -217,7 +197,43 @@ def _watched(progress: Progress, file: RemoteFile, path: Path) -> Iterator[None]
 
 
 def _size(path: Path) -> int:
-    try:
+    with suppress(FileNotFoundError):
         return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+    return 0
+
+
+@contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """Turn the client's errors into :class:`MorelliError` with the next step.
+
+    ``from None``: the client's errors quote signed addresses, and a traceback would show them.
+    """
+    try:
+        yield
+    except SystemExit:  # the client's way to say that it found no credentials
+        raise MorelliError(_not_signed_in()) from None
+    except requests.exceptions.HTTPError as error:
+        status = 0 if error.response is None else error.response.status_code
+        if error.response is not None and status < 400:  # the client found it in the body of an answer
+            status = int(error.response.json().get("code", 0))
+        other = f"Kaggle answered with status {status}. Try again later. {_KEPT}"
+        raise MorelliError(_REFUSED.get(status, other)) from None
+    except requests.exceptions.RequestException as error:
+        raise MorelliError(
+            f"Kaggle cannot be reached ({type(error).__name__}). Check the network, a proxy (HTTPS_PROXY) or a "
+            f"firewall. {_KEPT}"
+        ) from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MorelliError(f"The disk of {out} is full. Make room. {_KEPT}") from error
+        raise MorelliError(f"{out} cannot be written: {error}. Choose another folder with --out.") from error
+
+
+def _not_signed_in() -> str:
+    from kagglesdk.kaggle_env import get_access_token_from_env
+
+    token, place = get_access_token_from_env()
+    if not token:
+        return f"No Kaggle credentials were found. {_SIGN_IN} An account is free."
+    where = place if place == "KAGGLE_API_TOKEN" else "~/.kaggle/access_token"
+    return f"Kaggle does not accept the token in {where}: it is mistyped, expired or withdrawn. {_SIGN_IN}"

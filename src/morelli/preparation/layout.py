@@ -1,4 +1,4 @@
-"""Where in a picture's path its artist is named: a pattern, given by the user or guessed from all the paths."""
+"""Layouts: the pattern by which pictures' paths name the artist, given by the user or guessed from all the paths."""
 
 import re
 from collections import Counter, defaultdict
@@ -19,9 +19,8 @@ from morelli.preparation.folder_names import (
 )
 
 FIELDS: Final = ("artist", "title", "style", "genre", "date", "source")
-FEW: Final = 3
+_FEW: Final = 3
 """So few artists, with everything below them, are more likely folders of another kind."""
-
 _MOST: Final = 0.8
 _NEARLY_ALL: Final = 0.9
 _TOKEN: Final = re.compile(r"\{([^{}/]*)\}|(\*)|(#)")
@@ -48,17 +47,17 @@ class Layout:
         self.pattern = pattern
         names = [found[1] for found in _TOKEN.finditer(pattern) if found[1] is not None]
         known = ", ".join(f"{{{name}}}" for name in FIELDS)
-        for name in names:
-            if name not in FIELDS:
-                raise MorelliError(
-                    f'The layout "{pattern}" has {{{name}}}; it may have {known}.{did_you_mean(name, FIELDS)}'
-                )
+        if unknown := [name for name in names if name not in FIELDS]:
+            hint = did_you_mean(unknown[0], FIELDS)
+            raise MorelliError(f'The layout "{pattern}" has {{{unknown[0]}}}; it may have {known}.{hint}')
         if "artist" not in names or len(set(names)) < len(names):
             raise MorelliError(
                 f'The layout "{pattern}" must name {{artist}}, and each of {known} once at most. '
                 'For a folder per artist it is "{artist}/**".'
             )
-        self._path = re.compile(_regex(pattern), re.DOTALL)
+        *folders, last = re.sub("/+$", "/**", pattern).split("/")
+        regex = "".join("(?:[^/]+/)*" if part == "**" else _regex(part) + "/" for part in folders)
+        self._path = re.compile(regex + (".*" if last == "**" else _regex(last)), re.DOTALL)
 
     def read(self, name: str) -> dict[str, str] | None:
         """What a path tells, by :data:`FIELDS`; None if it does not fit."""
@@ -67,15 +66,7 @@ class Layout:
         return told if told.get("artist") else None
 
 
-def _regex(pattern: str) -> str:
-    parts = pattern.rstrip("/").split("/")
-    if pattern.endswith("/"):
-        parts.append("**")
-    written = ["(?:[^/]+/)*" if part == "**" else _part(part) + "/" for part in parts[:-1]]
-    return "".join([*written, ".*" if parts[-1] == "**" else _part(parts[-1])])
-
-
-def _part(part: str) -> str:
+def _regex(part: str) -> str:
     written, end = "", 0
     for found in _TOKEN.finditer(part):
         name, star, _ = found.groups()
@@ -86,12 +77,7 @@ def _part(part: str) -> str:
 
 @dataclass
 class UnclearError(Exception):
-    """The paths do not tell where the artist is named.
-
-    Attributes:
-        why: what was found.
-        choices: layouts that the user may have meant.
-    """
+    """The paths do not tell where the artist is named; ``choices`` are layouts that the user may have meant."""
 
     why: str
     choices: list[str] = field(default_factory=list)
@@ -125,21 +111,17 @@ def guess_layout(names: Sequence[str]) -> Layout:
 
 def _lead(folders: list[str], deeper: list[list[str]], lead: list[str]) -> str | None:
     """The part of the pattern for folders that hold the artists' folders; None if they are the artists' themselves."""
-    level = len(lead)
     parents = defaultdict(set)
     for path in deeper:
-        parents[path[level + 1]].add(path[level])
-    part = _kept(folders, lead)
-    if share(folders, is_of_another_kind) >= 0.5:
-        return part
-    if len(folders) == 1 and not is_person(folders[0]) and share(parents, is_part) < 0.5:
-        return part
-    if share(parents, is_no_artist) >= 0.5:
-        return None
-    if len(folders) == 1 or share(folders, is_part) >= _MOST:
-        return part
+        parents[path[len(lead) + 1]].add(path[len(lead)])
     several = sum(len(above) > 1 for above in parents.values())
-    return part if several >= 0.5 * len(parents) and len(parents) > len(folders) else None
+    is_above = share(folders, is_of_another_kind) >= 0.5 or (
+        len(folders) == 1 and not is_person(folders[0]) and share(parents, is_part) < 0.5
+    )
+    if not is_above and share(parents, is_no_artist) < 0.5:
+        is_above = len(folders) == 1 or share(folders, is_part) >= _MOST
+        is_above |= several >= 0.5 * len(parents) and len(parents) > len(folders)
+    return _kept(folders, lead) if is_above else None
 
 
 def _kept(folders: list[str], lead: list[str]) -> str:
@@ -158,12 +140,11 @@ def _with_all_below(folders: list[str], deeper: list[list[str]], lead: list[str]
     persons, persons_below = share(folders, is_person), share(below, is_person)
     are_parts = share(below, is_no_artist) >= 0.5 and (len(folders) > 1 or persons)
     might_be_below = persons < 0.3 and persons_below > 0.7 and len(below) >= 2 * len(folders)
-    if not are_parts and persons <= persons_below and (len(folders) <= FEW or might_be_below):
-        why = f"{_some(folders)} hold nothing but folders, such as {_some(below)}"
+    if not are_parts and persons <= persons_below and (len(folders) <= _FEW or might_be_below):
         depth = min(len(path) for path in deeper) - level - 1
-        raise UnclearError(
-            why, [here, *("/".join([*lead, *["*"] * skipped, "{artist}/**"]) for skipped in range(1, depth))]
-        )
+        choices = ["/".join([*lead, *["*"] * skipped, "{artist}/**"]) for skipped in range(1, depth)]
+        why = f"{_some(folders)} hold nothing but folders, such as {_some(below)}"
+        raise UnclearError(why, [here, *choices])
     return Layout(here)
 
 
@@ -171,16 +152,16 @@ def _in_folders(folders: list[str], files: list[str], lead: list[str]) -> Layout
     """The layout whose artists' folders hold the pictures, unless their names are of another kind."""
     here = "/".join([*lead, "{artist}", "**"])
     of_another_kind = share(folders, is_of_another_kind) > 0.5
-    if not of_another_kind and len(folders) > FEW:
+    if not of_another_kind and len(folders) > _FEW:
         return Layout(here)
     pattern, artists = _name_pattern(files)
     there = "/".join([*lead, _kept(folders, lead), pattern])
-    if of_another_kind and len(artists) > FEW:
+    if of_another_kind and len(artists) > _FEW:
         return Layout(there)
     if of_another_kind:
         why = f"{_some(folders)} look like no artists' names" + ("" if artists else ", and the file names tell none")
         raise UnclearError(why, [there, here] if artists else [here])
-    if len(artists) > FEW and share(folders, is_person) < 0.5 <= share(artists, is_person):
+    if len(artists) > _FEW and share(folders, is_person) < 0.5 <= share(artists, is_person):
         why = f"{_some(folders)} could be the artists, and so could {_some(artists)} in the file names"
         raise UnclearError(why, [there, here])
     return Layout(here)
@@ -189,30 +170,22 @@ def _in_folders(folders: list[str], files: list[str], lead: list[str]) -> Layout
 def _in_file_names(paths: list[list[str]], lead: list[str]) -> Layout | None:
     """The layout of pictures that lie in no artist's folder, if their names tell the artist."""
     pattern, artists = _name_pattern([path[-1] for path in paths if len(path) == len(lead) + 1])
-    if not artists:
-        return None
     layout = "/".join([*lead, pattern])
-    if len(artists) <= FEW:
+    if 0 < len(artists) <= _FEW:
         raise UnclearError(f"the file names may begin with the artist: {_some(artists)}", [layout])
-    return Layout(layout)
+    return Layout(layout) if artists else None
 
 
 def _name_pattern(files: Sequence[str]) -> tuple[str, list[str]]:
     """The pattern of file names that tell an artist, and the artists; no artists where they do not."""
     stems = [_SUFFIX.sub("", file) for file in files]
+    many_words = share(stems, lambda stem: stem.count("_") > 1) > 0.5  # then "_" does not tell where the artist ends
     for pattern in _IN_NAMES:
         artists = _artists(pattern, stems)
-        is_vague = (
-            pattern == "{artist}_{title}" and share(artists, is_person) < 0.5 and share(stems, _has_several) > 0.5
-        )
+        is_vague = pattern == "{artist}_{title}" and share(artists, is_person) < 0.5 and many_words
         if artists and not is_vague:
             return pattern, artists
     return "", []
-
-
-def _has_several(stem: str) -> bool:
-    """Words parted by ``_`` throughout do not tell where the artist ends."""
-    return stem.count("_") > 1
 
 
 def _artists(pattern: str, stems: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Prepared folders joined into one: to train on the paintings of several collections together."""
+"""Merge prepared folders, to train on the paintings of several collections together."""
 
 import hashlib
 import os
@@ -68,11 +68,13 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
     out = Path(out)
     if len({place.resolve() for place in places}) < 2:
         raise MorelliError("It takes two different prepared folders to join: morelli data merge ONE OTHER --out BOTH")
-    tables = [_table(*pair) for pair in zip(places, _names(places), strict=True)]
-    joined = pd.concat(tables, ignore_index=True)
+    joined = pd.concat([_table(*pair) for pair in zip(places, _names(places), strict=True)], ignore_index=True)
     joined["artist"] = one_spelling(joined["artist"])
     first_of_file = ~joined.duplicated("sha256")
-    kept = _with_unique_ids(_with_groups(joined[first_of_file].reset_index(drop=True)))
+    kept = _with_unique_ids(joined[first_of_file].reset_index(drop=True))
+    if (outside := kept["artist_group"].isna()).any() and not outside.all():  # whom the competition does not know
+        kept["artist_group"] = kept["artist_group"].fillna("train_only")
+        kept["in_train"] = kept["in_train"].astype(object).mask(outside, True)
     digest = hashlib.sha256(joined[["id", "artist", "source", "sha256"]].to_csv().encode()).hexdigest()
     claim(out, {"format": FORMAT_VERSION, "kind": "merge", "fingerprint": digest}, {})
     if not (out / TABLE).is_file():
@@ -95,29 +97,15 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
 def _names(folders: Sequence[Path]) -> list[str]:
     """The folders' names, with as many of the folders above as tell them apart."""
     parts = [folder.resolve().parts for folder in folders]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(one[-depth:]) for one in parts]
-        if len(set(names)) == len(set(parts)):
-            break
-    return names
+    by_depth = (["/".join(one[-depth:]) for one in parts] for depth in range(1, max(map(len, parts)) + 1))
+    return next(names for names in by_depth if len(set(names)) == len(set(parts)))
 
 
 def _table(folder: Path, name: str) -> pd.DataFrame:
     """The folder's table, with where it and each picture lie; ``name`` is the source of paintings that name none."""
     paintings = paintings_and_copies(folder)
     origin = [str(folder / file) for file in paintings["file"]]
-    source = paintings["source"].fillna(name)
-    return paintings.assign(folder=str(folder.resolve()), origin=origin, source=source)
-
-
-def _with_groups(joined: pd.DataFrame) -> pd.DataFrame:
-    if joined["artist_group"].isna().all():
-        return joined
-    is_outside = joined["artist_group"].isna()
-    return joined.assign(
-        artist_group=joined["artist_group"].fillna("train_only"),
-        in_train=joined["in_train"].astype(object).mask(is_outside, True),
-    )
+    return paintings.assign(folder=str(folder.resolve()), origin=origin, source=paintings["source"].fillna(name))
 
 
 def _with_unique_ids(joined: pd.DataFrame) -> pd.DataFrame:
@@ -134,6 +122,7 @@ def _place(origin: Path, target: Path) -> None:
         return
     with written_whole(target) as temporary:
         try:
+            temporary.unlink()
             os.link(origin, temporary)
         except OSError:  # another disk, or one without links
             shutil.copyfile(origin, temporary)

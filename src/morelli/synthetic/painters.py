@@ -112,7 +112,11 @@ class SyntheticPainters:
         try:
             self._claim(out)
             if not (out / TABLE).is_file():
-                self._fill(out, workers or cpu_count())
+                for left_by_a_killed_run in out.glob("images/*/.*.partial*"):
+                    left_by_a_killed_run.unlink()
+                pictures = pd.DataFrame(self._write_pictures(out, workers or cpu_count()))
+                write_text_whole(out / LEFT_OUT, "id,file,artist,reason\n")
+                write_paintings(out, with_copies(out, self._describe().merge(pictures, on="id")))
         except OSError as error:
             raise MorelliError(
                 f"{out} cannot be written: {error}. Make room or choose another folder; "
@@ -124,14 +128,6 @@ class SyntheticPainters:
                 "\"if __name__ == '__main__':\". Give workers=1 to paint without other processes; "
                 "what is painted already is kept."
             ) from error
-
-    def _fill(self, out: Path, workers: int) -> None:
-        for left_by_a_killed_run in out.glob("images/*/.*.partial*"):
-            left_by_a_killed_run.unlink()
-        pictures = pd.DataFrame(self._write_pictures(out, workers))
-        write_text_whole(out / LEFT_OUT, "id,file,artist,reason\n")
-        paintings = self._describe().join(pictures.set_index("id"), on="id")
-        write_paintings(out, with_copies(out, paintings))
 
     def _random(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *stream])
@@ -146,8 +142,9 @@ class SyntheticPainters:
             except ValueError as error:
                 raise MorelliError(f"{path} cannot be read ({error}). Delete {out} and write it again.") from error
             if found != wanted:
+                theirs, ours = (", ".join(f"{name} {value}" for name, value in one.items()) for one in (found, wanted))
                 raise MorelliError(
-                    f"{out} holds other synthetic painters: {_listed(found)}; wanted: {_listed(wanted)}. "
+                    f"{out} holds other synthetic painters: {theirs}; wanted: {ours}. "
                     "Choose another folder, or delete this one."
                 )
         elif out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -169,7 +166,9 @@ class SyntheticPainters:
 
     def _describe(self) -> pd.DataFrame:
         """The table of paintings, without what only the picture's file tells."""
-        return pd.DataFrame(row for artist in range(self.artists) for row in self._catalogue(artist))
+        table = pd.DataFrame(row for artist in range(self.artists) for row in self._catalogue(artist))
+        table["file"] = table["id"].map(picture_file)
+        return table.assign(artist_group=None, in_train=None, source="synthetic", status="ok")
 
     def _catalogue(self, artist: int) -> Iterable[dict[str, Any]]:
         life = self._random(_LIFE, artist)
@@ -179,28 +178,18 @@ class SyntheticPainters:
             subject = self.subject(artist, painting)
             counts[subject] += 1
             year, certainty = born + int(life.integers(18, 75)), life.random()
-            identity = _identity(artist, painting)
             yield {
-                "id": identity,
-                "file": picture_file(identity),
+                "id": _identity(artist, painting),
                 "artist": self.names[artist],
-                "artist_group": None,
-                "in_train": None,
                 "title": f"{subject.capitalize()} no. {counts[subject]}",
                 "style": style,
                 "genre": subject,
                 "date": None if certainty < 0.1 else f"c.{year}" if certainty < 0.3 else str(year),
-                "source": "synthetic",
-                "status": "ok",
             }
 
 
 def _identity(artist: int, painting: int) -> str:
     return f"{artist:04d}-{painting:03d}"
-
-
-def _listed(parameters: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in parameters.items())
 
 
 def _write_artist(painters: SyntheticPainters, out: Path, artist: int) -> list[dict[str, Any]]:
