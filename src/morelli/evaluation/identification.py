@@ -97,8 +97,7 @@ class Identification:
         Returns:
             (Q, A + 1); the last column is "none of these". Rows sum to 1.
 
-        Raises:
-            MorelliError: the prior is not between 0 and 1.
+        Raises a MorelliError for a prior that is not between 0 and 1.
         """
         check_prior(prior, "pictures by one of the artists")
         rules = [self.rule(count) for count in paintings]
@@ -111,11 +110,7 @@ class Identification:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Identification":
-        """Read back what :meth:`to_dict` gave.
-
-        Raises:
-            MorelliError: something else.
-        """
+        """Read back what :meth:`to_dict` gave; anything else is a MorelliError."""
         try:
             rules = {int(n): Rule(**{**rule, "rates": Rates(**rule["rates"])}) for n, rule in values.items()}
         except (TypeError, ValueError, KeyError) as error:
