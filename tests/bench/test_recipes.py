@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from morelli.bench.compare_runs import compare_runs
-from morelli.bench.grid import fit_cells, grid
+from morelli.bench.grid import fit_grid, grid
 from morelli.bench.recipe import built_in_recipes, load_recipe
 from morelli.bench.runner import bench
 from morelli.models.weights import weights_at_hand
@@ -38,10 +38,10 @@ def test_the_demo_has_the_default_objective_beside_the_five_and_fits_its_painter
         for work in range(demo.synthetic.paintings_per_artist)
     ]
     paintings = pd.DataFrame({"id": ids, "artist": [one.split()[0] for one in ids]})
-    cells, notes = fit_cells(grid(demo), paintings)
+    points, notes = fit_grid(grid(demo), paintings)
     assert not notes
-    assert len(cells) == len(demo.objectives)
-    assert all(cell.recipe == demo and cell.training.batch_size == demo.training.batch_size for cell in cells)
+    assert len(points) == len(demo.objectives)
+    assert all(one.recipe == demo and one.training.batch_size == demo.training.batch_size for one in points)
 
 
 @pytest.mark.skipif(weights_at_hand("tf_efficientnet_lite0") != "packaged", reason="needs the packaged weights")
