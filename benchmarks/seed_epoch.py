@@ -39,7 +39,7 @@ from torch.utils.data import DataLoader
 
 from _rates import in_own_process, machine, median, peak_megabytes, save_rates
 from _seed_project import BATCH, Reference
-from morelli.bench.grid import Cell, grid
+from morelli.bench.grid import GridPoint, grid
 from morelli.bench.recipe import load_recipe
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.sampling import RandomTupleSampler
@@ -62,12 +62,12 @@ EXTRACTED = 256
 PROOF_ARTISTS, PROOF_EPOCHS = 8, 2
 
 
-def seed_cell(kind: str) -> Cell:
-    return next(cell for cell in grid(load_recipe("seed")) if cell.objective.name == KINDS[kind])
+def seed_point(kind: str) -> GridPoint:
+    return next(point for point in grid(load_recipe("seed")) if point.objective.name == KINDS[kind])
 
 
 def backbone_of(kind: str, folder: Path) -> Backbone:
-    config = seed_cell(kind).backbone.model_copy(update={"weights": str(folder / "resnet18.safetensors")})
+    config = seed_point(kind).backbone.model_copy(update={"weights": str(folder / "resnet18.safetensors")})
     return Backbone(config)
 
 
@@ -75,19 +75,19 @@ class Ours:
     """Head and objective of one of the two networks, as ``morelli bench configs/seed.yaml`` makes them."""
 
     def __init__(self, kind: str, artists: int) -> None:
-        self.cell = seed_cell(kind)
+        self.point = seed_point(kind)
         torch.manual_seed(0)
-        self.head = EmbeddingHead(512, self.cell.head)
+        self.head = EmbeddingHead(512, self.point.head)
         self.objective: Objective = create_objective(
-            self.cell.objective,
+            self.point.objective,
             width=self.head.width,
             artists=artists,
             normalised=self.head.normalise,
-            sampling=self.cell.training.sampling,
+            sampling=self.point.training.sampling,
         )
 
     def train(self, features: Tensor, labels: list[int], validate: Any, **settings: Any) -> pd.DataFrame:
-        config = self.cell.training.model_copy(update=settings)
+        config = self.point.training.model_copy(update=settings)
         with tempfile.TemporaryDirectory() as folder:
             return fit(
                 self.head,
@@ -267,7 +267,7 @@ def compare(kind: str, folder: Path, data: Path, options: argparse.Namespace, co
     look = median([seconds for one in ours for seconds in one["looks"]])
     features = median([one["extraction"] for one in ours]) * (ARTISTS + VALIDATION) * PER_ARTIST
     epochs = EPOCHS[kind]
-    looks = epochs / seed_cell(kind).training.validate_every
+    looks = epochs / seed_point(kind).training.validate_every
     protocol = features + epochs * epoch + looks * look
     memory = max(one["megabytes"] for one in plain), max(one["megabytes"] for one in ours)
     table = Table(title=f"{kind}: {options.rounds} rounds, {options.rounds * options.batches} batches of the reference")

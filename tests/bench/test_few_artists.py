@@ -15,7 +15,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from morelli.bench.compare_runs import compare_runs
-from morelli.bench.experiment import Job
+from morelli.bench.experiment import Experiment
 from morelli.bench.measure import evaluate_network
 from morelli.bench.recipe import Recipe, load_recipe
 from morelli.bench.run_folder import RunFolder
@@ -223,12 +223,12 @@ def test_a_side_on_which_all_is_the_same_is_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    embeddings = Job.embeddings
+    embeddings = Experiment.embeddings
 
-    def collapsed(self: Job, side: str, chosen: pd.DataFrame | None = None) -> Tensor:
+    def collapsed(self: Experiment, side: str, chosen: pd.DataFrame | None = None) -> Tensor:
         found = embeddings(self, side, chosen)
         return torch.ones_like(found) if side == "unseen" else found
 
-    monkeypatch.setattr(Job, "embeddings", collapsed)
+    monkeypatch.setattr(Experiment, "embeddings", collapsed)
     (run,) = bench(recipe(folder_of([6] * 8), objectives=["frozen"]), tmp_path / "out")
     assert (run.failure or "").startswith("Unseen artists: All 12 embeddings are the same")

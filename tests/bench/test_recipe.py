@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from morelli.bench.grid import fit_cells, grid
+from morelli.bench.grid import fit_grid, grid
 from morelli.bench.recipe import built_in_recipes, load_recipe
 from morelli.cli._options import overrides_of
 from morelli.data.prepared import read_paintings
@@ -66,10 +66,10 @@ def test_a_folder_is_a_folder_whatever_its_name(folder: str, recipe: Path) -> No
 
 
 def test_the_grid_is_backbones_by_objectives_by_folds_by_seeds(recipe: Path) -> None:
-    cells = grid(load_recipe(recipe, ["split.kind=folds", "split.folds=3"]))
-    assert len(cells) == len({cell.folder_name for cell in cells}) == 2 * 3 * 3 * 2
-    assert {cell.training.epochs for cell in cells if cell.objective.name == "SupConLoss"} == {3}
-    assert {cell.training.epochs for cell in cells if cell.objective.name == "triplet"} == {7}
+    points = grid(load_recipe(recipe, ["split.kind=folds", "split.folds=3"]))
+    assert len(points) == len({point.folder_name for point in points}) == 2 * 3 * 3 * 2
+    assert {point.training.epochs for point in points if point.objective.name == "SupConLoss"} == {3}
+    assert {point.training.epochs for point in points if point.objective.name == "triplet"} == {7}
 
 
 def test_overrides_reach_values_sections_lists_and_list_items(recipe: Path) -> None:
@@ -155,9 +155,9 @@ def test_what_does_not_fit_the_paintings_is_refused(
     override: str, words: list[str], recipe: Path, prepared: Path
 ) -> None:
     paintings = read_paintings(prepared)
-    fit_cells(grid(load_recipe(recipe)), paintings)
+    fit_grid(grid(load_recipe(recipe)), paintings)
     with pytest.raises(MorelliError) as raised:
-        fit_cells(grid(load_recipe(recipe, [override])), paintings)
+        fit_grid(grid(load_recipe(recipe, [override])), paintings)
     for word in words:
         assert word in str(raised.value)
 
@@ -182,13 +182,13 @@ def test_numbers_are_fitted_to_the_paintings_recorded_and_said(
 ) -> None:
     paintings = read_paintings(prepared)
     asked = grid(load_recipe(recipe, overrides))
-    cells, notes = fit_cells(asked, paintings)
+    points, notes = fit_grid(asked, paintings)
     for word in words:
         assert word in " ".join(notes)
-    assert [cell.resolved("") for cell in cells] != [cell.resolved("") for cell in asked]
-    again, nothing = fit_cells(cells, paintings)
+    assert [point.resolved("") for point in points] != [point.resolved("") for point in asked]
+    again, nothing = fit_grid(points, paintings)
     assert nothing == []
-    assert [cell.resolved("") for cell in again] == [cell.resolved("") for cell in cells]
+    assert [point.resolved("") for point in again] == [point.resolved("") for point in points]
 
 
 def test_a_missing_file_names_the_built_in_recipes() -> None:

@@ -74,15 +74,15 @@ def metrics_of(runs: list[RunFolder]) -> list[bytes]:
 def interrupted_at_the_third_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Ctrl-C while the network is measured on validation artists for the third time."""
     looks: Iterator[int] = iter(range(100))
-    validate = experiment.Job._validate
+    validate = experiment.Experiment._validate
 
-    def interrupted(self: experiment.Job) -> float:
+    def interrupted(self: experiment.Experiment) -> float:
         if next(looks) == 2:
             raise KeyboardInterrupt
         return validate(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment.Job, "_validate", interrupted)
+        patch.setattr(experiment.Experiment, "_validate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             yield
 
@@ -134,7 +134,7 @@ def test_finished_runs_are_skipped(
     recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = metrics_of(bench(recipe(), tmp_path))
-    monkeypatch.setattr("morelli.bench.runner.run_cell", None)
+    monkeypatch.setattr("morelli.bench.runner.run_experiment", None)
     said: list[str] = []
     assert metrics_of(bench(recipe(), tmp_path, say=said.append)) == first
     assert all("finished before" in line for line in said)

@@ -116,7 +116,7 @@ def test_a_train_interrupted_before_it_was_measured_leaves_no_network(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner.Job, "_validate", interrupted)
+        patch.setattr(runner.Experiment, "_validate", interrupted)
         cut = morelli("train", recipe, "--out", tmp_path / "one")
     assert cut.status == 130
     assert "no network was kept" in cut.stderr
@@ -136,7 +136,7 @@ def test_an_interrupted_train_says_how_to_go_on(
         return value
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner.Job, "_validate", interrupted)
+        patch.setattr(runner.Experiment, "_validate", interrupted)
         cut = morelli("train", recipe, "--out", tmp_path / "one")
     assert cut.status == 130
     assert "--resume" in cut.stderr

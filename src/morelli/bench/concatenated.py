@@ -14,27 +14,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from morelli._files import written_whole
 from morelli._processes import is_first, once, processes
-from morelli.bench.grid import Cell
-from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder, write_subset
-from morelli.data.copies import count_copies
+from morelli.bench.grid import GridPoint
+from morelli.bench.measure import measure_subset
+from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder, write_csv
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
-from morelli.evaluation.evaluate import evaluate
 from morelli.models.heads import CosineScorer
 from morelli.models.network import Network, embed_with
 
 NAME = "concatenated"
 
 
-def fold_groups(cells: Sequence[Cell], runs: Sequence[RunFolder]) -> list[tuple[RunFolder, list[RunFolder]]]:
+def fold_groups(points: Sequence[GridPoint], runs: Sequence[RunFolder]) -> list[tuple[RunFolder, list[RunFolder]]]:
     """For each backbone, objective and seed of a ``rotation``: the folder to write, and the runs of all folds."""
     groups: dict[str, tuple[RunFolder, list[RunFolder]]] = {}
-    for cell, run in zip(cells, runs, strict=True):
-        if cell.recipe.split.splitter.same_unseen:
-            name = f"{cell.backbone.label}-{cell.objective.name}-{NAME}-seed{cell.seed}"
+    for point, run in zip(points, runs, strict=True):
+        if point.recipe.split.splitter.same_unseen:
+            name = f"{point.backbone.label}-{point.objective.name}-{NAME}-seed{point.seed}"
             groups.setdefault(name, (RunFolder(run.path.with_name(name)), []))[1].append(run)
     return list(groups.values())
 
@@ -60,11 +58,9 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
     if not is_first():
         return
     split.save(run.path / "split.json", paintings)
-    with written_whole(run.path / "history.csv") as temporary:
-        pd.DataFrame(columns=["epoch", "loss"]).to_csv(temporary, index=False)
+    write_csv(pd.DataFrame(columns=["epoch", "loss"]), run.path / "history.csv")
     rows = split.rows(paintings, "unseen")
-    measured = evaluate(embeddings, rows, CosineScorer())
-    write_subset(run.path, "unseen", measured)
+    unseen, _ = measure_subset("unseen", embeddings, rows, CosineScorer(), paintings, run.path)
     costs = [one.environment for one in runs]
     seconds_an_image = sum(1 / cost["images_per_second"] for cost in costs)
     together = {
@@ -78,8 +74,7 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
         "embedding_width": embeddings.shape[1],
         "copies": runs[0].metrics.get("copies"),
     }
-    copies = count_copies(paintings, rows["id"]).of_side()
-    run.write(METRICS, {**about, "unseen": {**measured.metrics, **copies, "interval": measured.intervals}})
+    run.write(METRICS, {**about, "unseen": unseen})
 
 
 def _common_split(runs: Sequence[RunFolder], paintings: pd.DataFrame) -> Split:

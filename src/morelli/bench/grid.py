@@ -1,4 +1,4 @@
-"""A cell of a recipe's grid: one backbone with one objective, on one fold, with one seed."""
+"""The grid of a recipe: backbones × objectives × folds × seeds, each point one run."""
 
 import itertools
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from morelli.training.objectives import TrainingSetup, create_objective, made_ob
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of the grid: everything that determines it."""
+class GridPoint:
+    """One run of the grid: one backbone with one objective, on one fold, with one seed."""
 
     recipe: Recipe
     backbone: BackboneConfig
@@ -79,16 +79,16 @@ class Cell:
         }
 
 
-def grid(recipe: Recipe) -> list[Cell]:
-    """All cells of a recipe, backbones outermost, checked as far as that goes without the paintings.
+def grid(recipe: Recipe) -> list[GridPoint]:
+    """All points of a recipe, backbones outermost, checked as far as that goes without the paintings.
 
     Raises:
-        MorelliError: two cells would share a folder, a backbone, loss or miner is unknown, or an objective's own
+        MorelliError: two points would share a folder, a backbone, loss or miner is unknown, or an objective's own
             settings are wrong.
     """
     axes = itertools.product(recipe.backbones, recipe.objectives, recipe.split.fold_numbers, recipe.seeds)
-    cells = [Cell(recipe, *place) for place in axes]
-    names = [cell.folder_name for cell in cells]
+    points = [GridPoint(recipe, *place) for place in axes]
+    names = [point.folder_name for point in points]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise MorelliError(
             f"The recipe has two runs called {twice[0]}. List each backbone and each seed once, and give objectives of "
@@ -98,82 +98,82 @@ def grid(recipe: Recipe) -> list[Cell]:
         for name in (backbone.name, *backbone.beside):
             check_name(name)
     for objective in recipe.objectives:
-        check_objective(Cell(recipe, recipe.backbones[0], objective, 0, recipe.seeds[0]))
-    return cells
+        check_objective(GridPoint(recipe, recipe.backbones[0], objective, 0, recipe.seeds[0]))
+    return points
 
 
-def fit_cells(cells: Sequence[Cell], paintings: pd.DataFrame) -> tuple[list[Cell], list[str]]:
-    """Fit the split and the batches of a recipe's cells to the artists that there are, before anything is computed.
+def fit_grid(points: Sequence[GridPoint], paintings: pd.DataFrame) -> tuple[list[GridPoint], list[str]]:
+    """Fit the split and the batches of a recipe's grid to the artists that there are, before anything is computed.
 
     What fits stays as it is, and so does a run's folder: the numbers that it records are those that were used. A
-    cell that cannot be trained is kept, to fail in its place in the table, as long as another one can be had.
+    point that cannot be trained is kept, to fail in its place in the table, as long as another one can be had.
 
     Returns:
-        The cells, fewer where there are fewer folds; and what was changed and who cannot be trained, a line each.
+        The points, fewer where there are fewer folds; and what was changed and who cannot be trained, a line each.
 
     Raises:
-        MorelliError: there is no such split of these paintings, or no cell can be had.
+        MorelliError: there is no such split of these paintings, or no point can be had.
     """
-    trained = [cell for cell in cells if cell.head is not None]
-    recipe = cells[0].recipe
+    trained = [point for point in points if point.head is not None]
+    recipe = points[0].recipe
     split = fit_split(paintings, recipe.split, trains=bool(trained))
     if split.config != recipe.split:
         recipe = recipe.model_copy(update={"split": split.config})
-        cells = [replace(cell, recipe=recipe) for cell in cells if cell.fold in split.config.fold_numbers]
+        points = [replace(point, recipe=recipe) for point in points if point.fold in split.config.fold_numbers]
     rows = [one.rows(paintings, "train") for one in split.folds]
     labels = [pd.factorize(of_fold["artist"].map(artist_key))[0].tolist() for of_fold in rows]
     notes = dict.fromkeys([split.note] if split.note else [])
     fitted, failures = [], {}
     tried: set[tuple[str, int]] = set()
-    for cell in cells:
-        cell, note = _with_fitting_batch(cell, labels)
-        fitted.append(cell)
+    for point in points:
+        point, note = _with_fitting_batch(point, labels)
+        fitted.append(point)
         notes |= dict.fromkeys([note] if note else [])
-        if cell.head is None:
+        if point.head is None:
             continue
         try:
-            create_sampler(labels[cell.fold], cell.training, cell.seed)
-            if (cell.objective.name, cell.fold) not in tried:
-                create_objective(cell.objective, **cell.setup(labels[cell.fold], rows[cell.fold]))
-                tried.add((cell.objective.name, cell.fold))
+            create_sampler(labels[point.fold], point.training, point.seed)
+            if (point.objective.name, point.fold) not in tried:
+                create_objective(point.objective, **point.setup(labels[point.fold], rows[point.fold]))
+                tried.add((point.objective.name, point.fold))
         except MorelliError as error:
-            failures[cell.folder_name] = error
-            notes[f"{cell.objective.name} cannot be trained: {error}"] = None
-    if len(failures) == len(cells):
+            failures[point.folder_name] = error
+            notes[f"{point.objective.name} cannot be trained: {error}"] = None
+    if len(failures) == len(points):
         raise next(iter(failures.values()))
     return fitted, list(notes)
 
 
-def _with_fitting_batch(cell: Cell, labels: Sequence[Sequence[int]]) -> tuple[Cell, str]:
-    """The cell with the batch that fits the training artists of all folds, and a word on what was changed."""
-    asked = cell.training
-    if cell.head is None or asked.sampling != "balanced":
-        return cell, ""
+def _with_fitting_batch(point: GridPoint, labels: Sequence[Sequence[int]]) -> tuple[GridPoint, str]:
+    """The point with the batch that fits the training artists of all folds, and a word on what was changed."""
+    asked = point.training
+    if point.head is None or asked.sampling != "balanced":
+        return point, ""
     m, batch_size = fit_batch(labels, asked.m, asked.batch_size, multiple_of=processes().num_processes)
     now = {"m": m, "batch_size": batch_size}
     changed = [
         f"training.{key}={now[key]} instead of {getattr(asked, key)}" for key in now if now[key] != getattr(asked, key)
     ]
     if not changed:
-        return cell, ""
-    objective = cell.objective.model_copy(update={"training": {**cell.objective.training, **now}})
+        return point, ""
+    objective = point.objective.model_copy(update={"training": {**point.objective.training, **now}})
     artists = min(len(set(of_fold)) for of_fold in labels)
-    return replace(cell, objective=objective), f"Batches fitted to {artists} training artists: {', '.join(changed)}."
+    return replace(point, objective=objective), f"Batches fitted to {artists} training artists: {', '.join(changed)}."
 
 
-def check_objective(cell: Cell) -> None:
-    """Check what a cell's objective asks for, as far as that goes without the paintings.
+def check_objective(point: GridPoint) -> None:
+    """Check what a point's objective asks for, as far as that goes without the paintings.
 
     Raises:
         MorelliError: a loss or miner is unknown, or numbers of the training or the head do not go together.
     """
-    if cell.head and cell.training.sampling == "balanced":
-        check_batch(cell.training.m, cell.training.batch_size)
-    if cell.head is None:
+    if point.head and point.training.sampling == "balanced":
+        check_batch(point.training.m, point.training.batch_size)
+    if point.head is None:
         return
-    objective = made_objective(cell.objective, TrainingSetup(**cell.setup([0, 1])))
-    if cell.head.untrained_weight and not objective.takes_untrained:
+    objective = made_objective(point.objective, TrainingSetup(**point.setup([0, 1])))
+    if point.head.untrained_weight and not objective.takes_untrained:
         raise MorelliError(
-            f"Objective {cell.objective.name} learns to score its own embeddings, so untrained features cannot be set "
+            f"Objective {point.objective.name} learns to score its own embeddings, so untrained features cannot be set "
             "behind them. Set head.untrained_weight to 0 for it."
         )

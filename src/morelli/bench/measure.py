@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from morelli._files import check_writable
 from morelli.bench.run_folder import CONFIG, METRICS, SUBSETS, RunFolder, write_subset
@@ -21,6 +22,7 @@ from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import evaluate, too_few
 from morelli.evaluation.metrics import load_metrics
 from morelli.evaluation.normalisation import cohort_scorers
+from morelli.models.heads import Scorer
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
 _COUNTED = ("artists", "paintings", "copies", "copy_pairs", "interval")
@@ -40,17 +42,17 @@ def evaluate_network(
     in the folder: of paintings that it was trained on, and of others; see :mod:`morelli.data.copies`.
 
     Args:
-        model: a run folder, its ``model`` folder, or a network.
+        model: a network, or what :meth:`Network.load` takes.
         data: a prepared folder.
         metrics: dotted paths of metrics of your own, as in a recipe's ``evaluation.metrics``.
         keep_copies: measure copies of other paintings too.
         out: a folder for ``metrics.json`` and the files of :func:`morelli.bench.run_folder.write_subset`.
 
     Returns:
-        The metrics of each side that has enough paintings, its intervals, and ``notes`` on what was left out.
+        The metrics of each subset that has enough paintings, its intervals, and ``notes`` on what was left out.
 
     Raises:
-        MorelliError: no model, no prepared folder, ``out`` is a run's own folder, or neither side can be measured.
+        MorelliError: no model, no prepared folder, ``out`` is a run's own folder, or neither subset can be measured.
     """
     if out is not None and (out / CONFIG).exists():
         raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
@@ -69,42 +71,65 @@ def evaluate_network(
     dataset = dataset.only(list((found if keep_copies else without_copies(found))["id"]))
     paintings = dataset.paintings
     is_seen = _is_one_of(paintings, network.card.training_artists)
-    measured: dict[str, Any] = {"model": _place(model), "objective": network.card.objective, "notes": notes}
+    place = "in memory" if isinstance(model, Network) else str(model)
+    measured: dict[str, Any] = {"model": place, "objective": network.card.objective, "notes": notes}
     measured["copies"] = asdict(count_copies(found))
     if own_metrics:
         measured["own_metrics"] = [metric.described() for metric in own_metrics]
     embeddings = embed_with(network, dataset, Accelerator().device)
-    for side, chosen in (("seen", is_seen), ("unseen", ~is_seen)):
-        chosen = chosen & (keep_copies | ~is_shared(paintings))
+    for subset, is_in in (("seen", is_seen), ("unseen", ~is_seen)):
+        chosen = is_in & (keep_copies | ~is_shared(paintings))
         rows = paintings[chosen].reset_index(drop=True)
-        if reason := too_few(side, rows):
-            measured["notes"].append(reason)
+        if reason := too_few(subset, rows):
+            notes.append(reason)
             continue
-        part = embeddings[torch.tensor(chosen.to_numpy(copy=True))]
-        result = evaluate(
-            part,
+        measured[subset], more = measure_subset(
+            subset,
+            embeddings[torch.tensor(chosen.to_numpy(copy=True))],
             rows,
             network.scorer,
+            found,
+            out,
             threshold=network.card.threshold,
             calibration=_calibration(network, rows),
-            normalised=cohort_scorers(network) if side == "unseen" else None,
+            normalised=cohort_scorers(network) if subset == "unseen" else None,
             metrics=own_metrics,
         )
-        copies = count_copies(found, rows["id"]).of_side()
-        measured[side] = {**result.metrics, **copies, "interval": result.intervals}
-        measured["notes"] += [f"{side.capitalize()} artists: {note}" for note in result.notes]
-        if out is not None:
-            write_subset(out, side, result)
+        notes += more
     if not set(SUBSETS) & measured.keys():
-        raise MorelliError(f"{data} cannot be measured. " + " ".join(measured["notes"]))
+        raise MorelliError(f"{data} cannot be measured. " + " ".join(notes))
     notes += _copy_notes(measured, keep_copies=keep_copies)
     if out is not None:
         RunFolder(out).write(METRICS, measured)
     return measured
 
 
-def _place(model: str | Path | Network) -> str:
-    return "in memory" if isinstance(model, Network) else str(model)
+def measure_subset(
+    subset: str,
+    embeddings: Tensor,
+    rows: pd.DataFrame,
+    scorer: Scorer,
+    paintings: pd.DataFrame,
+    folder: Path | None,
+    **how: Any,
+) -> tuple[dict[str, Any], list[str]]:
+    """Evaluate one subset and write its files; return what ``metrics.json`` holds of it, and notes.
+
+    Args:
+        subset: its name.
+        embeddings: (N, D).
+        rows: the N paintings.
+        scorer: of the network.
+        paintings: the whole folder's, of which copies are counted.
+        folder: for the files of :func:`morelli.bench.run_folder.write_subset`; None for none.
+        how: further arguments of :func:`morelli.evaluation.evaluate.evaluate`.
+    """
+    result = evaluate(embeddings, rows, scorer, **how)
+    if folder is not None:
+        write_subset(folder, subset, result)
+    copies = count_copies(paintings, rows["id"]).of_side()
+    notes = [f"{subset.capitalize()} artists: {note}" for note in result.notes]
+    return {**result.metrics, **copies, "interval": result.intervals}, notes
 
 
 def _is_known(network: Network, paintings: pd.DataFrame) -> pd.Series:
@@ -114,7 +139,9 @@ def _is_known(network: Network, paintings: pd.DataFrame) -> pd.Series:
 
 
 def _copy_notes(measured: dict[str, Any], *, keep_copies: bool) -> list[str]:
-    copies, pairs = (sum(measured.get(side, {}).get(key, 0) for side in SUBSETS) for key in ("copies", "copy_pairs"))
+    copies, pairs = (
+        sum(measured.get(subset, {}).get(key, 0) for subset in SUBSETS) for key in ("copies", "copy_pairs")
+    )
     shared = measured["copies"]["shared"]
     done = "counted" if keep_copies else "left out"
     notes = [f"{copies} copies of measured paintings are {done}, and {pairs} pairs of copies."] if copies else []

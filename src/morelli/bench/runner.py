@@ -1,54 +1,42 @@
-"""The bench: every cell of a recipe's grid, one run folder each."""
+"""The bench: every run of a recipe's grid, one run folder each; or one run alone."""
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from morelli._files import UnwritableError, cache_folder, write_text_whole, written_whole
+from morelli._files import UnwritableError, cache_folder, write_text_whole
 from morelli._processes import first_goes_first, is_first, once, processes
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
 from morelli.bench.environment import environment
-from morelli.bench.experiment import Job
-from morelli.bench.grid import Cell, check_objective, fit_cells, grid
+from morelli.bench.experiment import Experiment
+from morelli.bench.grid import GridPoint, check_objective, fit_grid, grid
 from morelli.bench.model_card import write_model_card
 from morelli.bench.recipe import Recipe
-from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder, data_digest
+from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder, data_digest, write_csv
 from morelli.data.copies import paintings_and_copies
-from morelli.data.splits import split_paintings
 from morelli.errors import MorelliError, did_you_mean
 from morelli.synthetic.painters import SyntheticPainters
 from morelli.training.checkpoint import CHECKPOINT
 from morelli.training.fit import Tracker, check_tracker
 
-
-def prepared_folder(recipe: Recipe) -> Path:
-    """The recipe's prepared folder; where it names none, the synthetic painters, painted on the first call."""
-    if recipe.data is not None:
-        return recipe.data
-    painters = recipe.synthetic
-    folder = cache_folder() / "synthetic-{artists}x{paintings_per_artist}-{size}px-seed{seed}".format(
-        **painters.model_dump()
-    )
-    with first_goes_first():
-        SyntheticPainters(**painters.model_dump()).write(folder)
-    return folder
+Say = Callable[[str], None]
 
 
 def bench(
     recipe: Recipe,
     out: Path,
     *,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     resume: bool = True,
     log: Tracker | None = None,
 ) -> list[RunFolder]:
-    """Run every cell that is not finished; a cell that fails is recorded and the others go on.
+    """Make every run of the grid that is not finished; one that fails is recorded and the others go on.
 
-    With several processes a failed cell stops the bench instead, since not all of them may have failed at one place.
+    With several processes a failed run stops the bench instead, since not all of them may have failed at one place.
 
     Args:
         recipe: what to run.
@@ -62,41 +50,49 @@ def bench(
         embeddings end to end.
     """
     check_tracker(log)
-    cells = grid(recipe)
-    data = prepared_folder(recipe)
-    with first_goes_first():
-        paintings = paintings_and_copies(data)
-    cells, notes = fit_cells(cells, paintings)
-    runs = []
+    points = grid(recipe)
+    data, paintings = _paintings(recipe)
+    points, notes = fit_grid(points, paintings)
     told: set[str] = set()
     if not is_first():
-        say = _nobody
-    for note in notes:
-        say(note)
-    for number, cell in enumerate(cells, 1):
-        run = RunFolder(out / recipe.name / cell.folder_name)
-        runs.append(run)
-        title = f"[{number}/{len(cells)}] {cell.folder_name}"
-        once(partial(run.start, cell.resolved(data_digest(paintings))))
-        if once(partial(getattr, run, "is_finished")):
+        say = told.add  # the first process speaks for all
+
+    def run_once(run: RunFolder, title: str, config: Callable[[], dict[str, Any]], work: Callable[[], None]) -> None:
+        once(lambda: run.start(config()))
+        if once(lambda: run.is_finished):
             say(f"{title}: finished before")
-            continue
-        _record(run, title, say, told, partial(run_cell, cell, data, paintings, run, resume=resume, log=log))
-        for note in _notes(run):
-            if note not in notes:
-                say(note)
-                notes.append(note)
-    for run, of_folds in fold_groups(cells, runs):
+            return
+        _record(run, title, say, told, work)
+        tell(_notes(run))
+
+    def tell(lines: list[str]) -> None:
+        for line in lines:
+            if line not in told:
+                say(line)
+                told.add(line)
+
+    tell(notes)
+    digest = data_digest(paintings)
+    runs = [RunFolder(out / recipe.name / point.folder_name) for point in points]
+    for number, (point, run) in enumerate(zip(points, runs, strict=True), 1):
+        run_once(
+            run,
+            f"[{number}/{len(points)}] {point.folder_name}",
+            lambda point=point: point.resolved(digest),  # type: ignore[misc]
+            lambda point=point, run=run: run_experiment(point, data, paintings, run, resume=resume, log=log),  # type: ignore[misc]
+        )
+    for run, of_folds in fold_groups(points, runs):
         runs.append(run)
-        once(partial(_start_concatenated, run, of_folds))
-        if once(partial(getattr, run, "is_finished")):
-            say(f"{run.path.name}: finished before")
-        else:
-            _record(run, run.path.name, say, told, partial(concatenate, of_folds, data, paintings, run))
+        run_once(
+            run,
+            run.path.name,
+            lambda of_folds=of_folds: concatenated_config(of_folds),  # type: ignore[misc]
+            lambda of_folds=of_folds, run=run: concatenate(of_folds, data, paintings, run),  # type: ignore[misc]
+        )
     return runs
 
 
-def _record(run: RunFolder, title: str, say: Callable[[str], None], told: set[str], work: Callable[[], None]) -> None:
+def _record(run: RunFolder, title: str, say: Say, told: set[str], work: Callable[[], None]) -> None:
     """Do a run's work; leave its failure, if it fails, in its folder: one failure must not lose the table.
 
     What was said of a run before, as of weights that several lack, is not said again.
@@ -107,8 +103,9 @@ def _record(run: RunFolder, title: str, say: Callable[[str], None], told: set[st
     except UnwritableError:
         raise  # neither the failure nor the runs after it could be written
     except Exception as error:
-        cause = str(error) if isinstance(error, MorelliError) else f"{type(error).__name__}: {error}"
-        details = "" if isinstance(error, MorelliError) else f"\n{traceback.format_exc()}"
+        cause, details = str(error), ""
+        if not isinstance(error, MorelliError):
+            cause, details = f"{type(error).__name__}: {error}", f"\n{traceback.format_exc()}"
         if is_first():
             write_text_whole(run.path / FAILURE, f"{cause}\n{details}")
         if processes().num_processes > 1:
@@ -120,10 +117,6 @@ def _record(run: RunFolder, title: str, say: Callable[[str], None], told: set[st
         say(f"{title}: {time.perf_counter() - started:.0f} s")
 
 
-def _start_concatenated(run: RunFolder, of_folds: Sequence[RunFolder]) -> None:
-    run.start(concatenated_config(of_folds))
-
-
 def train(
     recipe: Recipe,
     out: Path,
@@ -132,7 +125,7 @@ def train(
     backbone: str | None = None,
     resume: bool = False,
     log: Tracker | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> RunFolder:
     """Train and measure one network of a recipe: by default its first backbone with its first trained objective.
 
@@ -144,30 +137,78 @@ def train(
         KeyboardInterrupt: passed on, after the best network so far was saved.
     """
     check_tracker(log)
-    objectives = {o.name: o for o in recipe.objectives}
-    backbones = {b.label: b for b in recipe.backbones} | {b.name: b for b in reversed(recipe.backbones)}
-    first_trained = next((o.name for o in recipe.objectives if o.trains), recipe.objectives[0].name)
-    for wanted, known, what in ((objective, objectives, "objective"), (backbone, backbones, "backbone")):
-        if wanted is not None and wanted not in known:
-            raise MorelliError(
-                f'The recipe has no {what} "{wanted}".{did_you_mean(wanted, known)} It has: {", ".join(known)}.'
-            )
-    chosen = objectives[objective or first_trained]
-    cell = Cell(recipe, backbones[backbone] if backbone else recipe.backbones[0], chosen, 0, recipe.seeds[0])
-    check_objective(cell)
+    objectives = {one.name: one for one in recipe.objectives}
+    backbones = {one.label: one for one in recipe.backbones} | {one.name: one for one in reversed(recipe.backbones)}
+    first_trained = next((one for one in recipe.objectives if one.trains), recipe.objectives[0])
+    point = GridPoint(
+        recipe,
+        _chosen(backbones, backbone, "backbone") or recipe.backbones[0],
+        _chosen(objectives, objective, "objective") or first_trained,
+        0,
+        recipe.seeds[0],
+    )
+    check_objective(point)
     run = RunFolder(out)
     once(lambda: _check_free(run, resume))
-    data = prepared_folder(recipe)
-    with first_goes_first():
-        paintings = paintings_and_copies(data)
-    (cell,), notes = fit_cells([cell], paintings)
+    data, paintings = _paintings(recipe)
+    (point,), notes = fit_grid([point], paintings)
     for note in notes if is_first() else ():
         say(note)
-    once(lambda: run.start(cell.resolved(data_digest(paintings))))
-    run_cell(cell, data, paintings, run, resume=resume, log=log)
+    once(lambda: run.start(point.resolved(data_digest(paintings))))
+    run_experiment(point, data, paintings, run, resume=resume, log=log)
     for note in _notes(run):
         say(note)
     return run
+
+
+def run_experiment(
+    point: GridPoint,
+    data: Path,
+    paintings: pd.DataFrame,
+    run: RunFolder,
+    *,
+    resume: bool = True,
+    log: Tracker | None = None,
+) -> None:
+    """Train and measure one network and write its run folder; ``run.start`` must have been called.
+
+    An interrupted training leaves the best network so far, once it was measured on the validation artists. All
+    processes work, the first one writes.
+
+    Raises:
+        MorelliError: the split, the backbone, the objective or the training cannot be had as asked.
+    """
+    experiment = Experiment(point, data, paintings, run.path, resume=resume, log=log)
+    history, seconds = experiment.train()
+    metrics = experiment.measure()
+    if not is_first():
+        return
+    write_csv(history, run.path / "history.csv")
+    run.write(ENVIRONMENT, environment(seconds, experiment.network(), experiment.device))
+    write_model_card(run, experiment.network().card, metrics)
+    run.write(METRICS, metrics)
+    (run.path / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _paintings(recipe: Recipe) -> tuple[Path, pd.DataFrame]:
+    """The recipe's prepared folder and its table; without one, synthetic painters, painted on the first call."""
+    folder = recipe.data
+    if folder is None:
+        settings = recipe.synthetic.model_dump()
+        name = "synthetic-{artists}x{paintings_per_artist}-{size}px-seed{seed}".format(**settings)
+        folder = cache_folder() / name
+        with first_goes_first():
+            SyntheticPainters(**settings).write(folder)
+    with first_goes_first():
+        return folder, paintings_and_copies(folder)
+
+
+def _chosen(known: dict[str, Any], wanted: str | None, what: str) -> Any:
+    if wanted is not None and wanted not in known:
+        raise MorelliError(
+            f'The recipe has no {what} "{wanted}".{did_you_mean(wanted, known)} It has: {", ".join(known)}.'
+        )
+    return known[wanted] if wanted else None
 
 
 def _notes(run: RunFolder) -> list[str]:
@@ -181,39 +222,3 @@ def _check_free(run: RunFolder, resume: bool) -> None:
         raise MorelliError(f"{run.path} holds a finished run. Choose another --out, or delete it to train again.")
     if (run.path / CHECKPOINT).is_file() and not resume:
         raise MorelliError(f"{run.path} holds an interrupted training. Go on with --resume, or choose another --out.")
-
-
-def run_cell(
-    cell: Cell,
-    data: Path,
-    paintings: pd.DataFrame,
-    run: RunFolder,
-    *,
-    resume: bool = True,
-    log: Tracker | None = None,
-) -> None:
-    """Train and measure one network and write its run folder; ``run.start`` must have been called.
-
-    An interrupted training leaves the best network so far, once it was looked at on the validation artists. All
-    processes work, the first one writes.
-
-    Raises:
-        MorelliError: the split, the backbone, the objective or the training cannot be had as asked.
-    """
-    split = split_paintings(paintings, cell.recipe.split, cell.fold)
-    once(lambda: split.save(run.path / "split.json", paintings))
-    job = Job(cell, data, paintings, split, run, resume, log)
-    history, seconds = job.train()
-    metrics = job.measure()
-    if not is_first():
-        return
-    with written_whole(run.path / "history.csv") as temporary:
-        history.to_csv(temporary, index=False)
-    run.write(ENVIRONMENT, environment(seconds, job.network(), job.device))
-    write_model_card(run, job.network().card, metrics)
-    run.write(METRICS, metrics)
-    (run.path / CHECKPOINT).unlink(missing_ok=True)
-
-
-def _nobody(_: str) -> None:
-    """Where the processes after the first speak to."""
