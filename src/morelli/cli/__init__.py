@@ -50,8 +50,8 @@ def about(
     """Tell painters apart: are two paintings by the same hand, also when that hand was never seen in training?
 
     With two pictures: `morelli compare ONE OTHER`; a trained network comes with the package. To compare losses and
-    backbones: `morelli bench` paints synthetic paintings, trains on them and prints how well each network tells painters
-    apart; then on your own, `morelli data prepare FOLDER --out DIR` and `morelli bench --data DIR`.
+    backbones: `morelli bench` paints synthetic paintings, trains on them and prints how well each network tells
+    painters apart; then on your own, `morelli data prepare FOLDER --out DIR` and `morelli bench --data DIR`.
     """
     from morelli._dotted import load_dotted  # it loads pandas
 
