@@ -8,6 +8,7 @@ import torch
 
 from morelli import Network, PaintersByNumbers, Split, evaluate, load_recipe, merge, read_paintings
 from morelli.bench.runner import bench
+from morelli.data.artists import rows_by_source
 from morelli.data.prepared import write_paintings
 from morelli.data.sampling import ArtistBalancedSampler
 from morelli.models import sources
@@ -49,9 +50,9 @@ def test_a_network_of_two_sources(both: Path, tmp_path: Path, monkeypatch: pytes
     paintings = read_paintings(both)
     assert sorted(paintings["source"].unique()) == ["archive", "museum"]
     network = Network.load(run.path)
-    assert network.card.sources == ("archive", "museum")
+    assert len(network.card.sources) == 1  # the other one is the reference
     assert network.sources is not None
-    assert not torch.equal(network.sources.centre[1], network.sources.centre[2])
+    assert not torch.equal(network.sources.centre[0], network.sources.centre[1])
 
     size = run.config["training"]["batch_size"]
     split = Split.load(run.path / "split.json")
@@ -64,3 +65,12 @@ def test_a_network_of_two_sources(both: Path, tmp_path: Path, monkeypatch: pytes
     embeddings = embed_with(network, PaintersByNumbers(both).only(list(unseen["id"])), torch.device("cpu"))
     measured = evaluate(embeddings, unseen, network.scorer).metrics
     assert measured["pair_auc"] == pytest.approx(run.metrics["unseen"]["pair_auc"], abs=1e-6)
+
+
+def test_what_is_learned_from_pairs_is_learned_within_each_source(both: Path) -> None:
+    rows = read_paintings(both)
+    places = rows_by_source(rows)
+    assert sorted(np.concatenate(places).tolist()) == list(range(len(rows)))
+    assert [set(rows["source"].iloc[one]) for one in places] == [{"archive"}, {"museum"}]
+    assert len(rows_by_source(rows.assign(source=None))) == 1
+    assert len(rows_by_source(rows.drop(columns="source"))) == 1

@@ -119,7 +119,7 @@ def test_a_cache_of_the_client_that_cannot_be_written_is_named(monkeypatch: pyte
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied", str(tmp_path / "hub"))
 
-    monkeypatch.setattr("morelli.gallery.hub.snapshot_download", refuse)
+    monkeypatch.setattr("morelli.models.model_folder.snapshot_download", refuse)
     with pytest.raises(MorelliError, match=r"hub: Permission denied\. HF_HOME names a folder for the client's files"):
         Painters.load("someone/painters")
 

@@ -5,15 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from morelli._processes import is_first, once
+from morelli._processes import is_first, on_main_process
 from morelli.bench.grid import GridPoint
 from morelli.bench.measure import measure_subset
 from morelli.bench.run_folder import SUBSETS
-from morelli.data.artists import artist_key, artist_keys
+from morelli.data.artists import artist_key, artist_keys, rows_by_source
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, split_paintings
@@ -54,7 +55,7 @@ class Experiment:
     ) -> None:
         self.point, self.paintings, self.folder, self.resume = point, paintings, folder, resume
         split = split_paintings(paintings, point.recipe.split, point.fold)
-        once(lambda: split.save(folder / "split.json", paintings))
+        on_main_process(lambda: split.save(folder / "split.json", paintings))
         is_compiled = point.training.compile and point.backbone.train == "all"
         self.accelerator = create_accelerator(point.training.precision, log, folder, compiled=is_compiled)
         self.device = self.accelerator.device
@@ -87,10 +88,12 @@ class Experiment:
         return dict(zip(subsets, torch.split(features, list(map(len, subsets.values()))), strict=True))
 
     def _aligned_sources(self) -> SourceStatistics | None:
-        """Bring the features of every large source to one mean and deviation; a trained backbone's would move on."""
+        """Standardise the features of frozen backbones by source; those of a trained one would move on."""
         if not self.backbone.is_frozen:
             return None
-        sources = SourceStatistics.learn(self.features["train"], self.rows["train"]["source"])
+        sources = SourceStatistics.learn(
+            self.features["train"], self.rows["train"]["source"], self.rows["unseen"]["source"]
+        )
         if sources:
             for subset, features in self.features.items():
                 sources.align(features, self.rows[subset]["source"])
@@ -140,7 +143,7 @@ class Experiment:
         if not is_first():
             return 0.0  # the first process's value counts
         scorer = copy.deepcopy(self.scorer).cpu()  # where the embeddings are
-        return float(pair_auc(*exact_masses(*pair_scores(embeddings, self.rows["validation"], scorer))))
+        return float(pair_auc(*exact_masses(*_scores_within_sources(embeddings, self.rows["validation"], scorer))))
 
     def network(self) -> Network:
         """The network as it stands, with what is known of it."""
@@ -180,7 +183,7 @@ class Experiment:
                 f"{SMALLEST_COHORT}."
             )
         embeddings = {subset: self.embeddings(subset) for subset in SIDES[1:] if not self.rows[subset].empty}
-        return once(lambda: self._measured(embeddings))
+        return on_main_process(lambda: self._measured(embeddings))
 
     def _learned(self, embeddings: Tensor | None) -> Calibration | None:
         """Learn identification, threshold and calibration from the validation artists, as far as they are enough."""
@@ -192,14 +195,14 @@ class Experiment:
             return None
         rows = self.rows["validation"]
         keys = artist_keys(rows["artist"]).tolist()
-        if identification := learn_identification(embeddings, keys, self.scorer):
+        if identification := learn_identification(embeddings, keys, self.scorer, rows_by_source(rows)):
             self.metadata["identification"] = identification.to_dict()
         else:
             self.notes.append(
                 f"{len(set(keys))} validation artists are too few to learn identification; it takes {FEWEST_ARTISTS} "
                 "with two or more paintings."
             )
-        positives, negatives = pair_scores(embeddings, rows, self.scorer)
+        positives, negatives = _scores_within_sources(embeddings, rows, self.scorer)
         if min(len(positives), len(negatives)) < FEWEST_PAIRS:
             self.notes.append(
                 f"{len(positives)} pairs by one validation artist and {len(negatives)} by two are too few for a "
@@ -264,3 +267,13 @@ def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
     named = {name: value for name, value in metrics.items() if name in _MEASURED or name.startswith(_MEASURED[-1])}
     counts = {name: metrics[name] for name in ("artists", "paintings")}
     return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}
+
+
+def _scores_within_sources(embeddings: Tensor, rows: pd.DataFrame, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of pairs by one hand and by two, both of one source: across sources they are too easy to learn from."""
+    parts = [
+        pair_scores(embeddings[torch.from_numpy(places)], rows.iloc[places].reset_index(drop=True), scorer)
+        for places in rows_by_source(rows)
+    ]
+    positives, negatives = zip(*parts, strict=True)
+    return np.concatenate(positives), np.concatenate(negatives)

@@ -42,7 +42,7 @@ def evaluate_network(
     in the folder: of paintings that it was trained on, and of others; see :mod:`morelli.data.copies`.
 
     Args:
-        model: a run folder, its ``model`` folder, or a network.
+        model: a network, or what :meth:`Network.load` takes.
         data: a prepared folder.
         metrics: dotted paths of metrics of your own, as in a recipe's ``evaluation.metrics``.
         keep_copies: measure copies of other paintings too.

@@ -9,10 +9,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from morelli._files import write_text_whole
 from morelli.bench.run_folder import RunFolder
 from morelli.data.artists import artist_key
-from morelli.evaluation.metrics import METRICS
+from morelli.evaluation.metrics import METRICS, Metric, from_descriptions
+from morelli.models.model_folder import README
 from morelli.models.network import NetworkCard
 
-README: Final = "README.md"
 _TASK: Final = "image-feature-extraction"
 
 
@@ -26,9 +26,10 @@ def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, An
     """
     config = run.config
     sides = [side for side in ("unseen", "seen") if side in metrics]
+    shown = [one for one in (*METRICS, *from_descriptions(metrics.get("own_metrics", ()))) if one.on_card]
     name = f"{network.objective} on {config['backbone_label']}"
     card = ModelCard.from_template(
-        _data(name, config, metrics["unseen"]),
+        _data(name, config, metrics["unseen"], shown),
         template_path=str(Path(__file__).with_name("templates") / "model_card.md"),
         name=name,
         objective=network.objective,
@@ -42,11 +43,7 @@ def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, An
         validation_artists=_count(network.validation_artists),
         unseen=metrics["unseen"],
         sides=sides,
-        rows=[
-            [one.heading, *(_with_interval(metrics[side], one.name) for side in sides)]
-            for one in METRICS
-            if one.on_card
-        ],
+        rows=[[one.heading, *(_with_interval(metrics[side], one.name) for side in sides)] for one in shown],
         rates=_rates(metrics["unseen"]),
     )
     write_text_whole(run.path / "model" / README, f"{card}\n")
@@ -56,7 +53,7 @@ def _count(artists: Iterable[str]) -> int:
     return len(set(map(artist_key, artists)))
 
 
-def _data(name: str, config: dict[str, Any], unseen: dict[str, Any]) -> ModelCardData:
+def _data(name: str, config: dict[str, Any], unseen: dict[str, Any], shown: Iterable[Metric]) -> ModelCardData:
     results = [
         EvalResult(
             task_type=_TASK,
@@ -65,8 +62,8 @@ def _data(name: str, config: dict[str, Any], unseen: dict[str, Any]) -> ModelCar
             metric_type=metric.name,
             metric_value=unseen[metric.name],
         )
-        for metric in METRICS
-        if metric.on_card and unseen.get(metric.name) is not None
+        for metric in shown
+        if unseen.get(metric.name) is not None
     ]
     tags = ["morelli", "paintings", "attribution", "verification", "metric-learning"]
     return ModelCardData(model_name=name, library_name="morelli", pipeline_tag=_TASK, tags=tags, eval_results=results)

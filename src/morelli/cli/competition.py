@@ -10,7 +10,7 @@ from morelli.cli._options import AsCsv, tell
 
 
 def submit(
-    model: Annotated[Path, Argument(help="A run folder, or its model/ folder.")],
+    model: Annotated[str, Argument(help="A run folder, a packaged network, or OWNER/NAME on the model hub.")],
     data: Annotated[Path, Option(help="The prepared folder with the test pictures.")],
     pairs: Annotated[Path, Option(help="The list of pairs: submission_info.csv, or .csv.zip.")],
     out: Annotated[Path, Option(help="What to write: .csv or .csv.gz.")] = Path("submission.csv"),

@@ -17,7 +17,7 @@ from morelli.models.network import Network, embed_with, largest_shorter_side
 
 
 def submit(
-    model: Path,
+    model: str | Path,
     data: Path,
     pairs: Path,
     out: Path,
@@ -31,7 +31,7 @@ def submit(
     probabilities, except where its calibration gives all pairs the same.
 
     Args:
-        model: a run folder, or its ``model`` folder.
+        model: what :meth:`Network.load` takes.
         data: the prepared folder with the test pictures.
         pairs: ``submission_info.csv``, plain, zipped or gzipped.
         out: ``.csv`` or ``.csv.gz``.

@@ -8,6 +8,7 @@ from html import unescape
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 from ftfy import fix_encoding
 
@@ -147,6 +148,17 @@ def groups_of(kind: Grouping, paintings: pd.DataFrame, labels: Sequence[int]) ->
         return None
     groups = usual(kind, paintings, labels)
     return groups if len(set(groups)) > 1 or kind != "source" else None
+
+
+def rows_by_source(paintings: pd.DataFrame) -> list[np.ndarray]:
+    """The places of each source's rows, an artist's source being that of most paintings.
+
+    Pairs across sources are told apart by their pictures' makers, so thresholds are learned from pairs within each.
+    """
+    labels = pd.factorize(artist_keys(paintings["artist"]))[0]
+    groups = groups_of("source", paintings, labels.tolist()) or [0] * (labels.max(initial=-1) + 1)
+    of_row = np.asarray(groups)[labels]
+    return [np.flatnonzero(of_row == group) for group in np.unique(of_row)]
 
 
 def usual(kind: Grouping, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int]:

@@ -157,23 +157,31 @@ def posterior(ratios: Array, prior: float) -> Array:
     return probabilities
 
 
-def learn_identification(embeddings: Tensor, artists: Sequence[str], scorer: Scorer) -> Identification | None:
+def learn_identification(
+    embeddings: Tensor, artists: Sequence[str], scorer: Scorer, subsets: Sequence[Array] | None = None
+) -> Identification | None:
     """Learn the rules from simulated identifications among validation artists. The same input gives the same rules.
 
     Args:
         embeddings: (N, D), a row a painting.
         artists: (N,) whose.
         scorer: the network's own.
+        subsets: rows of artists to simulate among, each subset by itself, such as the artists of one source; all
+            together by default.
 
     Returns:
         None where fewer than six artists have two paintings or more: too few to enrol some and leave out others.
     """
-    names, codes = np.unique(np.asarray(artists), return_inverse=True)
+    codes = np.unique(np.asarray(artists), return_inverse=True)[1]
     rules = {}
     for n in ENROLLED:
-        fit = [code for code in range(len(names)) if (codes == code).sum() > n]
-        if len(fit) >= FEWEST_ARTISTS:
-            rules[n] = _learn(simulate(embeddings, codes, scorer, fit, n))
+        trials: list[Trial] = []
+        for rows in subsets or [np.arange(len(codes))]:
+            fit = [code for code in np.unique(codes[rows]) if (codes == code).sum() > n]
+            if len(fit) >= FEWEST_ARTISTS:
+                trials += simulate(embeddings, codes, scorer, fit, n)
+        if trials:
+            rules[n] = _learn(trials)
     return Identification(rules) if rules else None
 
 

@@ -3,7 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from morelli.models.network import CARD, NetworkCard
+from morelli.models.model_folder import CARD
+from morelli.models.network import NetworkCard
 from morelli.models.packaged import packaged_folder, packaged_names
 
 

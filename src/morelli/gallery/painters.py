@@ -13,12 +13,12 @@ from morelli.gallery.compare import Comparison, compare
 from morelli.gallery.enrolled import EnrolledArtist, enrolled, remove, rename
 from morelli.gallery.explain import Explanation, explain
 from morelli.gallery.export import Exported, export
-from morelli.gallery.hub import model_folder
 from morelli.gallery.identify import Answer, Enrolment, Identifier, enroll
 from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
 from morelli.gallery.pictures import LoadedPicture, Picture, open_picture
 from morelli.gallery.reader import Reader
 from morelli.gallery.search import Searcher, SearchResult
+from morelli.models.model_folder import model_folder
 from morelli.models.network import Network
 from morelli.models.packaged import DEFAULT, packaged_version
 
@@ -47,7 +47,8 @@ class Painters:
             MorelliError: there is no whole model.
         """
         folder = model_folder(model)
-        return cls(Network.load(folder), model if packaged_version(model) else folder)
+        is_here = packaged_version(model) or Path(model).exists()
+        return cls(Network.load(folder), model if is_here else folder)
 
     @classmethod
     def of_index(cls, index: str | Path, model: str | Path | None = None) -> "Painters":

@@ -22,6 +22,7 @@ from morelli.models.config import BackboneConfig, HeadConfig, is_own
 from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
 from morelli.models.heads import SCORERS, CosineScorer, EmbeddingHead, Scorer, scorer_name
+from morelli.models.model_folder import CARD, WEIGHTS, model_folder
 from morelli.models.own_parts import (
     EmbedderCard,
     ModuleBackbone,
@@ -39,7 +40,6 @@ from morelli.models.sources import SourceStatistics
 from morelli.models.transforms import settings_of
 
 FORMAT_VERSION = 2
-WEIGHTS, CARD = "model.safetensors", "network.json"
 
 
 class NetworkCard(Section):
@@ -61,7 +61,7 @@ class NetworkCard(Section):
     prepared_size: int | None = None
     """Shorter side of the largest picture it was trained on, pixels."""
     sources: tuple[str, ...] = ()
-    """Sources whose features are brought to one mean and deviation; see ``models/sources.py``."""
+    """Sources whose features are brought to the reference's mean and deviation; see ``models/sources.py``."""
     training_artists: tuple[str, ...] = ()
     validation_artists: tuple[str, ...] = ()
     """Artists that the best weights and the threshold were chosen on."""
@@ -180,7 +180,7 @@ class Network(Embedder):
         transform: Transform | None = None,
         scorer: Scorer | None = None,
     ) -> "Network":
-        """Load a model folder, or the ``model`` folder inside a run folder.
+        """Load a run folder, its ``model`` folder, a packaged network by its name, or the hub's ``owner/name``.
 
         A folder runs no code. A network of :meth:`of` is made again where timm or torchvision makes its trunk, its
         embedder is layers in a row, and its transform is torchvision's; what is none of these must be given, as it was
@@ -189,7 +189,7 @@ class Network(Embedder):
         Raises:
             MorelliError: there is no whole model of this format, or a part of it must be given.
         """
-        folder = within_run(Path(folder))
+        folder = model_folder(folder)
         if not (folder / CARD).is_file():
             raise MorelliError(
                 f"{folder} holds no trained model (no {CARD}, also not in model/). Train one with: morelli train"
@@ -284,11 +284,6 @@ def _check_scorer(scorer: Any, width: int) -> None:
 
 def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
-
-
-def within_run(folder: Path) -> Path:
-    """The ``model`` folder inside a run folder; any other folder as it is."""
-    return folder / "model" if (folder / "model" / CARD).is_file() else folder
 
 
 def embed_with(network: Network, dataset: PaintersByNumbers, device: torch.device) -> Tensor:

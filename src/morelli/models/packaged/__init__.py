@@ -10,23 +10,24 @@ from morelli.errors import MorelliError
 
 DEFAULT: Final = "painters"
 DIGESTS: Final = "digests.json"
+FOLDER = Path(__file__).parent
 
 
 @cache
-def _packaged() -> dict[str, dict[str, Any]]:
+def index() -> dict[str, dict[str, Any]]:
     """Name → ``version``, and ``files``: the SHA-256 of each."""
-    content: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / DIGESTS).read_text(encoding="utf-8"))
+    content: dict[str, dict[str, Any]] = json.loads((FOLDER / DIGESTS).read_text(encoding="utf-8"))
     return content
 
 
 def packaged_names() -> list[str]:
     """The names of the packaged networks."""
-    return sorted(_packaged())
+    return sorted(index())
 
 
 def packaged_version(name: str | Path) -> str | None:
     """The version of a packaged network; None for any other name, and for every path."""
-    return _packaged()[name]["version"] if isinstance(name, str) and name in _packaged() else None
+    return index()[name]["version"] if isinstance(name, str) and name in index() else None
 
 
 def packaged_folder(name: str | Path) -> Path | None:
@@ -35,10 +36,10 @@ def packaged_folder(name: str | Path) -> Path | None:
     Raises:
         MorelliError: a file of it is missing or was changed.
     """
-    if not isinstance(name, str) or name not in _packaged():
+    if not isinstance(name, str) or name not in index():
         return None
-    folder = Path(__file__).parent / name
-    for file, expected in _packaged()[name]["files"].items():
+    folder = FOLDER / name
+    for file, expected in index()[name]["files"].items():
         path = folder / file
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
             raise MorelliError(
