@@ -32,7 +32,7 @@ from .models.heads import (
     PairHead as PairHead,
 )
 from .models.network import Network as Network
-from .models.own_parts import ModuleBackbone as ModuleBackbone
+from .models.custom_modules import ModuleBackbone as ModuleBackbone
 from .preparation.merge import merge as merge
 from .preparation.prepare import prepare as prepare
 from .synthetic.painters import SyntheticPainters as SyntheticPainters

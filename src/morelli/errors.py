@@ -28,3 +28,13 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     by_folded_name = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(wrong.casefold(), by_folded_name, n=1, cutoff=0.5)
     return f' Did you mean "{by_folded_name[close[0]]}"?' if close else ""
+
+
+def first_line(error: Exception, most: int = 200) -> str:
+    """The first line of an error's text, at most so many characters; its class where it says nothing."""
+    return str(error).strip().partition("\n")[0][:most] or type(error).__name__
+
+
+def last_line(error: Exception) -> str:
+    """The last line of an error's text, where torch says what does not fit."""
+    return str(error).strip().rpartition("\n")[2].strip()

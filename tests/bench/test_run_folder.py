@@ -9,7 +9,8 @@ import yaml
 
 from morelli.bench.run_folder import CONFIG, ENVIRONMENT, FAILURE, METRICS, RunFolder, find_runs
 from morelli.errors import MorelliError
-from morelli.training.fit import TrainingConfig
+from morelli.models.config import HeadConfig
+from morelli.training.config import ObjectiveConfig, TrainingConfig
 
 SETTINGS: dict[str, Any] = {"recipe": "Tableaux de Café", "seed": 0, "training": {"rate": 1e-3, "hidden": (16, 8)}}
 
@@ -62,6 +63,23 @@ def test_a_run_from_before_an_option_came_goes_on_if_the_option_is_not_used(tmp_
 
     with pytest.raises(MorelliError, match="made with another training"):
         RunFolder(tmp_path).start(settings | {"training": settings["training"] | {"layer_decay": 0.5}})
+
+
+def test_a_run_of_before_goes_on_under_the_new_names(tmp_path: Path) -> None:
+    head = HeadConfig(untrained_weight=0.7).model_dump(mode="json")
+    objective = ObjectiveConfig.model_validate("bce-pair").model_dump(mode="json", exclude={"head", "training"})
+    former = {"untrained_weight": "keep", "untrained_width": "keep_width"}
+    RunFolder(tmp_path).start(
+        {
+            "head": {former.get(key, key): value for key, value in head.items()},
+            "objective": {"kind": "bce-pair", "name": "bce-pair", "loss": {}, "miner": {}, "auxiliary": {}},
+        }
+    )
+
+    RunFolder(tmp_path).start({"head": head, "objective": {**objective, "place": 20}})
+
+    with pytest.raises(MorelliError, match="made with another objective"):
+        RunFolder(tmp_path).start({"head": head, "objective": {**objective, "loss": {"name": "OneHotLoss"}}})
 
 
 def test_a_failure_stands_until_the_run_starts_again(tmp_path: Path) -> None:

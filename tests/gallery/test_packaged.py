@@ -117,3 +117,8 @@ def test_models_are_listed_with_their_figures() -> None:
     assert listed.name == "painters"
     assert "artists never seen in training" in listed.text()
     assert "pair AUC 0." in listed.text()
+
+
+def test_its_card_lies_beside_it() -> None:
+    card = (Path(__file__).parents[2] / "docs" / "painters.md").read_text(encoding="utf-8")
+    assert (packaged.FOLDER / "painters" / "README.md").read_text(encoding="utf-8") == card

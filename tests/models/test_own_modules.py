@@ -21,10 +21,10 @@ from torchvision.transforms import v2
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.models.backbones import BackboneConfig, create_backbone
+from morelli.models.custom_modules import ModuleBackbone
 from morelli.models.features import features_of
 from morelli.models.heads import SCORERS, ConcatHead, CosineScorer, DistanceScorer, PairHead, Scorer, scorer_name
 from morelli.models.network import Network, embed_with
-from morelli.models.own_parts import ModuleBackbone
 from morelli.models.transforms import settings_of
 
 CPU = torch.device("cpu")

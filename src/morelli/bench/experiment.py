@@ -26,12 +26,12 @@ from morelli.evaluation.metrics import load_metrics
 from morelli.evaluation.normalisation import SMALLEST_COHORT, choose_cohort, cohort_scorers
 from morelli.evaluation.verification import best_threshold, exact_masses, pair_auc
 from morelli.models.backbones import Backbone, create_backbone
+from morelli.models.custom_modules import ModuleBackbone
 from morelli.models.embedder import Embedder, embed
 from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer, scorer_name
 from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
-from morelli.models.own_parts import ModuleBackbone
 from morelli.models.sources import SourceStatistics
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit

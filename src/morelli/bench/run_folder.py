@@ -8,6 +8,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,13 +18,14 @@ import pandas as pd
 from pydantic_core import to_jsonable_python
 
 from morelli._config import Section
+from morelli._dotted import is_dotted
 from morelli._files import write_text_whole, written_whole
 from morelli._yaml import YAMLError, read_yaml, write_yaml
 from morelli.bench.recipe import EvaluationConfig
 from morelli.data.splitters import SplitConfig
 from morelli.errors import MorelliError
-from morelli.models.config import BackboneConfig, HeadConfig
-from morelli.training.config import ObjectiveConfig, TrainingConfig
+from morelli.models.config import FORMER_NAMES, BackboneConfig, HeadConfig
+from morelli.training.config import ObjectiveConfig, TrainingConfig, objective_class
 
 if TYPE_CHECKING:
     from morelli.evaluation.evaluate import Evaluation
@@ -124,14 +126,23 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
             options = section.model_fields.items()
             defaults = {key: field.get_default(call_default_factory=True) for key, field in options}
             stored = {
-                key: value
+                FORMER_NAMES.get(key, key): value
                 for key, value in completed[name].items()
                 if key in defaults or (value and key not in _RETIRED)
             }
             completed[name] = to_jsonable_python(defaults, fallback=str) | stored
     if "objective" in completed:
         completed["objective"].pop("place", None)  # in tables; runs of before have none
+        completed["objective"]["loss"] = _loss(completed["objective"])
     return completed
+
+
+def _loss(objective: dict[str, Any]) -> dict[str, Any]:
+    """An objective's loss in full; runs of before have only what differs from that of their kind."""
+    kind = str(objective.get("kind"))
+    with suppress(ValueError):
+        return {**({} if is_dotted(kind) else objective_class(kind).parts.get("loss", {})), **objective["loss"]}
+    return objective["loss"]  # type: ignore[no-any-return]
 
 
 def data_digest(paintings: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Which references a query is to find: those by the same artist, or those that a function says match."""
+"""Relevance of references to queries: those by the same artist, or those that ``label_comparison_fn`` matches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,15 +35,10 @@ class Relevance:
 
 
 def same_label(query_labels: Labels, reference_labels: Labels, queries: int, references: int, own: bool) -> Relevance:
-    """References with the query's own label match it.
+    """References with the query's own label (a name, or a number of any size) match it.
 
-    Args:
-        query_labels, reference_labels: names, or numbers of any size.
-        queries, references: how many of each there must be.
-        own: the queries are the first references, and none is to find itself.
-
-    Raises:
-        InputError: labels that do not fit.
+    With ``own`` the queries are the first references, and none is to find itself. Labels that do not fit, or that are
+    not as many as ``queries`` and ``references``, are an InputError.
     """
     both = [label_array(query_labels, queries, "query"), label_array(reference_labels, references, "reference")]
     codes, names = _factorised(both[0] if reference_labels is query_labels else np.concatenate(both))
@@ -66,10 +61,7 @@ def same_label(query_labels: Labels, reference_labels: Labels, queries: int, ref
 def matching_label(match: LabelComparison, query_labels: Tensor, reference_labels: Tensor, own: bool) -> Relevance:
     """References match whose label ``match`` says matches the query's, as PML's ``label_comparison_fn`` does.
 
-    Args:
-        match: labels (…, L) or (…,), broadcast against each other → bool.
-        query_labels, reference_labels: (Q,) and (N,), or (Q, L) and (N, L), from :func:`numbers`.
-        own: as in :func:`same_label`.
+    ``match`` gets labels (…, L) or (…,), broadcast against each other; the labels are those of :func:`numbers`.
     """
     if own and not torch.equal(query_labels, reference_labels[: len(query_labels)]):
         raise other_queries()
@@ -116,11 +108,7 @@ def _factorised(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def label_array(labels: Labels, rows: int, side: str, *, columns: bool = False) -> np.ndarray:
-    """(rows,) labels as an array, names as objects; with ``columns`` they may be (rows, L).
-
-    Raises:
-        InputError: there are more or fewer of them, or they have another shape.
-    """
+    """(rows,) labels as an array, names as objects; with ``columns`` they may be (rows, L). Else an InputError."""
     try:
         array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""From scores to probabilities: fitted on validation artists, to be read on artists nobody has seen.
+"""Calibration: scores to probabilities and thresholds, learned on pairs of validation artists.
 
-Thresholds and probabilities learned on seen artists do not hold for unseen ones, so everything here is fitted on pairs
-of artists that served neither for training nor for the final measurement.
+Those learned on seen artists do not hold for unseen ones, so the validation artists serve neither for training nor for
+the final measurement.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,11 +67,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
-        """Read back what :meth:`to_dict` gave.
-
-        Raises:
-            MorelliError: another set of keys.
-        """
+        """Read back what :meth:`to_dict` gave; another set of keys is a MorelliError."""
         names = [field.name for field in fields(cls)]
         if set(values) != set(names):
             raise MorelliError(f"A calibration has {', '.join(names)}; this one has {', '.join(values) or 'nothing'}.")
@@ -109,10 +105,7 @@ def fit_calibration(positives: Array, negatives: Array, method: Method = "platt"
     Both kinds weigh the same, whatever their numbers, so that the log-odds are those at a prior of one half. ``platt``
     fits both by logistic regression with Platt's softened targets (Platt 1999); ``temperature`` fits only the slope
     1/T (Guo et al. 2017), which suits scores that are log-odds already, such as a pair head's, and not cosines. The
-    slope is never below 0: a higher score never means a lower probability.
-
-    Raises:
-        MorelliError: one kind of pair is missing, or the method is unknown.
+    slope is never below 0: a higher score never means a lower probability. Errors as of :func:`calibrate`.
     """
     if method not in METHODS:
         hint = did_you_mean(method, METHODS)

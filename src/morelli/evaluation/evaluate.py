@@ -21,7 +21,7 @@ from morelli.evaluation.pair_metrics import (
     Measured,
     PerArtist,
     Probabilities,
-    ScoreCurves,
+    ScoreCurve,
     ScoreHistogram,
     Triplets,
     collect,
@@ -100,7 +100,7 @@ def evaluate(
     per_artist, histogram = PerArtist(table), ScoreHistogram(pairs)
     probabilities = Probabilities(pairs, calibration, table) if calibration else None
     collectors: list[Collector] = [
-        ScoreCurves(pairs, pair_subsets(ordered), table),
+        *(ScoreCurve(pairs, subset, table) for subset in pair_subsets(ordered)),
         Triplets(pairs),
         AtThresholds(pairs, _thresholds(threshold, calibration), table),
         per_artist,
@@ -111,7 +111,7 @@ def evaluate(
     for name, cohort_scorer in normalised.items():
         base = pairs if cohort_scorer.base is scorer else Pairs(in_order, order, cohort_scorer.base)
         beside = NormalisedPairs(base, cohort_scorer)
-        curves = collect(beside, [ScoreCurves(beside, [PairSubset()], table)])
+        curves = collect(beside, [ScoreCurve(beside, PairSubset(), table)])
         measured |= {f"{metric}_{name}": values for metric, values in curves.items()}
 
     measured = {name: values for name, values in measured.items() if not np.isnan(values[0])}
@@ -154,7 +154,7 @@ def pair_scores(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer) -> 
     _refuse_unfit(embeddings, paintings)
     order = Paintings(paintings["artist"])
     pairs = Pairs(order.sort(embeddings), order, scorer)
-    positives, negatives = pairs.positives.scores, pairs.negatives()
+    positives, negatives = pairs.positives, pairs.negatives()
     verification.refuse_one_class(len(positives), len(negatives))
     return positives, negatives
 

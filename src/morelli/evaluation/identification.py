@@ -1,15 +1,14 @@
-"""Whose hand is it, among some enrolled artists, or none of theirs? Learned and measured on validation artists.
+"""Open-set identification: whose hand is it, among some enrolled artists, or none of theirs?
 
 An artist is the mean of the embeddings of the enrolled paintings, and a painting's score with an artist is the
 network's own for the two embeddings. (On painters-mini's validation artists, five enrolled paintings each, the right
 artist came first for 50 % of paintings; with the mean of the scores with single paintings for 46 %, with the highest of
 them for 45 %.) The log-likelihood ratio "by this artist : by another" is a line in that score, and Bayes' rule does the
 rest: the enrolled artists share the prior of "one of these" evenly, and "none of these" keeps its own. Slope and offset
-are those that give the true answers of simulated identifications the highest probability, known and never-enrolled
-artists weighing the same. An artist is named when the best probability reaches a threshold that a tenth of the
-never-enrolled artists' paintings reach wrongly.
-
-The rule is learned for several numbers of enrolled paintings, since a mean of more of them strays less.
+give the true answers of simulated identifications the highest probability, known and never-enrolled artists weighing
+the same; they are learned for several numbers of enrolled paintings, since a mean of more of them strays less. An
+artist is named when the best probability reaches a threshold that a tenth of the never-enrolled artists' paintings
+reach wrongly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,8 +97,7 @@ class Identification:
         Returns:
             (Q, A + 1); the last column is "none of these". Rows sum to 1.
 
-        Raises:
-            MorelliError: the prior is not between 0 and 1.
+        Raises a MorelliError for a prior that is not between 0 and 1.
         """
         check_prior(prior, "pictures by one of the artists")
         rules = [self.rule(count) for count in paintings]
@@ -112,11 +110,7 @@ class Identification:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Identification":
-        """Read back what :meth:`to_dict` gave.
-
-        Raises:
-            MorelliError: something else.
-        """
+        """Read back what :meth:`to_dict` gave; anything else is a MorelliError."""
         try:
             rules = {int(n): Rule(**{**rule, "rates": Rates(**rule["rates"])}) for n, rule in values.items()}
         except (TypeError, ValueError, KeyError) as error:
@@ -208,12 +202,11 @@ def simulate(
     """
     random = np.random.default_rng(0)
     known = round(KNOWN_SHARE * len(artists)) if known is None else known
-    taking_part = np.isin(codes, artists)
     trials = []
     for _ in range(draws):
         chosen = random.permutation(np.asarray(artists))[:known]
         shown = [random.permutation(np.flatnonzero(codes == code))[:enrolled] for code in chosen]
-        left = taking_part.copy()
+        left = np.isin(codes, artists)
         left[np.concatenate(shown)] = False
         asked = random.permutation(np.flatnonzero(left))[:_QUERIES]
         place_of = np.full(codes.max() + 1, NONE)
@@ -229,10 +222,9 @@ def measure(trials: Sequence[Trial], slope: float, offset: float, threshold: flo
     best, right, known = _best(trials, slope, offset)
     named = best >= threshold
     answered = known & named
-    first = trials[0]
     return Rates(
-        artists=first.scores.shape[1],
-        others=first.others,
+        artists=trials[0].scores.shape[1],
+        others=trials[0].others,
         answered=float(answered.sum() / known.sum()),
         accuracy=float(right[answered].mean()) if answered.any() else 0.0,
         false_acceptance=float(named[~known].mean()),
@@ -241,16 +233,16 @@ def measure(trials: Sequence[Trial], slope: float, offset: float, threshold: flo
 
 
 def _learn(trials: Sequence[Trial]) -> Rule:
-    spread = float(np.std(trials[0].scores)) or 1.0
-    centre = float(np.mean(trials[0].scores))
+    spread, centre = float(np.std(trials[0].scores)) or 1.0, float(np.mean(trials[0].scores))
+
+    def line(weights: Array) -> tuple[float, float]:
+        return float(weights[0] / spread), float(weights[1] - weights[0] * centre / spread)
 
     def loss(weights: Array) -> float:
-        slope, offset = weights[0] / spread, weights[1] - weights[0] * centre / spread
-        return float(np.mean([_log_loss(trial, slope, offset) for trial in trials]))
+        return float(np.mean([_log_loss(trial, *line(weights)) for trial in trials]))
 
     found = optimize.minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0, None), (None, None)])
-    slope = float(found.x[0] / spread)
-    offset = float(found.x[1] - slope * centre)
+    slope, offset = line(found.x)
     best, _, known = _best(trials, slope, offset)
     tenth = np.quantile(best[~known], 1 - FALSE_ACCEPTANCE, method="higher")
     threshold = float(np.nextafter(tenth, np.inf))  # of equal probabilities all are named or none
@@ -265,12 +257,10 @@ def _log_loss(trial: Trial, slope: float, offset: float) -> float:
     return float(of_truth[known].mean() + of_truth[~known].mean()) / 2
 
 
-def _best(trials: Sequence[Trial], slope: float, offset: float) -> tuple[Array, Array, Array]:
+def _best(trials: Sequence[Trial], slope: float, offset: float) -> list[Array]:
     """Over all trials' queries: the best artist's probability, whether it is the right one, and who is enrolled."""
-    best, right, known = [], [], []
+    found = []
     for trial in trials:
         probabilities = posterior(slope * trial.scores + offset, 0.5)[:, :-1]
-        best.append(probabilities.max(1))
-        right.append(probabilities.argmax(1) == trial.truth)
-        known.append(trial.truth != NONE)
-    return np.concatenate(best), np.concatenate(right), np.concatenate(known)
+        found.append((probabilities.max(1), probabilities.argmax(1) == trial.truth, trial.truth != NONE))
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]

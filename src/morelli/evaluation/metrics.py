@@ -89,18 +89,6 @@ class Ranking:
         nth = np.arange(len(query)) - (np.cumsum(count) - count)[query] + 1
         return cls(query, rank, nth, to_find)
 
-    @property
-    def within_r(self) -> Array:
-        """(H,) bool: the hit is among the R nearest, R the number of paintings to find."""
-        within: Array = self.rank <= self.to_find[self.query]
-        return within
-
-    @property
-    def precision(self) -> Array:
-        """(H,) the share of hits among the neighbours up to this one."""
-        precision: Array = self.nth / self.rank
-        return precision
-
     def per_query(self, values: Array) -> Array:
         """(H,) values of the hits → (Q,) their sum over each query's hits."""
         sums: Array = np.bincount(self.query, values, minlength=len(self.to_find))
@@ -110,6 +98,21 @@ class Ranking:
         """(H,) values of the hits → (Q,) their sum over each query's hits, divided by what it is to find."""
         shares: Array = self.per_query(values) / np.maximum(self.to_find, 1)
         return shares
+
+    def first_is_right(self) -> Array:
+        return self.per_query(self.rank == 1)
+
+    def reciprocal_rank(self) -> Array:
+        return self.per_query((self.nth == 1) / self.rank)
+
+    def average_precision(self) -> Array:
+        return self.share_found(self.nth / self.rank)
+
+    def r_precision(self) -> Array:
+        return self.share_found(self.rank <= self.to_find[self.query])
+
+    def map_at_r(self) -> Array:
+        return self.share_found((self.rank <= self.to_find[self.query]) * (self.nth / self.rank))
 
 
 def brier(same: Array, different: Array) -> Array:
@@ -139,65 +142,23 @@ def _recall_at(positive: Array, negative: Array, rate: float) -> Array:
     return np.where(seen, recall_at_false_accept(positive, negative, rate), np.nan)
 
 
-MEAN_AVERAGE_PRECISION: Final = Metric(
-    "mean_average_precision",
-    "MAP",
-    "the mean precision at the ranks of all hits",
-    lambda r: r.share_found(r.precision),
-    looks="k",
-)
-"""Of the calculator alone: it depends on how many neighbours were searched."""
+_headline = partial(Metric, shown_first=True, per_artist=True, on_card=True)
+_of_probabilities = partial(Metric, takes="probabilities", lower_is_better=True, on_card=True)
 
 METRICS: Final[tuple[Metric, ...]] = (
-    Metric(
-        "pair_auc",
-        "pair AUC",
-        "a positive scores above a negative",
-        pair_auc,
-        takes="scores",
-        shown_first=True,
-        per_artist=True,
-        on_card=True,
+    _headline("pair_auc", "pair AUC", "a positive scores above a negative", pair_auc, takes="scores"),
+    _headline(
+        "precision_at_1", "P@1", "the nearest painting is by the same artist", Ranking.first_is_right, looks="first"
     ),
-    Metric(
-        "precision_at_1",
-        "P@1",
-        "the nearest painting is by the same artist",
-        lambda r: r.per_query(r.rank == 1),
-        looks="first",
-        shown_first=True,
-        per_artist=True,
-        on_card=True,
-    ),
-    Metric(
-        "r_precision",
-        "R-prec",
-        "share of the R nearest that are right",
-        lambda r: r.share_found(r.within_r),
-        per_artist=True,
-    ),
-    Metric(
-        "mean_average_precision_at_r",
-        "MAP@R",
-        "the same, early hits counting more",
-        lambda r: r.share_found(r.within_r * r.precision),
-        shown_first=True,
-        per_artist=True,
-        on_card=True,
-    ),
-    Metric(
-        "mean_reciprocal_rank",
-        "MRR",
-        "one over the rank of the first hit",
-        lambda r: r.per_query((r.nth == 1) / r.rank),
-        looks="k",
-    ),
+    Metric("r_precision", "R-prec", "share of the R nearest that are right", Ranking.r_precision, per_artist=True),
+    _headline("mean_average_precision_at_r", "MAP@R", "the same, early hits counting more", Ranking.map_at_r),
+    Metric("mean_reciprocal_rank", "MRR", "one over the rank of the first hit", Ranking.reciprocal_rank, looks="k"),
     Metric(
         "eer",
         "eer",
         "the rate at which false accepts and false rejects are equally frequent",
         eer,
-        takes="scores",
+        "scores",
         lower_is_better=True,
         shown_first=True,
         on_card=True,
@@ -207,7 +168,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "triplet acc",
         "for an anchor, a positive scores above a negative",
         None,
-        takes="other",
+        "other",
         shown_first=True,
     ),
     *(
@@ -216,7 +177,7 @@ METRICS: Final[tuple[Metric, ...]] = (
             f"recall at far {rate}",
             "positives accepted when that share of negatives is",
             partial(_recall_at, rate=rate),
-            takes="scores",
+            "scores",
         )
         for rate in FALSE_ACCEPT_RATES
     ),
@@ -225,34 +186,23 @@ METRICS: Final[tuple[Metric, ...]] = (
         "balanced acc",
         "mean of positives accepted and negatives rejected, at a threshold chosen on validation artists",
         lambda recall, false_accept: (recall + 1 - false_accept) / 2,
-        takes="threshold",
+        "threshold",
     ),
-    Metric(
-        "brier",
-        "brier",
-        "mean squared error of the probability, at prior ½",
-        brier,
-        takes="probabilities",
-        lower_is_better=True,
-        on_card=True,
-    ),
-    Metric(
-        "ece",
-        "ece",
-        "expected calibration error, 15 even bins, at prior ½",
-        expected_calibration_error,
-        takes="probabilities",
-        lower_is_better=True,
-        on_card=True,
-    ),
+    _of_probabilities("brier", "brier", "mean squared error of the probability, at prior ½", brier),
+    _of_probabilities("ece", "ece", "expected calibration error, 15 even bins, at prior ½", expected_calibration_error),
     Metric(
         "classifier_accuracy",
         "classifier acc",
         "share of seen artists' paintings whose artist the `bce-onehot` network's classifier names",
         None,
-        takes="other",
+        "other",
     ),
 )
+
+MEAN_AVERAGE_PRECISION: Final = Metric(
+    "mean_average_precision", "MAP", "the mean precision at the ranks of all hits", Ranking.average_precision, looks="k"
+)
+"""Of the calculator alone: it depends on how many neighbours were searched."""
 
 
 def metric_of(name: str, others: Iterable[Metric] = ()) -> Metric:

@@ -1,9 +1,6 @@
-"""Exact nearest neighbours: faiss when it is installed, else blocks of torch products.
+"""Exact nearest neighbours: faiss when it is installed, else blocks of torch products."""
 
-A large set that is searched among itself has a way of its own, in half the time: see :mod:`._self_search`.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 
 import numpy as np
@@ -11,7 +8,6 @@ import torch
 from torch import Tensor
 
 from morelli.errors import MorelliError
-from morelli.evaluation._self_search import is_worthwhile, self_search
 
 faiss: ModuleType | None
 try:
@@ -43,8 +39,7 @@ def knn(query: Tensor, k: int, reference: Tensor, ref_includes_query: bool = Fal
     Raises:
         MorelliError: k is below 1, or nothing is there to be found.
     """
-    found = [block[1:] for block in knn_blocks(query, k, reference, ref_includes_query)]
-    return torch.cat([distances for distances, _ in found]), torch.cat([rows for _, rows in found])
+    return _joined(block[1:] for block in knn_blocks(query, k, reference, ref_includes_query))
 
 
 def knn_blocks(
@@ -55,66 +50,29 @@ def knn_blocks(
     if k < 1:
         raise MorelliError(f"No neighbour to look for: k is {k} with {len(reference)} paintings to search in.")
     query, reference = query.detach().float().contiguous(), reference.detach().float().contiguous()
-    among_themselves = ref_includes_query and len(query) == len(reference)
-    if among_themselves and reference.device.type == "cpu" and is_worthwhile(len(reference), k):
-        for block, distances, rows, unfinished in self_search(reference, _squared_lengths(reference), k):
-            redo = np.flatnonzero(unfinished)
-            if len(redo):
-                again = torch.from_numpy(redo + block.start)
-                full = _without_own(*_search(reference[again], k + 1, reference), again)
-                distances[redo], rows[redo] = (found.numpy() for found in full)
-            yield block, torch.from_numpy(distances), torch.from_numpy(rows)
-        return
     wanted = k + int(ref_includes_query)
-    at_once = max(1, _DISTANCES_TO_SORT // len(reference)) if _wants_most(wanted, reference) else _QUERIES_AT_ONCE
+    search, at_once = _torch_knn, _QUERIES_AT_ONCE
+    if query.device.type == "cpu" and 2 * wanted > len(reference):  # sorting all is quicker than keeping k
+        search, at_once = _sorted_distances, max(1, _DISTANCES_TO_SORT // len(reference))
+    elif query.device.type == "cpu" and faiss is not None:
+        search = _faiss_knn
     for start in range(0, len(query), at_once):
         block = slice(start, min(start + at_once, len(query)))
-        found = _search(query[block], wanted, reference)
+        distances, rows = search(query[block], wanted, reference)
         if ref_includes_query:
-            found = _without_own(*found, torch.arange(block.start, block.stop, device=query.device))
-        yield block, *found
-
-
-def _without_own(distances: Tensor, rows: Tensor, own_rows: Tensor) -> tuple[Tensor, Tensor]:
-    place = torch.arange(rows.shape[1], device=rows.device)
-    # Equal paintings can crowd out the query itself: then the last one goes.
-    own = torch.where(rows == own_rows[:, None], place, rows.shape[1]).amin(1, keepdim=True)
-    before = place[:-1] < own
-    return torch.where(before, distances[:, :-1], distances[:, 1:]), torch.where(before, rows[:, :-1], rows[:, 1:])
-
-
-def _wants_most(k: int, reference: Tensor) -> bool:
-    """Whether sorting all distances is quicker than keeping the k smallest."""
-    return 2 * k > len(reference)
-
-
-def _search(query: Tensor, k: int, reference: Tensor) -> tuple[Tensor, Tensor]:
-    if _wants_most(k, reference) and query.device.type == "cpu":
-        return _sorted_distances(query, k, reference)
-    if faiss is not None and query.device.type == "cpu":
-        return _faiss_knn(query, k, reference)
-    return _torch_knn(query, k, reference)
+            place = torch.arange(wanted, device=rows.device)
+            own_rows = torch.arange(block.start, block.stop, device=rows.device)
+            # Equal paintings can crowd out the query itself: then the last one goes.
+            own = torch.where(rows == own_rows[:, None], place, wanted - 1).amin(1, keepdim=True)
+            kept = place != own
+            distances, rows = distances[kept].view(-1, k), rows[kept].view(-1, k)
+        yield block, distances, rows
 
 
 def _faiss_knn(query: Tensor, k: int, reference: Tensor) -> tuple[Tensor, Tensor]:
     assert faiss is not None
-    distances, rows = faiss.knn(_array(query), _array(reference), k)
+    distances, rows = faiss.knn(query.numpy(), reference.numpy(), k)
     return torch.from_numpy(distances), torch.from_numpy(rows)
-
-
-def _squared_lengths(embeddings: Tensor) -> np.ndarray:
-    """(N,) as faiss computes them when it is there: near ties then fall as in its own search, most to the last bit."""
-    array, lengths = _array(embeddings), np.empty(len(embeddings), np.float32)
-    if faiss is not None:
-        faiss.fvec_norms_L2sqr(faiss.swig_ptr(lengths), faiss.swig_ptr(array), array.shape[1], len(array))
-    else:
-        np.einsum("nd,nd->n", array, array, out=lengths)
-    return lengths
-
-
-def _array(x: Tensor) -> np.ndarray:
-    array: np.ndarray = x.detach().numpy()
-    return array
 
 
 def _sorted_distances(query: Tensor, k: int, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,4 +89,9 @@ def _torch_knn(query: Tensor, k: int, reference: Tensor) -> tuple[Tensor, Tensor
         block = query[start : start + _QUERIES_PER_PRODUCT]
         relative, rows = torch.addmm(lengths, block, reference.T, alpha=-2).topk(k, dim=1, largest=False)
         found.append(((relative + block.square().sum(1, keepdim=True)).clamp_min(0), rows))
-    return torch.cat([distances for distances, _ in found]), torch.cat([rows for _, rows in found])
+    return _joined(found)
+
+
+def _joined(found: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    distances, rows = zip(*found, strict=True)
+    return torch.cat(distances), torch.cat(rows)

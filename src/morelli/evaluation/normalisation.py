@@ -1,4 +1,4 @@
-"""Score normalisation: some paintings are close to everything; measure how close, and take it off.
+"""Score normalisation (CSLS, s-norm): some paintings are close to everything; measure how close, and take it off.
 
 How close a painting is to everything is read from its scores with a fixed cohort of *training* artists, saved with the
 model. The evaluated set itself never takes part, so a score does not depend on what else is being compared.

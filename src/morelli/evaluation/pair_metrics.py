@@ -5,7 +5,7 @@ artist, and the pairs with other artists. What all artists but one would have co
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -25,14 +25,16 @@ RELIABILITY_BINS: Final = 15
 HISTOGRAM_BINS: Final = 200
 
 
-class Collector(Protocol):
+class Collector:
     """Something gathered block by block."""
 
     def add(self, block: Block) -> None:
         """Take in one artist's block; artists come in order."""
+        raise NotImplementedError
 
     def measured(self) -> Measured:
         """Give the metrics that the pairs define, once all blocks are in."""
+        return {}
 
 
 def collect(pairs: Pairs, collectors: Sequence[Collector]) -> Measured:
@@ -44,15 +46,6 @@ def collect(pairs: Pairs, collectors: Sequence[Collector]) -> Measured:
         return {name: values for collector in collectors for name, values in collector.measured().items()}
 
 
-def leave_one_out(same: Array, different: Array) -> tuple[Array, Array]:
-    """Counts of each artist's own pairs and of the pairs with others → both (A + 1, …): of all, then without each."""
-    totals = same.sum(0), different.sum(0) / 2  # a pair by two artists was counted for both
-    return (
-        np.concatenate([totals[0][None], totals[0] - same]),
-        np.concatenate([totals[1][None], totals[1] - different]),
-    )
-
-
 def undefined_of_few(measured: Array, artists: int) -> Array:
     """Leave no leave-one-out value of a metric that too few ``artists`` define."""
     if artists < FEWEST_ARTISTS:
@@ -60,73 +53,129 @@ def undefined_of_few(measured: Array, artists: int) -> Array:
     return measured
 
 
-class ScoreCurves:
-    """The metrics of scores (pair AUC, EER, recall at fixed false-accept rates), for several subsets of the pairs.
+class _Tally(Collector):
+    """Counts, of any shape: ``same`` (A, …) of each artist's own pairs, ``different`` (A, …) of those with others."""
 
-    All pairs have all these metrics, the other subsets the first one alone. Up to ten million pairs the values are
-    exact; beyond, they come from the fine bins.
-    """
+    def __init__(self, pairs: Pairs, *shape: int) -> None:
+        self.same: Array = np.zeros((len(pairs.paintings.counts), *shape))
+        self.different: Array = np.zeros_like(self.same)
 
-    def __init__(self, pairs: Pairs, subsets: Iterable[PairSubset], metrics: Iterable[Metric] = METRICS) -> None:
-        chosen = [metric for metric in metrics if metric.takes == "scores"]
-        self._curves = [_Curve(pairs, subset, chosen[:1] if subset.name else chosen) for subset in subsets]
-
-    def add(self, block: Block) -> None:
-        for curve in self._curves:
-            curve.add(block)
+    def of(self, same: Array, different: Array) -> Measured:
+        """The metrics of counts (B, …) → (B,)."""
+        raise NotImplementedError
 
     def measured(self) -> Measured:
-        return {name: values for curve in self._curves for name, values in curve.measured().items()}
+        totals = self.same.sum(0), self.different.sum(0) / 2  # a pair by two artists was counted for both
+        sides = zip(totals, (self.same, self.different), strict=True)
+        values = self.of(*(np.concatenate([total[None], total - side]) for total, side in sides))
+        artists = int(self.same.reshape(len(self.same), -1).any(1).sum())
+        return {name: undefined_of_few(one, artists) for name, one in values.items()}
 
 
-class _Curve:
-    def __init__(self, pairs: Pairs, subset: PairSubset, metrics: Sequence[Metric]) -> None:
-        self._bins, self._subset, self._metrics, self._exact = pairs.bins, subset, metrics, pairs.exact
-        positives = pairs.positives
-        if subset.positives_too:
-            positives = positives.where(subset.of_pairs(positives.first, positives.second))
-        self._positives = positives
-        artists = len(pairs.paintings.counts)
-        bin_of = positives.artist * COARSE_BINS + pairs.bins.coarse[pairs.bins(positives.scores)]
-        self._same = np.bincount(bin_of, minlength=artists * COARSE_BINS).reshape(artists, COARSE_BINS)
-        self._different = np.zeros((artists, COARSE_BINS), dtype=np.int32)
-        self._negatives: list[Array] = []
+class ScoreCurve(_Tally):
+    """The metrics of scores (pair AUC, EER, recall at fixed false-accept rates) for a subset of the pairs.
+
+    Up to ten million pairs the values are exact; beyond, they come from the fine bins. Without each artist the metrics
+    are taken in coarse bins, and moved by what these put the whole sample off.
+    """
+
+    def __init__(self, pairs: Pairs, subset: PairSubset, metrics: Iterable[Metric] = METRICS) -> None:
+        super().__init__(pairs, COARSE_BINS)
+        self._bins, self._subset, self._exact = pairs.bins, subset, pairs.exact
+        self._metrics = [metric for metric in metrics if metric.takes == "scores"][: 1 if subset.name else None]
+        self._scores: tuple[list[Array], list[Array]] = [np.empty(0, np.float32)], [np.empty(0, np.float32)]
         self._fine = np.zeros(FINE_BINS + 2, dtype=np.int64)
 
     def add(self, block: Block) -> None:
-        mask = self._subset.between(block.rows, block.columns)
-        picked = block.fine.ravel() if mask is None else block.fine[mask]
-        self._different[block.artist] = np.bincount(self._bins.coarse[picked], minlength=COARSE_BINS)
+        positives, fine, later = block.positives, block.fine, block.others[:, block.later]
+        if (mask := self._subset.between(block.rows, block.columns)) is not None:
+            fine, later = fine[mask], later[mask[:, block.later]]
+            own = self._subset.between(block.rows, block.rows)
+            if self._subset.positives_too and own is not None:
+                positives = positives[own[np.triu_indices(len(own), 1)]]
+        for side, bins in ((self.same, self._bins(positives)), (self.different, fine.ravel())):
+            side[block.artist] = np.bincount(self._bins.coarse[bins], minlength=COARSE_BINS)
+        self._scores[0].append(positives)
         if self._exact:
-            later = block.others[:, block.later]
-            self._negatives.append(later.ravel() if mask is None else later[mask[:, block.later]])
+            self._scores[1].append(later.ravel())
         else:
-            self._fine += np.bincount(picked, minlength=len(self._fine))
+            self._fine += np.bincount(fine.ravel(), minlength=len(self._fine))
 
-    def _masses(self) -> tuple[Array, Array]:
+    def of(self, same: Array, different: Array) -> Measured:
+        positives = np.concatenate(self._scores[0])
         if self._exact:
-            return verification.exact_masses(self._positives.scores, np.concatenate(self._negatives))
-        return np.bincount(self._bins(self._positives.scores), minlength=len(self._fine)), self._fine // 2
-
-    def measured(self) -> Measured:
-        masses, sides = self._masses(), leave_one_out(self._same, self._different)
+            masses = verification.exact_masses(positives, np.concatenate(self._scores[1]))
+        else:
+            masses = np.bincount(self._bins(positives), minlength=len(self._fine)), self._fine // 2
         if not all(side.sum() for side in masses):
             return {}
         measured: Measured = {}
         for metric in self._metrics:
             assert metric.compute is not None
-            values = metric.compute(*sides)
-            # Without an artist it is measured in coarse bins: take off what these put the whole sample off.
-            values = values + (metric.compute(*masses) - values[0])
-            name = f"{metric.name}_{self._subset.name}".rstrip("_")
-            measured[name] = undefined_of_few(values, len(np.unique(self._positives.artist)))
+            values = metric.compute(same, different)
+            measured[f"{metric.name}_{self._subset.name}".rstrip("_")] = values + (metric.compute(*masses) - values[0])
         if not self._exact and not self._subset.name:
             bound = verification.auc_error_bound(*masses)
-            measured["pair_auc_error_bound"] = np.append(bound, np.full(len(self._same), np.nan))
+            measured["pair_auc_error_bound"] = np.append(bound, np.full(len(same) - 1, np.nan))
         return measured
 
 
-class Triplets:
+class AtThresholds(_Tally):
+    """Error rates at thresholds that were chosen elsewhere.
+
+    Each threshold gives ``realised_far_<name>`` and ``realised_recall_<name>``, the one called ``balanced`` also the
+    metrics of a threshold.
+    """
+
+    def __init__(self, pairs: Pairs, thresholds: Mapping[str, float], metrics: Iterable[Metric] = METRICS) -> None:
+        super().__init__(pairs, len(thresholds), 2)
+        self._thresholds, self._metrics = thresholds, [metric for metric in metrics if metric.takes == "threshold"]
+
+    def add(self, block: Block) -> None:
+        for side, scores in ((self.same, block.positives), (self.different, block.others)):
+            for place, threshold in enumerate(self._thresholds.values()):
+                side[block.artist, place] = scores.size, (scores >= threshold).sum()
+
+    def of(self, same: Array, different: Array) -> Measured:
+        measured: Measured = {}
+        for place, name in enumerate(self._thresholds):
+            recall, false_accept = (side[:, place, 1] / side[:, place, 0] for side in (same, different))
+            measured |= {f"realised_far_{name}": false_accept, f"realised_recall_{name}": recall}
+            if name == "balanced":
+                measured |= {one.name: one.compute(recall, false_accept) for one in self._metrics if one.compute}
+        return measured
+
+
+class Probabilities(_Tally):
+    """The metrics of calibrated probabilities, and the reliability diagram, at a prior of one half.
+
+    Positives and negatives weigh the same, so that the metrics do not change with the number of artists.
+    """
+
+    def __init__(self, pairs: Pairs, calibration: Calibration, metrics: Iterable[Metric] = METRICS) -> None:
+        super().__init__(pairs, 3, RELIABILITY_BINS)
+        self._calibration = calibration
+        self._metrics = [metric for metric in metrics if metric.takes == "probabilities"]
+
+    def add(self, block: Block) -> None:
+        for side, scores in ((self.same, block.positives), (self.different, block.others)):
+            probability = self._calibration.probability(scores).ravel()
+            bins = np.minimum((probability * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
+            for power in range(3):
+                side[block.artist, power] = np.bincount(bins, probability**power, RELIABILITY_BINS)
+
+    def of(self, same: Array, different: Array) -> Measured:
+        return {metric.name: metric.compute(same, different) for metric in self._metrics if metric.compute}
+
+    def diagram(self) -> pd.DataFrame:
+        """A row a bin that holds pairs: mean predicted ``probability``, observed ``share``, and its ``mass`` of all."""
+        mass, predicted, observed = reliability(self.same.sum(0), self.different.sum(0) / 2)
+        some = mass > 0
+        means = {"probability": predicted[some] / mass[some], "share": observed[some] / mass[some]}
+        return pd.DataFrame({**means, "mass": mass[some]})
+
+
+class Triplets(Collector):
     """Triplet accuracy over all triplets: for an anchor, a positive scores above a negative."""
 
     def __init__(self, pairs: Pairs) -> None:
@@ -164,81 +213,7 @@ class Triplets:
         return {"triplet_accuracy": undefined_of_few(values, int((anchors > 0).sum()))}
 
 
-class AtThresholds:
-    """Error rates at thresholds that were chosen elsewhere.
-
-    Args:
-        thresholds: by name; each gives ``realised_far_<name>`` and ``realised_recall_<name>``, and the one called
-            ``balanced`` the metrics of a threshold too.
-    """
-
-    def __init__(self, pairs: Pairs, thresholds: Mapping[str, float], metrics: Iterable[Metric] = METRICS) -> None:
-        self._thresholds, self._metrics = thresholds, [metric for metric in metrics if metric.takes == "threshold"]
-        artists = len(pairs.paintings.counts)
-        positives = pairs.positives
-        self._different = {name: np.zeros((artists, 2)) for name in thresholds}
-        self._same = {
-            name: np.stack(
-                [
-                    np.bincount(positives.artist, weights, minlength=artists)
-                    for weights in (None, positives.scores >= at)
-                ],
-                axis=1,
-            )
-            for name, at in thresholds.items()
-        }
-
-    def add(self, block: Block) -> None:
-        for name, at in self._thresholds.items():
-            self._different[name][block.artist] = block.others.size, (block.others >= at).sum()
-
-    def measured(self) -> Measured:
-        measured: Measured = {}
-        for name in self._thresholds:
-            counted = leave_one_out(self._same[name], self._different[name])
-            recall, false_accept = (side[:, 1] / side[:, 0] for side in counted)
-            values = {f"realised_far_{name}": false_accept, f"realised_recall_{name}": recall}
-            if name == "balanced":
-                values |= {one.name: one.compute(recall, false_accept) for one in self._metrics if one.compute}
-            enough = int((self._same[name][:, 0] > 0).sum())
-            measured |= {key: undefined_of_few(value, enough) for key, value in values.items()}
-        return measured
-
-
-class Probabilities:
-    """The metrics of calibrated probabilities, and the reliability diagram, at a prior of one half.
-
-    Positives and negatives weigh the same, so that the metrics do not change with the number of artists.
-    """
-
-    def __init__(self, pairs: Pairs, calibration: Calibration, metrics: Iterable[Metric] = METRICS) -> None:
-        self._calibration = calibration
-        self._metrics = [metric for metric in metrics if metric.takes == "probabilities"]
-        self._same: Array = np.zeros((len(pairs.paintings.counts), 3, RELIABILITY_BINS))
-        self._different = np.zeros_like(self._same)
-
-    def add(self, block: Block) -> None:
-        for side, scores in ((self._same, block.positives), (self._different, block.others)):
-            probability = self._calibration.probability(scores).ravel()
-            bins = np.minimum((probability * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
-            moments = (np.bincount(bins, probability**power, RELIABILITY_BINS) for power in range(3))
-            side[block.artist] = np.stack(list(moments))
-
-    def measured(self) -> Measured:
-        sides = leave_one_out(self._same, self._different)
-        enough = int((self._same[:, 0].sum(1) > 0).sum())
-        values = {metric.name: metric.compute(*sides) for metric in self._metrics if metric.compute}
-        return {name: undefined_of_few(value, enough) for name, value in values.items()}
-
-    def diagram(self) -> pd.DataFrame:
-        """A row a bin that holds pairs: mean predicted ``probability``, observed ``share``, and its ``mass`` of all."""
-        mass, predicted, observed = reliability(self._same.sum(0), self._different.sum(0) / 2)
-        some = mass > 0
-        means = {"probability": predicted[some] / mass[some], "share": observed[some] / mass[some]}
-        return pd.DataFrame({**means, "mass": mass[some]})
-
-
-class PerArtist:
+class PerArtist(Collector):
     """Metrics of scores for each artist: the artist's own pairs against those with others."""
 
     def __init__(self, metrics: Iterable[Metric] = METRICS) -> None:
@@ -252,15 +227,12 @@ class PerArtist:
             assert metric.compute is not None
             self.columns[metric.name].append(float(metric.compute(*masses)) if masses else np.nan)
 
-    def measured(self) -> Measured:
-        return {}
 
-
-class ScoreHistogram:
+class ScoreHistogram(Collector):
     """How many pairs by the same and by different artists fall into even bins of score, for ROC curves and plots."""
 
     def __init__(self, pairs: Pairs) -> None:
-        scores = pairs.positives.scores
+        scores = pairs.positives
         middle, half = (float(scores.max()) + float(scores.min())) / 2, float(scores.max()) - float(scores.min())
         low, high = pairs.extremes() or (middle - half, middle + half)
         self._low, self._width = low, max((high - low) / HISTOGRAM_BINS, 1e-30)
@@ -268,9 +240,6 @@ class ScoreHistogram:
 
     def add(self, block: Block) -> None:
         self._different += self._counts(block.others[:, block.later].ravel())
-
-    def measured(self) -> Measured:
-        return {}
 
     def _counts(self, scores: Array) -> Array:
         place = np.clip((scores - self._low) / self._width, 0, HISTOGRAM_BINS - 1).astype(np.int64)

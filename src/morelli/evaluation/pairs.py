@@ -121,20 +121,6 @@ class Block:
         return self.scores[:, self.rows][np.triu_indices(len(self.scores), 1)]
 
 
-@dataclass(frozen=True)
-class Positives:
-    """All pairs by one artist: (P,) ``scores``, whose they are, and which paintings (``first``, ``second``)."""
-
-    scores: Array
-    artist: Array
-    first: Array
-    second: Array
-
-    def where(self, mask: Array) -> "Positives":
-        """Those in a mask (P,)."""
-        return Positives(self.scores[mask], self.artist[mask], self.first[mask], self.second[mask])
-
-
 class Pairs:
     """Scores of every painting with every other; the embeddings come as :meth:`Paintings.sort` gives them."""
 
@@ -171,22 +157,17 @@ class Pairs:
         return None if self._kept is None else (float(self._kept.min()), float(self._kept.max()))
 
     @cached_property
-    def positives(self) -> Positives:
-        """The pairs of all artists with two paintings or more."""
-        scores, artists, firsts, seconds = [], [], [], []
-        for artist, count in enumerate(self.paintings.counts):
-            first, second = np.triu_indices(count, 1)
-            rows = self.paintings.rows(artist)
-            scores.append(self.scores(rows, rows)[first, second])
-            artists.append(np.full(len(first), artist))
-            firsts.append(first + rows.start)
-            seconds.append(second + rows.start)
-        return Positives(*map(np.concatenate, (scores, artists, firsts, seconds)))
+    def positives(self) -> Array:
+        """(P,) the scores of all pairs by one artist."""
+        rows = [self.paintings.rows(artist) for artist, count in enumerate(self.paintings.counts) if count > 1]
+        squares = (self.scores(one, one) for one in rows)
+        parts = (square[np.triu_indices(len(square), 1)] for square in squares)
+        return np.concatenate([np.empty(0, np.float32), *parts])
 
     @cached_property
     def bins(self) -> ScoreBins:
         """Bins that suit these scores."""
-        return ScoreBins(self.positives.scores)
+        return ScoreBins(self.positives)
 
     def by_artist(self) -> Iterator[Block]:
         """Yield every artist's block, several artists scored at once."""

@@ -126,11 +126,7 @@ def search_and_measure(
 
 
 def refuse_unfit(query: Tensor, reference: Tensor, ref_includes_query: bool) -> None:
-    """Refuse embeddings that do not go together.
-
-    Raises:
-        InputError: another shape or width, or the first references are not the queries though they ought to be.
-    """
+    """Raise an InputError for another shape or width, or first references that are not the queries but ought to be."""
     for embeddings in (query, reference):
         refuse_shapeless(embeddings)
     if query.shape[1] != reference.shape[1]:
@@ -142,11 +138,7 @@ def refuse_unfit(query: Tensor, reference: Tensor, ref_includes_query: bool) -> 
 
 
 def refuse_unmeasurable(query: Tensor, reference: Tensor, relevance: Relevance) -> None:
-    """Refuse what no number could be believed of.
-
-    Raises:
-        UnmeasurableError: NaN or infinite embeddings, all the same ones, or nothing to find for any query.
-    """
+    """Raise an UnmeasurableError for NaN, infinite or collapsed embeddings, or nothing to find for any query."""
     refuse_unusable(query, "query")
     if reference is not query:
         refuse_unusable(reference, "reference")
@@ -159,11 +151,7 @@ def refuse_unmeasurable(query: Tensor, reference: Tensor, relevance: Relevance) 
 
 
 def enough_neighbours(k: int | None, relevance: Relevance, metrics: Collection[Metric]) -> int:
-    """Return k, or by default as many neighbours as any query has to find.
-
-    Raises:
-        UnmeasurableError: k is too small for what is to be measured.
-    """
+    """Return k, or by default as many neighbours as any query has to find; too small a k is an UnmeasurableError."""
     largest = int(relevance.to_find.max())
     if k is None:
         return largest

@@ -1,4 +1,4 @@
-"""What no measure may be taken of: refused here, with the reason."""
+"""Input validation for evaluation: non-finite, zero or collapsed embeddings; overlapping artists."""
 
 from collections.abc import Iterable
 
@@ -10,22 +10,13 @@ from morelli.errors import InputError, MorelliError, UnmeasurableError
 
 
 def refuse_shapeless(embeddings: Tensor) -> None:
-    """Refuse what is not a (N, D) table.
-
-    Raises:
-        InputError: another shape, or no rows.
-    """
+    """Raise an InputError for embeddings that are not a (N, D) table, or an empty one."""
     if embeddings.ndim != 2 or not embeddings.numel():
         raise InputError(f"Embeddings must be of shape (N, D) with N and D above 0, not {tuple(embeddings.shape)}.")
 
 
 def refuse_unusable(embeddings: Tensor, side: str = "painting") -> None:
-    """Refuse what is not a (N, D) table of finite numbers, naming the first row that is not.
-
-    Raises:
-        InputError: another shape, or no rows.
-        UnmeasurableError: a NaN or an infinity.
-    """
+    """Raise an InputError for what is no (N, D) table, an UnmeasurableError for NaN or infinity, naming the row."""
     refuse_shapeless(embeddings)
     if torch.stack(torch.aminmax(embeddings)).isfinite().all():
         return
@@ -37,11 +28,7 @@ def refuse_unusable(embeddings: Tensor, side: str = "painting") -> None:
 
 
 def refuse_collapsed(embeddings: Tensor) -> None:
-    """Refuse embeddings that are all the same up to rounding.
-
-    Raises:
-        UnmeasurableError: there is nothing to tell apart.
-    """
+    """Raise an UnmeasurableError for embeddings that are all the same up to rounding."""
     spread = (embeddings.amax(0) - embeddings.amin(0)).max()
     if len(embeddings) > 1 and spread <= 1e-6 * embeddings[0].abs().max():
         raise UnmeasurableError(
@@ -51,31 +38,19 @@ def refuse_collapsed(embeddings: Tensor) -> None:
 
 
 def refuse_zero(embeddings: Tensor) -> None:
-    """Refuse embeddings of length 0.
-
-    Raises:
-        UnmeasurableError: names the first such row.
-    """
-    empty = ~embeddings.any(1)
-    if empty.any():
+    """Raise an UnmeasurableError for embeddings of length 0, naming the first such row."""
+    if (empty := ~embeddings.any(1)).any():
         row = int(empty.byte().argmax())
         raise UnmeasurableError(f"The embedding of painting row {row} is zero throughout: it has no direction.")
 
 
 def refuse_overlap(evaluated: Iterable[str], others: Iterable[str], whose: str) -> None:
-    """Refuse artists that stand on both sides, their names folded by :func:`morelli.data.artists.artist_key`.
+    """Raise a MorelliError that names the evaluated artists who are among the others, names folded.
 
-    Args:
-        evaluated: the artists to be measured.
-        others: the artists that must not be among them.
-        whose: what the others are, for the message: "the cohort", "the calibration".
-
-    Raises:
-        MorelliError: names the artists on both sides.
+    ``whose`` says what the others are: "the cohort", "the calibration".
     """
     known = {artist_key(name) for name in others}
-    both = sorted({name for name in evaluated if artist_key(name) in known})
-    if both:
+    if both := sorted({name for name in evaluated if artist_key(name) in known}):
         shown = ", ".join(both[:5]) + (f" and {len(both) - 5} more" if len(both) > 5 else "")
         raise MorelliError(
             f"{len(both)} of the evaluated artists are also in {whose}: {shown}. Its artists must be other people, "

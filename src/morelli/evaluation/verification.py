@@ -1,9 +1,9 @@
-"""Verification: are two paintings by the same hand? Measures over all unordered pairs of one set.
+"""Verification metrics (pair AUC, EER, recall at a false-accept rate) and thresholds: are two paintings by one hand?
 
 The formulas work on *masses*: how many positives (same artist) and how many negatives (different artists) fall into
 each of B bins of score, lowest first. With a bin for every distinct positive score and one for every gap between two
 (:func:`exact_masses`) they are exact; with any other bins, positives and negatives of one bin count as tied.
-All of them take (…, B) arrays and give (…) arrays, so a thousand resamples are measured at once.
+All of them take (…, B) arrays and give (…) arrays, so the metrics without each artist are computed at once.
 """
 
 import numpy as np
@@ -79,8 +79,7 @@ def balanced_accuracy(positives: Array, negatives: Array, threshold: float) -> f
 def best_threshold(positives: Array, negatives: Array) -> float:
     """The score that, as a threshold, gives these pairs their highest :func:`balanced_accuracy`; the lowest of equals.
 
-    Raises:
-        MorelliError: a side is empty.
+    Raises a MorelliError where one kind of pair is missing.
     """
     refuse_one_class(len(positives), len(negatives))
     levels, counts = np.unique(positives, return_counts=True)
@@ -92,8 +91,7 @@ def best_threshold(positives: Array, negatives: Array) -> float:
 def threshold_at_false_accept(negatives: Array, rate: float) -> float:
     """The lowest threshold that accepts at most ``rate`` of these negatives (score ≥ threshold).
 
-    Raises:
-        MorelliError: too few negatives to see so rare an error.
+    Raises a MorelliError for negatives too few to see so rare an error.
     """
     allowed = int(rate * len(negatives))
     if allowed < 1:
@@ -102,11 +100,7 @@ def threshold_at_false_accept(negatives: Array, rate: float) -> float:
 
 
 def refuse_one_class(positives: int, negatives: int) -> None:
-    """Refuse pairs that are all of one kind.
-
-    Raises:
-        MorelliError: no positives, or no negatives.
-    """
+    """Raise a MorelliError where there are no positives or no negatives."""
     if not positives:
         raise MorelliError("There are no pairs by the same artist: at least one artist needs two paintings.")
     if not negatives:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.utils.data import default_collate
 
 from morelli._files import write_text_whole, written_whole
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, first_line
 from morelli.gallery.reader import Reader
 from morelli.models.backbones import JointBackbone, SingleBackbone
 from morelli.models.heads import CosineScorer, DistanceScorer, Scorer
@@ -150,7 +150,7 @@ def _write(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outp
                 module, two, dynamo=True, verbose=False, input_names=names, output_names=[output], dynamic_shapes=shapes
             )
     except torch.onnx.OnnxExporterError as error:
-        raise MorelliError(f"PyTorch cannot turn this network into ONNX: {str(error).splitlines()[0]}") from error
+        raise MorelliError(f"PyTorch cannot turn this network into ONNX: {first_line(error)}") from error
     assert program is not None
     with written_whole(path) as temporary:
         program.save(temporary)

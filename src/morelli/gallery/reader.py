@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from morelli._file_names import unescaped
 from morelli._progress import progress_bar
 from morelli.gallery.pictures import PictureInfo, read_file
+from morelli.models.custom_modules import update_with
 from morelli.models.embedder import loader_workers
 from morelli.models.network import Network
-from morelli.models.own_parts import update_with
 from morelli.preparation.picture_files import UnusableError
 
 _BATCH = 8

@@ -16,8 +16,8 @@ from torchvision.transforms import v2
 from morelli.errors import MorelliError
 from morelli.models.config import BackboneConfig as BackboneConfig
 from morelli.models.config import is_own
+from morelli.models.custom_modules import ModuleBackbone, imported, update_with
 from morelli.models.folding import folded
-from morelli.models.own_parts import ModuleBackbone, imported, update_with
 from morelli.models.sizes import REFUSALS, check_size, refused_size
 from morelli.models.transforms import create_transform
 from morelli.models.weights import (
@@ -29,7 +29,7 @@ from morelli.models.weights import (
 )
 
 Descriptions = Mapping[str, dict[str, Any]]
-"""Of models that timm does not list, by the name in the config: what their ``config.json`` says of them."""
+"""Of models that timm does not list, by name: what their ``config.json`` says of them."""
 
 
 class Backbone(nn.Module):
@@ -70,10 +70,8 @@ class Backbone(nn.Module):
         self.eval()
         self.width = self._measured_width()
         if self.is_frozen:
-            noise = torch.rand(
-                1, self.channels, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0)
-            )
-            self.net = folded(self.net, noise)
+            shape = (1, self.channels, self.image_size, self.image_size)
+            self.net = folded(self.net, torch.rand(shape, generator=torch.Generator().manual_seed(0)))
             self.set_memory_format(channels_last=True)
         self.requires_grad_(config.train == "all")
 
@@ -139,35 +137,20 @@ class Backbone(nn.Module):
                 raise refused_size(self.config, self.own_size, error) from error
 
     def transform(self, *, augment: bool = False) -> Callable[[Image.Image], Tensor]:
-        """Return the function from an RGB picture to this backbone's input.
+        """Return the function from an RGB picture to (3, image_size, image_size), or (views, 3, …) for several views.
 
-        That is (3, image_size, image_size), or (views, 3, image_size, image_size) for several views. With ``augment``
-        it is one view, cropped and mirrored at random.
+        With ``augment`` it is one view, cropped and mirrored at random.
         """
+        shown = {"mean": self.mean, "std": self.std, "interpolation": self.interpolation}
         return create_transform(
-            size=self.image_size,
-            mean=self.mean,
-            std=self.std,
-            interpolation=self.interpolation,
-            fit=self.config.fit,
-            kept=self.crop,
-            views=self.config.views,
-            augment=augment,
+            size=self.image_size, fit=self.config.fit, kept=self.crop, views=self.config.views, augment=augment, **shown
         )
 
     @property
     def input_metadata(self) -> dict[str, Any]:
         """How a picture becomes its input, for an exported network."""
-        return {
-            "backbone": self.config.name,
-            "fit": self.config.fit,
-            "views": self.config.views,
-            "crop": self.crop,
-            "interpolation": self.interpolation.value,
-            "scale": [0, 1],
-            "mean": self.mean,
-            "std": self.std,
-        }
+        about = {"backbone": self.config.name, "fit": self.config.fit, "views": self.config.views, "crop": self.crop}
+        return {**about, "interpolation": self.interpolation.value, "scale": [0, 1], "mean": self.mean, "std": self.std}
 
     @property
     def input_settings(self) -> tuple[Any, ...]:
@@ -177,12 +160,11 @@ class Backbone(nn.Module):
 
     def fingerprint(self) -> str:
         """A digest of everything that determines the features of a picture: weights, pooling, transform, versions."""
-        digest = hashlib.sha256()
         # Defaults are left out, so that a new option changes nothing for those who do not use it.
         how = self.config.model_dump(exclude={"weights", "train", "precision"}, exclude_defaults=True)
-        digest.update(repr((how, self.image_size, self.crop, self.mean, self.std, self.interpolation)).encode())
+        about = (how, self.image_size, self.crop, self.mean, self.std, self.interpolation)
         is_half = self.config.precision == "bf16" and torch.cuda.is_available()
-        digest.update(repr((timm.__version__, torch.__version__, is_half)).encode())
+        digest = hashlib.sha256(f"{about!r}{(timm.__version__, torch.__version__, is_half)!r}".encode())
         if self.memory_format is not torch.channels_last:
             digest.update(repr(self.memory_format).encode())
         if self.is_nhwc and self.config.pool == "stages":
@@ -251,11 +233,7 @@ def create_backbone(
     Args:
         config: which.
         load_weights: else it is left untrained, for a state dict that holds all of it.
-        descriptions: of models that timm does not list, from a backbone's ``descriptions``: then neither the hub nor
-            their folder is needed.
-
-    Raises:
-        MorelliError: it cannot be had, with the reason.
+        descriptions: of models that timm does not list: then neither the hub nor their folder is needed.
     """
     if is_own(config.name):
         return imported(config.name)
@@ -271,9 +249,6 @@ def _apply_each(
 
 def _statistics(stage: Tensor, statistics: tuple[str, ...]) -> Tensor:
     """(B, C, H, W) → (B, C) for each of mean and std, side by side."""
-    flat = stage.flatten(2)
-    parts = {
-        "mean": lambda: flat.float().mean(2),
-        "std": lambda: flat.float().var(2, correction=0).add(1e-6).sqrt(),
-    }
-    return torch.cat([parts[name]() for name in statistics], dim=1)
+    flat = stage.flatten(2).float()
+    parts = [flat.mean(2) if name == "mean" else flat.var(2, correction=0).add(1e-6).sqrt() for name in statistics]
+    return torch.cat(parts, dim=1)

@@ -15,7 +15,7 @@ KINDS: Final = ("auto", "packaged", "timm", "none")
 LOCAL: Final = "local-dir:"
 HUB: Final = ("hf_hub:", "hf-hub:")
 
-_FORMER = {"keep": "untrained_weight", "keep_width": "untrained_width"}
+FORMER_NAMES = {"keep": "untrained_weight", "keep_width": "untrained_width"}
 
 
 def is_own(name: str) -> bool:
@@ -52,8 +52,8 @@ class BackboneConfig(Section):
     beside: tuple[str, ...] = ()
     """Further timm models with the same settings, whose features are put beside this one's; frozen only."""
     precision: Literal["no", "bf16"] = "no"
-    """``bf16``: forward passes in bfloat16 on a GPU. A processor always computes in float32: few have bfloat16, and one
-    that has not was 36 times as slow."""
+    """``bf16``: forward passes in bfloat16 on a GPU. A CPU always computes in float32: most lack bfloat16, and on one
+    without it inference was 36 times slower."""
     train: Literal["frozen", "all"] = "frozen"
 
     @field_validator("statistics", mode="before")
@@ -112,8 +112,8 @@ class HeadConfig(Section):
         """Recipes and model folders may still say ``keep``; in a recipe it stands over what is more general."""
         if not isinstance(value, dict):
             return value
-        former = {new: value[old] for old, new in _FORMER.items() if old in value}
-        return {key: one for key, one in value.items() if key not in _FORMER} | former
+        former = {new: value[old] for old, new in FORMER_NAMES.items() if old in value}
+        return {key: one for key, one in value.items() if key not in FORMER_NAMES} | former
 
     @model_validator(mode="after")
     def _fits(self) -> "HeadConfig":

@@ -1,4 +1,4 @@
-"""The embedder, backbone and head in one, and how the pictures of a dataset pass through it."""
+"""Embedding: the pictures of a dataset through a backbone and a head."""
 
 import os
 from typing import Any
@@ -12,8 +12,8 @@ from morelli._processes import gathered, is_first, shard
 from morelli._progress import progress_bar
 from morelli.errors import InputError
 from morelli.models.backbones import AnyBackbone
+from morelli.models.custom_modules import ModuleHead
 from morelli.models.heads import EmbeddingHead
-from morelli.models.own_parts import ModuleHead
 
 
 class Embedder(nn.Module):

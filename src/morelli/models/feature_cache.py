@@ -1,4 +1,4 @@
-"""Features of single backbones, computed once for each picture and kept on disk.
+"""Feature cache: features of single backbones, computed once for each picture and kept on disk.
 
 One file holds a block of features and the keys of its pictures. A key is a digest of the picture's file and the
 folder's name a digest of all that determines the features, so blocks of any split and any prepared folder are shared,
@@ -28,18 +28,9 @@ _DAMAGE = (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError
 def cached_features(
     backbone: SingleBackbone, root: Path, paintings: pd.DataFrame, compute: Callable[[pd.DataFrame], Tensor]
 ) -> Tensor:
-    """Return the features of ``paintings``, (N, …) float32, computing only those not yet on disk.
+    """Return the features of a prepared folder's ``paintings``, (N, …) float32; ``compute`` gives those not on disk.
 
     Several processes compute together what any of them lacks; the first of each machine writes it.
-
-    Args:
-        backbone: frozen; its fingerprint names the cache.
-        root: the prepared folder.
-        paintings: rows of its table.
-        compute: gives the features of some of the rows, in their order.
-
-    Raises:
-        MorelliError: a picture is missing.
     """
     folder = cache_folder() / "features" / backbone.fingerprint()[:32]
     keys = _keys(root, paintings)
@@ -63,10 +54,8 @@ def _keys(root: Path, paintings: pd.DataFrame) -> pd.Series:
     try:
         sizes = paintings["file"].map(lambda file: (root / file).stat().st_size)
     except OSError as error:
-        raise MorelliError(
-            f"A picture of {root} is missing ({error}). "
-            f"Prepare the folder again: morelli data prepare SOURCE --out {root}"
-        ) from error
+        again = f"Prepare the folder again: morelli data prepare SOURCE --out {root}"
+        raise MorelliError(f"A picture of {root} is missing ({error}). {again}") from error
     return paintings["sha256"].str[:32] + "-" + sizes.astype(str)
 
 
@@ -74,13 +63,9 @@ def _read(folder: Path, wanted: set[str]) -> dict[str, Tensor]:
     """The wanted rows of all whole blocks. A damaged block is passed over, so that its rows are computed again."""
     known: dict[str, Tensor] = {}
     for path in sorted(folder.glob("[!.]*.safetensors")):
-        with (
-            suppress(SafetensorError, OSError, KeyError, TypeError, ValueError),
-            safe_open(path, framework="pt") as file,
-        ):
+        with suppress(*_DAMAGE), safe_open(path, framework="pt") as file:
             keys = file.metadata()["keys"].split(",")
-            places = [place for place, key in enumerate(keys) if key in wanted]
-            if places:
+            if places := [place for place, key in enumerate(keys) if key in wanted]:
                 features = file.get_tensor("features")[places]
                 known.update(zip([keys[place] for place in places], features, strict=True))
     return known

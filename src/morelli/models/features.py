@@ -1,4 +1,4 @@
-"""What a backbone makes of the pictures of a prepared folder: a picture passes through once and is then on disk."""
+"""Features of a prepared folder's pictures: each passes a backbone once and is then on disk."""
 
 from copy import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Batch norms of a frozen network folded into the convolutions before them.
+"""Batch-norm folding: batch norms of a frozen network become part of the convolutions before them.
 
 In evaluation a batch norm is a fixed scale and shift of each channel, so the convolution whose output it takes can do
 the same itself (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2): one pass over memory less for each.

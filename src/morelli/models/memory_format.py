@@ -1,4 +1,4 @@
-"""How a backbone's images and weights lie in memory: channels last, unless the other way was measured to be faster.
+"""Memory format of a backbone's images and weights: channels last, unless contiguous was measured to be faster.
 
 Channels last suits most convolutions, but not every network on every processor. Rounding differs between the two, so
 the choice is measured once, kept on disk, and part of a backbone's fingerprint: features of both are never mixed.
@@ -28,16 +28,11 @@ _BATCH, _ROUNDS = 16, 3
 def settle_memory_format(
     backbone: SingleBackbone, device: torch.device, *, pictures: int, precision: str = "no", trained: bool = False
 ) -> None:
-    """Let a backbone use the memory format that is faster on this machine.
+    """Let a backbone use the memory format that is faster on ``device``, if enough ``pictures`` will pass.
 
     What was once measured for the same model, size, device and torch is read from the cache folder, so that runs on one
-    machine give the same numbers. With several processes the first measures for all.
-
-    Args:
-        device: where it will compute.
-        pictures: how many will pass; too few, and nothing is measured.
-        precision: ``no``, ``bf16`` or ``fp16``: what the passes are autocast to.
-        trained: measure backward passes too.
+    machine give the same numbers. With several processes the first measures for all, with backward passes if it is
+    ``trained``, autocast to ``precision``.
     """
     if not isinstance(backbone, Backbone):
         return  # somebody's own module stays as it was given

@@ -19,11 +19,7 @@ from morelli.errors import MorelliError
 from morelli.models.backbones import AnyBackbone, Backbone, JointBackbone, create_backbone
 from morelli.models.compact import REFERENCE, with_backbone, without_backbone
 from morelli.models.config import BackboneConfig, HeadConfig, is_own
-from morelli.models.embedder import Embedder
-from morelli.models.features import features_of
-from morelli.models.heads import SCORERS, CosineScorer, EmbeddingHead, Scorer, scorer_name
-from morelli.models.model_folder import CARD, WEIGHTS, model_folder
-from morelli.models.own_parts import (
+from morelli.models.custom_modules import (
     EmbedderCard,
     ModuleBackbone,
     ModuleHead,
@@ -36,6 +32,10 @@ from morelli.models.own_parts import (
     timm_transform,
     unwrapped,
 )
+from morelli.models.embedder import Embedder
+from morelli.models.features import features_of
+from morelli.models.heads import SCORERS, CosineScorer, EmbeddingHead, Scorer, scorer_name
+from morelli.models.model_folder import CARD, WEIGHTS, model_folder
 from morelli.models.sources import SourceStatistics
 from morelli.models.transforms import settings_of
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import torch
 
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, first_line
 from morelli.models.config import BackboneConfig
 from morelli.models.weights import create_net
 
@@ -39,10 +39,9 @@ def refused_size(config: BackboneConfig, own: int, error: Exception) -> MorelliE
         size for side in nearest for size in islice((one for one in side if _refusal(config, one) is None), _NAMED)
     }
     fitting = ", ".join(str(size) for size in sorted(taken | {own} - {wanted}))
-    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
     would_do = f"These sizes would do: {fitting}. " if fitting else ""
     return MorelliError(
-        f"{config.name} cannot take pictures of {wanted} pixels a side ({reason}). {would_do}"
+        f"{config.name} cannot take pictures of {wanted} pixels a side ({first_line(error)}). {would_do}"
         "Set image_size to one of them, or to none for the size its weights were made for."
     )
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from morelli._files import is_lfs_pointer
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, first_line
 
 _PREFERRED: Final = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
 _WRAPPERS: Final = re.compile(r"^(module\.|_orig_mod\.)+")
@@ -38,8 +38,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             'torch.save(model.state_dict(), "weights.pth")'
         ) from error
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-        raise MorelliError(f"{path} cannot be read ({said})") from error
+        raise MorelliError(f"{path} cannot be read ({first_line(error, 120)})") from error
     return {_WRAPPERS.sub("", name): tensor for name, tensor in _state_in(content, path).items()}
 
 

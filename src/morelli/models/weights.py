@@ -1,4 +1,4 @@
-"""Where the weights of a timm model come from: a registry package, the model hub, a local file or folder, or nowhere.
+"""Weights of timm models: from a registry package, the model hub, a local file or folder, or none.
 
 Every file of weights is read here, as safetensors or with ``weights_only``, whatever timm itself would do; timm then
 fits the tensors to its model (other names, another size, another number of channels).
@@ -19,7 +19,7 @@ import torch
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
-from morelli.errors import MorelliError, did_you_mean
+from morelli.errors import MorelliError, did_you_mean, first_line, last_line
 from morelli.models.config import HUB, KINDS, LOCAL, BackboneConfig, is_own
 from morelli.models.hub_files import check_reachable, hub_file
 from morelli.models.state_dicts import read_tensors, without_prefix
@@ -158,8 +158,7 @@ def _from_file(config: BackboneConfig, path: Path) -> nn.Module:
     try:
         net, fitted = _filled(config, state)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise MorelliError(f"{path} was made for another network than {config.name}: {reason}") from error
+        raise MorelliError(f"{path} was made for another network than {config.name}: {last_line(error)}") from error
     if lacking := fitted.missing_keys:
         raise MorelliError(
             f"{path} holds no weights for {len(lacking)} tensors of the backbone, such as {lacking[0]}: "
@@ -267,9 +266,9 @@ def _in_order(net: nn.Module, path: Path) -> nn.Module:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
     # Our own errors of the connection are plain; others' kind often says more than their text.
-    return said if type(error) in (ConnectionError, FileNotFoundError) and said else f"{type(error).__name__}: {said}"
+    said = first_line(error, 300)
+    return said if type(error) in (ConnectionError, FileNotFoundError) else f"{type(error).__name__}: {said}"
 
 
 def no_weights(name: str, why: str) -> MorelliError:

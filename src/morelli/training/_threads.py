@@ -1,4 +1,4 @@
-"""How many threads a training step is worth."""
+"""Threads of a training step: a small one runs on one thread."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 from morelli._processes import is_first, on_main_process, processes
 from morelli._progress import progress_bar
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
-from morelli.errors import MorelliError, MorelliWarning
+from morelli.errors import MorelliError, MorelliWarning, first_line
 from morelli.models.embedder import loader_workers
 from morelli.training._threads import one_thread_if_small
 from morelli.training.checkpoint import CHECKPOINT, Stateful, TrainingState
@@ -130,7 +130,7 @@ def fit(
                 progress.update(task, advance=1, description=f"train (loss {row['loss']:.3f})")
     except TorchDynamoException as error:
         raise MorelliError(
-            f"torch.compile cannot compile this network here: {str(error).strip().splitlines()[0]} It needs a C++ "
+            f"torch.compile cannot compile this network here: {first_line(error, 400)} It needs a C++ "
             "compiler, and Triton for a GPU. Set training.compile=false."
         ) from error
     finally:

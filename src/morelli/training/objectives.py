@@ -20,8 +20,8 @@ from morelli.errors import MorelliError, did_you_mean
 from morelli.models.heads import CosineScorer, DistanceScorer, Scorer
 from morelli.training.config import ObjectiveConfig as ObjectiveConfig
 from morelli.training.config import Sampling
+from morelli.training.dry_run import PACKAGED, refuse_untrainable
 from morelli.training.loss_factory import make_part
-from morelli.training.trial import PACKAGED, refuse_untrainable
 
 
 @dataclass(frozen=True)

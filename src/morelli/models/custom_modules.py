@@ -15,10 +15,10 @@ from torchvision.transforms import v2
 
 from morelli._config import Section
 from morelli._dotted import load_dotted
-from morelli.errors import MorelliError
-from morelli.models import described
+from morelli.errors import MorelliError, first_line, last_line
+from morelli.models import module_specs
 from morelli.models.config import BackboneConfig
-from morelli.models.described import Described, ModelName, fitted_to
+from morelli.models.module_specs import Described, ModelName, fitted_to
 from morelli.models.transforms import create_transform
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -50,12 +50,9 @@ class ModuleBackbone(nn.Module):
 
     Args:
         module: a batch of what ``transform`` gives → features (B, width). It is copied, in evaluation mode.
-        transform: an RGB picture → one tensor, of the same shape for every picture.
+        transform: an RGB picture → one tensor, of the same shape for every picture, without anything random.
         card: what is known of both from a model folder.
         name: what runs call it; by default its class.
-
-    Raises:
-        MorelliError: the transform gives no such tensor or draws at random, or the module's output is no vector.
     """
 
     def __init__(self, module: nn.Module, transform: Transform, card: TrunkCard | None = None, name: str = "") -> None:
@@ -67,7 +64,7 @@ class ModuleBackbone(nn.Module):
         self.config = BackboneConfig(name=name or kind_of(self.net))
         self.card = card or TrunkCard(
             kind=kind_of(self.net),
-            model=described.name_of_model(self.net, images),
+            model=module_specs.name_of_model(self.net, images),
             steps=_checked_steps(transform, images),
         )
         self.descriptions: dict[str, dict[str, Any]] = {}
@@ -91,7 +88,7 @@ class ModuleBackbone(nn.Module):
         """It stays as it was given."""
 
     def fingerprint(self) -> str:
-        """A digest of the weights and of what comes of two pictures, so that no feature of another code is reused."""
+        """A digest of the weights and of what comes of two pictures, so that no feature of other code is reused."""
         images = _tried(self._transform)
         with torch.no_grad():
             device = next((tensor.device for tensor in self.net.state_dict().values()), torch.device("cpu"))
@@ -130,9 +127,9 @@ class ModuleHead(nn.Module):
         own = copied(module)
         rows = torch.randn(3, features, generator=torch.Generator().manual_seed(0))
         self.width = vector_width(own, rows, "embedder", f"features of {features} numbers")
-        row = described.layers_in_a_row(own, rows)
+        row = module_specs.layers_in_a_row(own, rows)
         self.layers: nn.Module = own if row is None else row
-        self.card = EmbedderCard(kind=kind_of(own), layers=None if row is None else described.described_layers(row))
+        self.card = EmbedderCard(kind=kind_of(own), layers=None if row is None else module_specs.described_layers(row))
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, F), or (B, V, F) of several views, whose embeddings' mean counts, → (B, D)."""
@@ -155,14 +152,14 @@ def loaded_trunk(
         raise must_be_given(folder, "transform", "a function of one's own")
     made = card.model.make() if card.model and module is None else None
     net = _made(folder, "trunk", card.kind, state, made, module)
-    return ModuleBackbone(net, transform or described.made_transform(card.steps or ()), card)
+    return ModuleBackbone(net, transform or module_specs.made_transform(card.steps or ()), card)
 
 
 def loaded_head(
     folder: Path, card: EmbedderCard, state: dict[str, Tensor], features: int, module: nn.Module | None
 ) -> ModuleHead:
     """A saved embedder again, made from its layers or from a module of the same class that is given."""
-    made = described.made_layers(card.layers) if card.layers is not None else None
+    made = module_specs.made_layers(card.layers) if card.layers is not None else None
     return ModuleHead(_made(folder, "embedder", card.kind, state, made, module), features)
 
 
@@ -177,8 +174,8 @@ def _made(
     try:
         return fitted_to(copied(given), state)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise MorelliError(f"The {what} that was given does not fit the weights in {folder}: {reason}") from error
+        why = last_line(error)
+        raise MorelliError(f"The {what} that was given does not fit the weights in {folder}: {why}") from error
 
 
 def imported(name: str) -> ModuleBackbone:
@@ -213,8 +210,7 @@ def vector_width(module: nn.Module, rows: Tensor, what: str, of: str) -> int:
     try:
         output: Any = module(rows)
     except Exception as error:  # whatever somebody's module raises
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise MorelliError(f"The {what} cannot take {of}, {tuple(rows.shape)}: {reason}") from error
+        raise MorelliError(f"The {what} cannot take {of}, {tuple(rows.shape)}: {first_line(error)}") from error
     if not isinstance(output, Tensor):
         raise MorelliError(
             f"The {what} gives a {type(output).__name__}, not one vector for each picture. Wrap it in a module that "
@@ -253,10 +249,10 @@ def _tried(transform: Transform) -> Tensor:
 
 def _checked_steps(transform: Transform, images: Tensor) -> Described | None:
     """A transform's description, if what is made from it gives the same."""
-    if (steps := described.described_transform(transform)) is None:
+    if (steps := module_specs.described_transform(transform)) is None:
         return None
     try:
-        return steps if torch.allclose(_tried(described.made_transform(steps)), images, atol=1e-5) else None
+        return steps if torch.allclose(_tried(module_specs.made_transform(steps)), images, atol=1e-5) else None
     except (MorelliError, TypeError, ValueError):
         return None
 

@@ -1,4 +1,4 @@
-"""A loss and its miner tried for a few steps, so that what cannot be trained is refused before any training."""
+"""Dry run: a few steps of a loss and its miner, so that what cannot be trained is refused before any training."""
 
 import copy
 from typing import TYPE_CHECKING

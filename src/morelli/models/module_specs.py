@@ -1,4 +1,4 @@
-"""Modules and transforms as data: what of somebody else's network a model folder can hold, and make again.
+"""Specifications of modules and transforms, as JSON: what a model folder can hold of a custom network.
 
 A folder never runs code. What is found in a fixed table (timm's and torchvision's models by name, layers in a row,
 torchvision's transforms) is written down by that name, and only if what is made again from it computes the same.
