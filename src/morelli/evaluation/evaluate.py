@@ -16,10 +16,10 @@ from morelli.evaluation.intervals import LeaveOneOut, interval
 from morelli.evaluation.metrics import METRICS, Metric, check_metrics, guarded
 from morelli.evaluation.normalisation import CohortScorer
 from morelli.evaluation.pair_metrics import (
+    ArtistCurves,
     AtThresholds,
     Collector,
     Measured,
-    PerArtist,
     Probabilities,
     ScoreCurve,
     ScoreHistogram,
@@ -88,7 +88,11 @@ def evaluate(
     _refuse_unfit(embeddings, paintings)
     order = Paintings(paintings["artist"])
     normalised = normalised or {}
-    _refuse_known_artists(order.names, calibration, [scorer, *normalised.values()])
+    if calibration:
+        refuse_overlap(order.names, calibration.artists, "the calibration")
+    for one in (scorer, *normalised.values()):
+        if isinstance(one, CohortScorer):
+            refuse_overlap(order.names, one.artists, "the cohort")
     verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
     failures: dict[str, str] = {}
     table = [*METRICS, *(guarded(metric, failures) for metric in check_metrics(metrics))]
@@ -97,12 +101,14 @@ def evaluate(
     ranked = [metric for metric in table if metric.takes == "ranking"]
     retrieval, measured = measure_retrieval(in_order, scorer, order, ranked)
     pairs = Pairs(in_order, order, scorer)
-    per_artist, histogram = PerArtist(table), ScoreHistogram(pairs)
+    per_artist, histogram = ArtistCurves(table), ScoreHistogram(pairs)
     probabilities = Probabilities(pairs, calibration, table) if calibration else None
+    thresholds = {} if threshold is None else {"balanced": threshold}
+    thresholds |= calibration.thresholds if calibration else {}
     collectors: list[Collector] = [
         *(ScoreCurve(pairs, subset, table) for subset in pair_subsets(ordered)),
         Triplets(pairs),
-        AtThresholds(pairs, _thresholds(threshold, calibration), table),
+        AtThresholds(pairs, thresholds, table),
         per_artist,
         histogram,
         *([probabilities] if probabilities else []),
@@ -167,19 +173,6 @@ def _refuse_unfit(embeddings: Tensor, paintings: pd.DataFrame) -> None:
     refuse_unusable(embeddings)
     refuse_collapsed(embeddings)
     refuse_zero(embeddings)
-
-
-def _refuse_known_artists(names: list[str], calibration: Calibration | None, scorers: list[Scorer]) -> None:
-    if calibration is not None:
-        refuse_overlap(names, calibration.artists, "the calibration")
-    for scorer in scorers:
-        if isinstance(scorer, CohortScorer):
-            refuse_overlap(names, scorer.artists, "the cohort")
-
-
-def _thresholds(threshold: float | None, calibration: Calibration | None) -> dict[str, float]:
-    chosen = {} if threshold is None else {"balanced": threshold}
-    return chosen | (calibration.thresholds if calibration else {})
 
 
 def _leave_one_out(values: dict[str, float], measured: Measured, ordered: pd.DataFrame) -> LeaveOneOut:

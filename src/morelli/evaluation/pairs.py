@@ -17,7 +17,7 @@ from morelli.evaluation.normalisation import CohortScorer
 from morelli.models.heads import Scorer
 
 EXACT_PAIRS: Final = 10_000_000
-"""Up to so many pairs all scores are kept and measures are exact; beyond, negatives go into a histogram."""
+"""Up to so many pairs all scores are kept and metrics are exact; beyond, negatives go into a histogram."""
 FINE_BINS: Final = 65_536
 COARSE_BINS: Final = 512
 _ROWS_AT_ONCE = 256
