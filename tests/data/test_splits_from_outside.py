@@ -10,7 +10,7 @@ from morelli.data.splits import SplitConfig, fit_split, split_paintings
 from morelli.errors import MorelliError
 
 PLUGIN = """
-from morelli.data.splitters import Splitter, sides_around
+from morelli.data.splitters import SplitConfig, Splitter, sides_around
 
 class ByInitial(Splitter):
     "Artists of one initial are unseen, another one in each fold."
@@ -28,7 +28,7 @@ class Strange(Splitter):
         return ["held out"] * len(table)
 
 class Other: ...
-made = ByInitial(None)
+made = ByInitial(SplitConfig())
 """
 
 

@@ -5,6 +5,7 @@ import warnings
 from typing import Annotated, TextIO
 
 import typer
+from typer import Option
 
 from morelli._files import sentence_of
 from morelli.cli import bench, competition, data, gallery, networks, report
@@ -21,10 +22,10 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", rich_help_panel="Paintings")
 for _module, _panel in (
+    (gallery, "Your own pictures"),
     (bench, "Compare networks"),
     (report, "Compare networks"),
     (networks, "One network"),
-    (gallery, "Your own pictures"),
     (competition, "The competition"),
 ):
     for _command in _module.COMMANDS:
@@ -41,17 +42,17 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def about(
-    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    _version: Annotated[bool, Option("--version", callback=_print_version, is_eager=True)] = False,
     imports: Annotated[
         list[str] | None,
-        typer.Option("--import", metavar="MODULE", help="Import this first, as a module with a scorer of your own."),
+        Option("--import", metavar="MODULE", help="Import this first, as a module with a scorer of your own."),
     ] = None,
 ) -> None:
     """Tell painters apart: are two paintings by the same hand, also when that hand was never seen in training?
 
-    Start with `morelli bench`: it paints synthetic paintings, trains five networks on two backbones and prints how
-    well each tells painters apart. Then use your own: `morelli data prepare FOLDER --out DIR` and
-    `morelli bench --data DIR`.
+    With two pictures: `morelli compare ONE OTHER`; a trained network comes with the package. To compare losses and
+    backbones: `morelli bench` paints synthetic paintings, trains on them and prints how well each network tells
+    painters apart; then on your own, `morelli data prepare FOLDER --out DIR` and `morelli bench --data DIR`.
     """
     from morelli._dotted import load_dotted  # it loads pandas
 

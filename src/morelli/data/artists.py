@@ -139,11 +139,7 @@ def _faults(name: str) -> int:
 
 
 def groups_of(kind: Grouping, paintings: pd.DataFrame, labels: Sequence[int]) -> list[int] | None:
-    """The groups that batches are filled from: :func:`usual`, or None where all artists are of one source, or of none.
-
-    Raises:
-        MorelliError: no painting has the style or genre that is asked for.
-    """
+    """The groups that batches are filled from: :func:`usual`, or None where all artists are of one source or none."""
     if kind == "source" and ("source" not in paintings or paintings["source"].isna().all()):
         return None
     groups = usual(kind, paintings, labels)
@@ -165,14 +161,6 @@ def usual(kind: Grouping, paintings: pd.DataFrame, labels: Sequence[int]) -> lis
     """The number of the source, style or genre that most paintings of each artist have, for artists 0 to A − 1.
 
     Paintings without one count as of one kind of their own.
-
-    Args:
-        kind: the column.
-        paintings: rows of a prepared folder's table.
-        labels: the artist's number of each row.
-
-    Raises:
-        MorelliError: no painting has any.
     """
     if paintings[kind].isna().all():
         raise MorelliError(

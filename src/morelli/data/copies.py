@@ -58,11 +58,7 @@ class CopyCounts:
 
 
 def paintings_and_copies(folder: str | Path) -> pd.DataFrame:
-    """Read a prepared folder's table with its copies known; one of an older format gets them found, and kept, now.
-
-    Raises:
-        MorelliError: not a finished prepared folder, or a picture in it that cannot be read.
-    """
+    """Read a prepared folder's table with its copies known; one of an older format gets them found, and kept, now."""
     paintings = read_paintings(folder)
     if paintings["hash"].notna().all():
         return paintings
@@ -74,15 +70,7 @@ def paintings_and_copies(folder: str | Path) -> pd.DataFrame:
 
 
 def with_copies(folder: Path, paintings: pd.DataFrame) -> pd.DataFrame:
-    """The table with the columns ``hash`` and ``copy_of``; hashes that are there already are kept.
-
-    Args:
-        folder: where the pictures lie.
-        paintings: rows with the columns ``id``, ``file`` and ``sha256``, and ``width`` and ``height``.
-
-    Raises:
-        MorelliError: a picture cannot be read.
-    """
+    """The table with the columns ``hash`` and ``copy_of``; hashes that are there already are kept."""
     paths = [folder / file for file in paintings["file"]]
     hashes = list(paintings["hash"]) if "hash" in paintings else _hashes_of_before(folder, paintings)
     missing = [place for place, one in enumerate(hashes) if not isinstance(one, bytes)]
@@ -175,12 +163,7 @@ def _groups(paintings: pd.DataFrame, paths: list[Path]) -> pd.Series:
 
 
 def _alike(signs: Array, paths: list[Path]) -> list[tuple[int, int, bool]]:
-    """Pairs of places whose hashes are close and whose coarse thumbnails agree, the most alike first.
-
-    Args:
-        signs: (N, 512) of the pictures' hashes, then of their mirror images'.
-        paths: (N,) where the pictures lie.
-    """
+    """Pairs of places whose hashes are close and whose coarse thumbnails agree, the most alike first."""
     values = np.full((len(paths), _COARSE, _COARSE), np.nan, np.float16)  # read when first asked for
     upright, mirrored = signs[:, :BITS], signs[:, BITS:]
     found: list[tuple[float, int, int, bool]] = []

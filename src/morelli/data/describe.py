@@ -22,11 +22,7 @@ def count_reasons(folder: Path) -> dict[str, int]:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Describe a prepared folder in plain values, ready for JSON.
-
-    Raises:
-        MorelliError: not a finished prepared folder.
-    """
+    """Describe a prepared folder in plain values, ready for JSON."""
     paintings = paintings_and_copies(folder)
     copies = count_copies(paintings)
     per_artist = paintings["artist"].value_counts(sort=False).sort_index().sort_values(kind="stable", ascending=False)

@@ -42,12 +42,7 @@ def signs_of(hashes: Sequence[bytes]) -> Array:
 
 
 def close_pairs(signs: Array, others: Array, most: int) -> Iterator[Array]:
-    """Blocks (P, 2) of the places (i, j), i < j, at which the hashes ``signs[i]`` and ``others[j]`` are close.
-
-    Args:
-        signs, others: (N, 256) from :func:`signs_of`.
-        most: bits that may differ.
-    """
+    """Blocks (P, 2) of the places i < j at which ``signs[i]`` and ``others[j]``, (N, 256), differ in few bits."""
     for start in range(0, len(signs), _ROWS_AT_ONCE):
         for other in range(start, len(signs), _ROWS_AT_ONCE):
             agreement = signs[start : start + _ROWS_AT_ONCE] @ others[other : other + _ROWS_AT_ONCE].T

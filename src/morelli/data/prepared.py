@@ -74,16 +74,12 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
     if not folder.exists():
         raise MorelliError(f"No prepared folder at {folder}. Make one with: morelli data prepare SOURCE --out {folder}")
     path = folder / TABLE
-    if not path.is_file() and not (folder / OPTIONS).is_file():
-        raise MorelliError(
-            f"{folder} has no {TABLE}: it is not a prepared folder. If your paintings are in it, prepare them first: "
-            f"{shlex.join(['morelli', 'data', 'prepare', str(folder), '--out', str(_free(folder))])}"
-        )
     if not path.is_file():
-        raise MorelliError(
-            f"{folder} has no {TABLE}: its preparation did not finish. "
-            f"Run again: morelli data prepare SOURCE --out {folder}"
-        )
+        command = shlex.join(["morelli", "data", "prepare", str(folder), "--out", str(_free(folder))])
+        why = f"it is not a prepared folder. If your paintings are in it, prepare them first: {command}"
+        if (folder / OPTIONS).is_file():
+            why = f"its preparation did not finish. Run again: morelli data prepare SOURCE --out {folder}"
+        raise MorelliError(f"{folder} has no {TABLE}: {why}")
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:

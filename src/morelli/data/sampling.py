@@ -18,8 +18,7 @@ Labels = Iterable[Any] | Tensor | np.ndarray
 class _DrawnAnew(Sampler[int]):
     """A sampler whose every pass is another draw, decided by ``seed`` and ``epoch`` alone.
 
-    Each pass leaves the next one another epoch, so a plain loop, or one of PML's trainers, sees new batches without a
-    word; :meth:`set_epoch` goes back to any pass, as Accelerate and Lightning do before each of theirs.
+    Each pass leaves the next one another epoch; :meth:`set_epoch` goes back to any, as Accelerate and Lightning do.
     """
 
     seed: int
@@ -30,9 +29,8 @@ class _DrawnAnew(Sampler[int]):
         self.epoch = epoch
 
     def _seeds_of_pass(self) -> list[int]:
-        seeds = [self.seed, self.epoch]
         self.epoch += 1
-        return seeds
+        return [self.seed, self.epoch - 1]
 
 
 class ArtistBalancedSampler(MPerClassSampler, _DrawnAnew):  # type: ignore[misc]
@@ -84,7 +82,13 @@ class ArtistBalancedSampler(MPerClassSampler, _DrawnAnew):  # type: ignore[misc]
         rows = np.flatnonzero(counts[own] >= m)
         length = size * (max(1, len(rows) // size) if batches is None else batches)
         if length_before_new_iter is not None:
-            length = _length(length_before_new_iter, batches, size)
+            if batches is not None:
+                raise MorelliError("Give batches or length_before_new_iter, not both: each is the length of an epoch.")
+            if (wanted := length_before_new_iter) < size:
+                raise MorelliError(
+                    f"length_before_new_iter is {wanted}, less than a batch of {size}. Set it to {size} or more."
+                )
+            length = wanted - wanted % size
         super().__init__(own[rows], m, size, length)
         self.left_out_artists = [value for value, count in zip(values, counts, strict=True) if count < m]
         self.labels_to_indices = {values[own]: rows[self.labels_to_indices[own]] for own in sorted(self.labels)}
@@ -95,27 +99,16 @@ class ArtistBalancedSampler(MPerClassSampler, _DrawnAnew):  # type: ignore[misc]
         return self._draw(np.random.RandomState(self._seeds_of_pass()))
 
     def _draw(self, random: np.random.RandomState) -> Iterator[int]:
-        artists = np.arange(len(self.labels))
+        drawn = artists = np.arange(len(self.labels))
         groups = None if self.groups is None else np.array([self.groups[label] for label in self.labels])
         for _ in range(len(self) // self.batch_size):
             random.shuffle(artists)
-            drawn = artists
             if groups is not None:
                 _, first, own = np.unique(groups[artists], return_index=True, return_inverse=True)
                 drawn = artists[np.argsort(first[own], kind="stable")]
             for artist in drawn[: self.batch_size // self.m_per_class]:
                 rows = self.labels_to_indices[self.labels[artist]]
                 yield from random.choice(rows, self.m_per_class, replace=False).tolist()
-
-
-def _length(paintings: int, batches: int | None, batch_size: int) -> int:
-    if batches is not None:
-        raise MorelliError("Give batches or length_before_new_iter, not both: each is the length of an epoch.")
-    if paintings < batch_size:
-        raise MorelliError(
-            f"length_before_new_iter is {paintings}, less than a batch of {batch_size}. Set it to {batch_size} or more."
-        )
-    return paintings - paintings % batch_size
 
 
 def _by_artist(labels: Labels) -> tuple[np.ndarray, list[Any], np.ndarray]:
@@ -139,11 +132,7 @@ def _by_artist(labels: Labels) -> tuple[np.ndarray, list[Any], np.ndarray]:
 
 
 def check_batch(m: int, batch_size: int) -> None:
-    """Check that a batch can hold ``m`` paintings of each of two artists or more, whoever they are.
-
-    Raises:
-        MorelliError: it cannot; the message names a number that would do.
-    """
+    """Check that a batch can hold ``m`` paintings of each of two artists or more, whoever they are."""
     if m < 2:
         raise MorelliError(f"m is {m}: a batch needs at least 2 paintings of an artist to hold a positive pair.")
     if batch_size % m or batch_size < 2 * m:
@@ -160,11 +149,6 @@ def fit_batch(labels: Sequence[Labels], m: int, batch_size: int, *, multiple_of:
     What can be had stays as it is. Else ``m`` is lowered until half of the artists who have a pair take part, and the
     batch holds as many of them as the fold with fewest has. Where there are not two such artists nothing fits, and the
     numbers come back as they are.
-
-    Args:
-        labels: of each fold, the artist of each painting.
-        m, batch_size: as for :class:`ArtistBalancedSampler`.
-        multiple_of: what a lowered batch size must be divisible by, if that can be had.
     """
     counts = [_by_artist(of_fold)[2] for of_fold in labels]
     if all((of_fold >= m).sum() * m >= batch_size for of_fold in counts):

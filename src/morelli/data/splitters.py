@@ -70,13 +70,9 @@ class SplitConfig(Section):
 
     @property
     def splitter(self) -> "Splitter":
-        """What divides by this config; for ``auto``, whose kind a table decides, the base of what it may be.
-
-        Raises:
-            MorelliError: the kind's dotted path does not import, or names no splitter.
-        """
+        """What divides by this config; its dotted path is followed here."""
         if not is_dotted(self.kind):
-            return SPLITTERS.get(self.kind, FractionSplitter)(self)
+            return SPLITTERS.get(self.kind, FractionSplitter)(self)  # "auto" has no kind yet, and one fold as that has
         what = "a subclass of morelli.data.splitters.Splitter"
         with explained(self.kind, what):
             found: Splitter = load_dotted(self.kind, Splitter, what)(self)
@@ -100,24 +96,18 @@ class Splitter(ABC):
         fewest: artists with two paintings or more that it takes: two to train on and two unseen.
         same_unseen: all folds have the same unseen artists, so that their networks can be used together.
         leaves_out: heeds ``without_test_only``.
+        folds: how many folds it has.
+        validates: some artists are set aside to validate.
     """
 
     fewest: ClassVar[int] = 4
     same_unseen: ClassVar[bool] = False
     leaves_out: ClassVar[bool] = False
+    folds: int = 1
 
     def __init__(self, config: SplitConfig) -> None:
         self.config = config
-
-    @property
-    def folds(self) -> int:
-        """How many folds it has."""
-        return 1
-
-    @property
-    def validates(self) -> bool:
-        """Whether some artists are set aside to validate."""
-        return self.config.validation_fraction > 0
+        self.validates = config.validation_fraction > 0
 
     @abstractmethod
     def sides(self, table: pd.DataFrame, fold: int) -> pd.Series:
@@ -132,13 +122,8 @@ class Splitter(ABC):
         """
 
     def smaller(self, artists: int, usable: int) -> Iterator[dict[str, Any]]:  # noqa: ARG002
-        """Changes of the config that fit fewer artists, the nearest to it first.
-
-        Args:
-            artists: how many there are.
-            usable: those with two paintings or more.
-        """
-        for validating in ({}, {"validation_fraction": share(2, artists)}, {"validation_fraction": 0.0}):
+        """Changes of the config that fit so few ``artists``, ``usable`` of them with two paintings; nearest first."""
+        for validating in ({}, {"validation_fraction": _share(2, artists)}, {"validation_fraction": 0.0}):
             yield from (validating | rest for rest in self._fewer_unseen(artists))
 
     def _fewer_unseen(self, artists: int) -> Iterator[dict[str, Any]]:
@@ -170,9 +155,9 @@ class CompetitionSplitter(Splitter):
 class SeedSplitter(Splitter):
     """The seed project's: artists ranked by their number of paintings, the first to train on, 20 paintings of each."""
 
-    @property
-    def validates(self) -> bool:
-        return self.config.validation_artists > 0
+    def __init__(self, config: SplitConfig) -> None:
+        super().__init__(config)
+        self.validates = config.validation_artists > 0
 
     def sides(self, table: pd.DataFrame, fold: int) -> pd.Series:  # noqa: ARG002
         config = self.config
@@ -218,7 +203,7 @@ class FractionSplitter(Splitter):
         asked = round(self.config.unseen_fraction * artists)
         for unseen in dict.fromkeys([asked // 2, 2]):
             if 2 <= unseen < asked:
-                yield {"unseen_fraction": share(unseen, artists)}
+                yield {"unseen_fraction": _share(unseen, artists)}
 
 
 class FoldsSplitter(Splitter):
@@ -226,9 +211,9 @@ class FoldsSplitter(Splitter):
 
     leaves_out = True
 
-    @property
-    def folds(self) -> int:
-        return self.config.folds
+    def __init__(self, config: SplitConfig) -> None:
+        super().__init__(config)
+        self.folds = config.folds
 
     def sides(self, table: pd.DataFrame, fold: int) -> pd.Series:
         return sides_around(table, self._fold(table["key"], fold), self.config)
@@ -252,9 +237,9 @@ class RotationSplitter(FoldsSplitter):
     same_unseen = True
     leaves_out = False
 
-    @property
-    def validates(self) -> bool:
-        return True
+    def __init__(self, config: SplitConfig) -> None:
+        super().__init__(config)
+        self.validates = True
 
     def sides(self, table: pd.DataFrame, fold: int) -> pd.Series:
         is_test_only = table["artist_group"] == "test_only"
@@ -277,8 +262,8 @@ SPLITTERS: Final[dict[str, type[Splitter]]] = {
 }
 
 
-def share(part: int, artists: int) -> float:
-    """A fraction of the artists that comes to ``part`` of them."""
+def _share(part: int, artists: int) -> float:
+    """The fraction of the artists that comes to ``part`` of them."""
     return round(part / max(artists, part + 1), 4)
 
 

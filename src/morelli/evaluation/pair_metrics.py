@@ -213,7 +213,7 @@ class Triplets(Collector):
         return {"triplet_accuracy": undefined_of_few(values, int((anchors > 0).sum()))}
 
 
-class PerArtist(Collector):
+class ArtistCurves(Collector):
     """Metrics of scores for each artist: the artist's own pairs against those with others."""
 
     def __init__(self, metrics: Iterable[Metric] = METRICS) -> None:

@@ -36,7 +36,7 @@ class Retrieval:
     """What one search found, query by query.
 
     Attributes:
-        values: measure → (Q,) float64, NaN for queries that have no other painting of their artist to find.
+        values: metric → (Q,) float64, NaN for queries that have no other painting of their artist to find.
         artists: the artists' names or labels, sorted.
         codes: (Q,) each query's place in ``artists``.
         lone: (Q,) bool, the queries with nothing to find. No mean counts them, but other queries can find them.
@@ -57,7 +57,7 @@ class Retrieval:
         return float(self.values[metric][~self.lone].mean())
 
     def per_artist(self) -> pd.DataFrame:
-        """One row an artist: ``artist``, ``paintings`` (queries), and the mean of every measure over them."""
+        """One row an artist: ``artist``, ``paintings`` (queries), and the mean of every metric over them."""
         grouped = pd.DataFrame({"code": self.codes, "paintings": 1, **self.values}).groupby("code", sort=True)
         table = grouped.agg({"paintings": "sum", **dict.fromkeys(self.values, "mean")})
         table.insert(0, "artist", self.artists[table.index.to_numpy()])

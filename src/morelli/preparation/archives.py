@@ -45,11 +45,7 @@ class File:
 
     @classmethod
     def at(cls, path: str | Path, name: str, *, is_link: bool = False) -> "File":
-        """The plain file at ``path``.
-
-        Raises:
-            OSError: it is not there.
-        """
+        """The plain file at ``path``."""
         stat = Path(path).stat()
         return cls(name, str(path), stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", is_link=is_link)
 
@@ -88,11 +84,7 @@ def entry_name(entry: zipfile.ZipInfo) -> str:
 
 
 def entries(archive: Path) -> list[zipfile.ZipInfo]:
-    """List the files of an archive, without clutter, after checking every entry.
-
-    Raises:
-        MorelliError: the archive is not whole, encrypted, or hostile (paths out of the folder, zip bombs).
-    """
+    """List the files of an archive; one that is cut, encrypted or hostile (paths out, zip bombs) is refused."""
     with _opened(archive) as opened:
         found = opened.infolist()
     for entry in found:
@@ -150,7 +142,6 @@ class Originals:
 
         Raises:
             DamagedEntryError: the entry's bytes are broken.
-            OSError: the file cannot be read.
         """
         if file.entry is None:
             with Path(file.path).open("rb") as stream:
@@ -163,11 +154,7 @@ class Originals:
             yield spooled
 
     def head(self, file: File, count: int) -> bytes:
-        """The first bytes of an original, without unpacking the rest.
-
-        Raises:
-            DamagedEntryError, OSError: as :meth:`open`.
-        """
+        """The first bytes of an original, without unpacking the rest; raises as :meth:`open`."""
         with Path(file.path).open("rb") if file.entry is None else self._packed(file) as stream:
             return stream.read(count)
 

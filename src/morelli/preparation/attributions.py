@@ -55,35 +55,23 @@ _ORIGIN: Final = (
 _CENTURY: Final = r"(?:\d\d?|[ivx]{1,5})(?:st|nd|rd|th|e|er|eme)? ?(?:century|siecle|jahrhundert|jh|secolo|siglo|eeuw)"
 _GENERAL: Final = rf"{_ORIGIN}|{_PEOPLE}|{_CENTURY}"
 
-REASONS: Final = (
-    "artist unknown",
-    "several artists",
-    "a workshop, school, follower or copyist",
-    "attribution uncertain",
-)
-_NOT_KNOWN, _MANY, _ANOTHER_HAND, _NOT_SURE = REASONS
-_RULES: Final = [
-    (reason, re.compile(pattern))
-    for reason, pattern in (
-        (_NOT_SURE, rf"\b(?:{_UNCERTAIN})\b|^(?:{_PERHAPS})\b|[,(] ?(?:{_PERHAPS})\)?$|[ (]\?\)?$"),
-        (_NOT_KNOWN, rf"\b(?:{_UNKNOWN})\b|^(?:{_NOTHING})$"),
-        (_MANY, rf"^(?:{_SEVERAL})(?: (?:{_PEOPLE}))?$|^(?:{_PEOPLE}) (?:{_SEVERAL})$|\bet al$"),
-        (_ANOTHER_HAND, r"^(?:after|nach|d apres|naar|segun) \w|[,(] ?(?:after|nach|d apres|naar)\)?$"),
+_RULES: Final = {
+    "attribution uncertain": rf"\b(?:{_UNCERTAIN})\b|^(?:{_PERHAPS})\b|[,(] ?(?:{_PERHAPS})\)?$|[ (]\?\)?$",
+    "artist unknown": rf"\b(?:{_UNKNOWN})\b|^(?:{_NOTHING})$",
+    "several artists": rf"^(?:{_SEVERAL})(?: (?:{_PEOPLE}))?$|^(?:{_PEOPLE}) (?:{_SEVERAL})$|\bet al$",
+    "a workshop, school, follower or copyist": "|".join(
         (
-            _ANOTHER_HAND,
+            r"^(?:after|nach|d apres|naar|segun) \w|[,(] ?(?:after|nach|d apres|naar)\)?$",
             rf"^(?:in the |the |in der |im |aus der |a la |alla |a la |in de |uit de )?(?:{_OTHER_HANDS}) (?:{_OF})\b",
-        ),
-        (
-            _ANOTHER_HAND,
             rf"(?:[,(&+]| and| und| et| e| y| en) ?(?:his |the |in the )?(?:{_OTHER_HANDS})(?: (?:{_OF}))*\)?$",
-        ),
-        (_ANOTHER_HAND, rf"\b(?:{_SCHOOL})\b|\b(?:{_GERMAN})$|^(?:{_GERMAN}) "),
-        (  # "French painter, 18th century"
-            _ANOTHER_HAND,
+            rf"\b(?:{_SCHOOL})\b|\b(?:{_GERMAN})$|^(?:{_GERMAN}) ",
+            # "French painter, 18th century"
             rf"^(?=.*\b(?:{_ORIGIN}|{_CENTURY})\b)(?=.*\b(?:{_PEOPLE}|{_CENTURY})\b)(?:\b(?:{_GENERAL})\b\W*)+$",
-        ),
-    )
-]
+        )
+    ),
+}
+"""Reason → pattern, in the order in which they are tried."""
+REASONS: Final = tuple(_RULES)
 
 
 def unattributed(name: str) -> str:
@@ -92,7 +80,7 @@ def unattributed(name: str) -> str:
     Masters known by their works, such as the Master of Flémalle, are artists.
     """
     text = " ".join(re.sub(r"[_.'’-]", " ", folded(name)).split())
-    return next((reason for reason, pattern in _RULES if pattern.search(text)), "")
+    return next((reason for reason, pattern in _RULES.items() if re.search(pattern, text)), "")
 
 
 _ORDER: Final = "the same words in another order"
@@ -105,11 +93,7 @@ _LONG_ENOUGH: Final = 9  # in shorter names one letter is too much of the whole
 
 
 def perhaps_one(names: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Pairs of names that may be one artist's but are kept apart, with the reason: ``J. Smith``, ``John Smith``.
-
-    Args:
-        names: one spelling of each artist.
-    """
+    """Pairs of names that may be one artist's but are kept apart, with the reason: ``J. Smith``, ``John Smith``."""
     name_of = {artist_key(name): name for name in names}
     groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     found: dict[tuple[str, str], str] = {}

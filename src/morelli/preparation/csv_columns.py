@@ -37,14 +37,7 @@ _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://|www\.|//", re.IGNORECASE)
 
 
 def read_csv(path: Path, content: bytes) -> tuple[pd.DataFrame, list[str]]:
-    """Read the bytes of the CSV at ``path``.
-
-    Returns:
-        Its cells as text, without spaces around them and empty where nothing is; and what was guessed, for the user.
-
-    Raises:
-        MorelliError: empty, a stand-in for a file that was not fetched, or rows that do not fit the header.
-    """
+    """The cells of a CSV as stripped text, empty where nothing is; and what was guessed to read them, for the user."""
     if instead := stand_in(content[:HEAD_BYTES]):
         raise MorelliError(f"{path} is {instead}.")
     text, notes = _decoded(path, content)
@@ -85,16 +78,7 @@ def _decoded(path: Path, content: bytes) -> tuple[str, list[str]]:
 
 
 def find_columns(table: Path, rows: pd.DataFrame, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Map each of :data:`FIELDS` that the table has to the column that holds it.
-
-    Args:
-        table: the table's path, for messages.
-        rows: its cells.
-        wanted: columns that the user named, by field; an empty name says that no column holds it.
-
-    Raises:
-        MorelliError: no column of paths or artists, or none of a name that was asked for.
-    """
+    """Map each of :data:`FIELDS` that the table has to its column; ``wanted`` are those that the user named."""
     for field in wanted:
         if field not in FIELDS:
             raise MorelliError(

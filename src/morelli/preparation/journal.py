@@ -38,9 +38,6 @@ def claim(out: Path, options: dict[str, Any], versions: dict[str, str]) -> dict[
 
     A source of another name is the same if it has the same originals in the same ``versions``. A folder of an earlier
     format counts as one in which nothing is finished, so that all of it is read again.
-
-    Raises:
-        MorelliError: the folder holds something else, or was prepared with other options or from another source.
     """
     path = out / OPTIONS
     if not path.is_file():
@@ -123,11 +120,7 @@ class Journal:
 
 @contextmanager
 def opened_journal(out: Path, records: dict[str, Record]) -> Iterator[Journal]:
-    """Hold the journal of ``out`` open, beginning with the records of what was finished before it.
-
-    Raises:
-        MorelliError: another process is preparing the same folder.
-    """
+    """Hold the journal of ``out`` open, beginning with the records of what was finished before it."""
     refusal = f"Another run is preparing {out} at this moment. Wait for it, or stop it."
     with (out / JOURNAL).open("a+b", buffering=0) as stream, locked(out / JOURNAL, refusal):
         yield Journal(stream, records)

@@ -12,7 +12,6 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -46,14 +45,6 @@ _REFUSED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """A file that the competition offers."""
-
-    name: str
-    size: int  # bytes
-
-
 def download(out: Path, only: Sequence[str] = ()) -> list[Path]:
     """Download the competition's files into a folder, with progress on stderr.
 
@@ -80,13 +71,13 @@ def download(out: Path, only: Sequence[str] = ()) -> list[Path]:
         offered = _list_files(client)
         wanted = _choose(offered, only)
         unfinished.mkdir(parents=True, exist_ok=True)
-        missing = [file for file in wanted if _finished(out, file) is None]
+        missing = [name for name in wanted if not _finished(out, name, offered[name])]
         console = Console(stderr=True)
-        for file in offered:
-            state = "to download" if file in missing else f"in {out}" if file in wanted else "not asked for"
-            line = f"{file.name:<40} {decimal(file.size):>10}  {state}"
+        for name, size in offered.items():
+            state = "to download" if name in missing else f"in {out}" if name in wanted else "not asked for"
+            line = f"{name:<40} {decimal(size):>10}  {state}"
             console.print(line, highlight=False, soft_wrap=True, markup=False)
-        needed = sum(max(file.size - _size(unfinished / file.name), 0) for file in missing)
+        needed = sum(max(offered[name] - _size(unfinished / name), 0) for name in missing)
         if needed > (free := shutil.disk_usage(out).free):
             raise MorelliError(
                 f"The disk of {out} is too small: {decimal(needed)} are still to download, {decimal(free)} are free. "
@@ -97,11 +88,11 @@ def download(out: Path, only: Sequence[str] = ()) -> list[Path]:
             locked(unfinished, refusal),
             progress_bar(DownloadColumn(), TransferSpeedColumn(), lasting=True) as progress,
         ):
-            for file in missing:
-                _fetch(client, file, out, progress)
+            for name in missing:
+                _fetch(client, name, offered[name], out, progress)
         with suppress(OSError):  # it stays while another file lies there unfinished
             unfinished.rmdir()
-    return [path for file in wanted if (path := _finished(out, file))]
+    return [path for name in wanted if (path := _finished(out, name, offered[name]))]
 
 
 def _client() -> Any:
@@ -115,28 +106,27 @@ def _client() -> Any:
     return client
 
 
-def _list_files(client: Any) -> list[RemoteFile]:
-    files: list[RemoteFile] = []
+def _list_files(client: Any) -> dict[str, int]:
+    """The names and sizes in bytes of what the competition offers."""
+    files: dict[str, int] = {}
     page: str | None = None
     while page is None or page:
         answer = client.competition_list_files(COMPETITION, page_token=page, page_size=_FILES_PER_PAGE)
-        files += [RemoteFile(PurePosixPath(file.name).name, file.total_bytes) for file in answer.files]
+        files |= {PurePosixPath(file.name).name: file.total_bytes for file in answer.files}
         page = answer.next_page_token or ""
     return files
 
 
-def _choose(offered: list[RemoteFile], only: Sequence[str]) -> list[RemoteFile]:
-    names = {file.name for file in offered}
-    there = f"It has: {', '.join(sorted(names)) or 'nothing'}."
-    for name in only:
-        if name not in names:
-            hint = did_you_mean(name, names)
-            raise MorelliError(f'The competition {COMPETITION} has no file "{name}".{hint} {there}')
+def _choose(offered: dict[str, int], only: Sequence[str]) -> list[str]:
+    there = f"It has: {', '.join(sorted(offered)) or 'nothing'}."
+    if unknown := [name for name in only if name not in offered]:
+        hint = did_you_mean(unknown[0], offered)
+        raise MorelliError(f'The competition {COMPETITION} has no file "{unknown[0]}".{hint} {there}')
     if only:
-        return [file for file in offered if file.name in only]
+        return [name for name in offered if name in only]
     # Where train.zip is offered whole, train_1.zip and the like are parts of it.
-    parts = {name for name in names if re.sub(r"_\d+(?=\.zip$)", "", name) in names - {name}}
-    wanted = [one for one in offered if _USED.fullmatch(one.name) and one.name not in parts]
+    parts = {name for name in offered if re.sub(r"_\d+(?=\.zip$)", "", name) in offered.keys() - {name}}
+    wanted = [name for name in offered if _USED.fullmatch(name) and name not in parts]
     if not wanted:
         raise MorelliError(
             f"The competition {COMPETITION} lists none of the files that morelli uses. {there} Name what you want with "
@@ -145,41 +135,41 @@ def _choose(offered: list[RemoteFile], only: Sequence[str]) -> list[RemoteFile]:
     return wanted
 
 
-def _finished(out: Path, file: RemoteFile) -> Path | None:
+def _finished(out: Path, name: str, size: int) -> Path | None:
     """Where a file lies whole, if it does."""
-    path, zipped = out / file.name, out / f"{file.name}.zip"
-    if path.is_file() and path.stat().st_size == file.size:
+    path, zipped = out / name, out / f"{name}.zip"
+    if path.is_file() and path.stat().st_size == size:
         return path
     return zipped if zipped.is_file() else None  # some plain files are sent zipped, in a size that is not announced
 
 
-def _fetch(client: Any, file: RemoteFile, out: Path, progress: Progress) -> None:
+def _fetch(client: Any, name: str, size: int, out: Path, progress: Progress) -> None:
     """Download one file and move it into place if its length is right."""
     folder = out / _UNFINISHED
-    with _watched(progress, file, folder / file.name), redirect_stdout(progress.console.file):
+    arrived, zipped = folder / name, folder / f"{name}.zip"
+    with _watched(progress, arrived, size), redirect_stdout(progress.console.file):
         try:
-            client.competition_download_file(COMPETITION, file.name, path=str(folder), quiet=True)
+            client.competition_download_file(COMPETITION, name, path=str(folder), quiet=True)
         except requests.RequestException:
             raise
         except ValueError:  # the client's word for a wrong length, which is looked at below
             pass
-    arrived, zipped = folder / file.name, folder / f"{file.name}.zip"
-    if arrived.is_file() and (length := _size(arrived)) != file.size:
+    if arrived.is_file() and (length := _size(arrived)) != size:
         arrived.unlink()
         raise MorelliError(
-            f"{file.name} has a wrong length: {length:,} bytes arrived, the competition lists {file.size:,}. "
+            f"{name} has a wrong length: {length:,} bytes arrived, the competition lists {size:,}. "
             "It was not kept. Run the same command again; if it happens again, the file changed at Kaggle just now."
         )
     found = next((path for path in (arrived, zipped) if path.is_file()), None)
     if not found:
-        raise MorelliError(f"Kaggle sent {file.name} under another name; see what lies in {folder}.")
+        raise MorelliError(f"Kaggle sent {name} under another name; see what lies in {folder}.")
     found.replace(out / found.name)
 
 
 @contextmanager
-def _watched(progress: Progress, file: RemoteFile, path: Path) -> Iterator[None]:
+def _watched(progress: Progress, path: Path, size: int) -> Iterator[None]:
     """Show how a file grows on disk; the client's own bar would come with messages that show signed addresses."""
-    task = progress.add_task(file.name, total=file.size, completed=_size(path))
+    task = progress.add_task(path.name, total=size, completed=_size(path))
     done = threading.Event()
 
     def watch() -> None:
@@ -190,7 +180,7 @@ def _watched(progress: Progress, file: RemoteFile, path: Path) -> Iterator[None]
     watcher.start()
     try:
         yield
-        progress.update(task, completed=file.size)
+        progress.update(task, completed=size)
     finally:
         done.set()
         watcher.join()

@@ -84,11 +84,7 @@ class UnclearError(Exception):
 
 
 def guess_layout(names: Sequence[str]) -> Layout:
-    """Find the layout of the pictures at these paths.
-
-    Raises:
-        UnclearError: it cannot be told, or would give very few artists with everything below them.
-    """
+    """Find the layout of the pictures at these paths."""
     paths = [name.split("/") for name in names]
     lead: list[str] = []
     while True:

@@ -66,9 +66,6 @@ def list_folder(root: Path, ignored: Path | None = None) -> Listing:
 
     ``ignored`` (the folder being written), prepared folders, hidden files and thumbnails are not entered. A link to a
     folder is followed once, and not at all where it leads to a folder that is read anyway or that holds it.
-
-    Raises:
-        OSError: ``root`` itself cannot be listed; below it, what cannot be read is left out.
     """
     found = Listing()
     seen = {_identity(folder) for folder in (root.resolve(), *root.resolve().parents)}
@@ -140,10 +137,6 @@ def list_archive(archive: Path, folder: str = "") -> Listing:
     """List the files in a zip archive as if it had been unpacked into ``folder``.
 
     An archive that holds one folder of that name is taken as unpacked beside it.
-
-    Raises:
-        MorelliError: the archive is not whole, encrypted, or hostile.
-        OSError: it cannot be read.
     """
     found = Listing()
     files: dict[str, File] = {}
@@ -162,12 +155,7 @@ def list_archive(archive: Path, folder: str = "") -> Listing:
 
 
 def list_source(source: Path, ignored: Path) -> Listing:
-    """List a folder or a zip archive; an archive in the folder stands for a folder of its name.
-
-    Raises:
-        MorelliError: ``source`` is an archive that is not whole, or an archive in it is encrypted or hostile.
-        OSError: ``source`` cannot be read.
-    """
+    """List a folder or a zip archive; an archive in the folder stands for a folder of its name."""
     archives: list[File] = []
     if source.is_file():
         found = list_archive(source)
@@ -214,10 +202,10 @@ def pictures_of(found: Listing, spool_folder: Path) -> list[File]:
 
 
 def without_resized_copies(pictures: Sequence[File]) -> tuple[list[File], dict[str, tuple[str, int]]]:
-    """Take out the pictures in folders named after a size whose files all have a namesake in a folder beside.
+    """Take out folders named after a size whose files all have a namesake in a folder beside.
 
     Returns:
-        The other pictures; and for each folder taken out, the one that it is a copy of and how many pictures it had.
+        The other pictures; and for each folder taken out, what it is a copy of and how many pictures it had.
     """
     folders = [posixpath.dirname(f"/{picture.name}") for picture in pictures]
     start = len(PurePosixPath(posixpath.commonpath(folders)).parts) - 1 if folders else 0

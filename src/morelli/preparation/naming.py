@@ -21,11 +21,7 @@ _SHOWN: Final = 4
 
 
 def attributed(catalogue: Catalogue, asked: Iterable[str]) -> Catalogue:
-    """Leave out the paintings whose artist's name is no one artist's, but for names that are ``asked`` for.
-
-    Raises:
-        MorelliError: no painting would be left.
-    """
+    """Leave out the paintings whose artist's name is no one artist's, but for names that are ``asked`` for."""
     if catalogue.names_are_artists:
         return catalogue
     wanted = {artist_key(name) for name in asked}
@@ -68,14 +64,7 @@ def is_stand_in(reason: str) -> bool:
 
 
 def spellings(names: pd.Series) -> pd.DataFrame:
-    """Every name that is written in several ways, and names that may be one artist's.
-
-    Args:
-        names: the artist of each painting, as the source has it.
-
-    Returns:
-        The columns ``artist``, ``written``, ``paintings`` and ``judged``: :data:`_SAME`, or :data:`_PERHAPS` and why.
-    """
+    """``artist, written, paintings, judged``: names written in several ways, and pairs that may be one artist's."""
     counts = names.value_counts()
     shown = one_spelling(counts.index.to_series())
     several = shown[shown.duplicated(keep=False)]

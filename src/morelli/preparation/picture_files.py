@@ -78,11 +78,7 @@ def picture_kind(head: bytes) -> str | None:
 
 
 def pillow_format(kind: str) -> str:
-    """The name by which Pillow knows a kind of picture, once whatever reads it is loaded.
-
-    Raises:
-        UnusableError: the package that reads it is not installed.
-    """
+    """The name by which Pillow knows a kind of picture, once whatever reads it is loaded."""
     if kind == "BigTIFF":
         return "TIFF"
     if kind in _READ_BY_PILLOW or (kind == "AVIF" and features.check("avif")):
@@ -108,11 +104,7 @@ def may_be_read_later(reason: str) -> bool:
 
 
 def refuse_oversized(width: int, height: int) -> None:
-    """Refuse what this machine's memory may not hold.
-
-    Raises:
-        UnusableError: more than 200 megapixels.
-    """
+    """Refuse what this machine's memory may not hold."""
     if width * height > _MAX_PIXELS:
         raise UnusableError(f"more than {_MAX_PIXELS // 10**6} megapixels ({width * height / 1e6:,.0f} MP)")
 

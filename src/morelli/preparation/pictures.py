@@ -65,11 +65,7 @@ def shrink(original: IO[bytes], size: int, one_at_a_time: AbstractContextManager
 
 
 def read_rgb(original: IO[bytes], size: int) -> Image.Image:
-    """As :func:`shrink`, but the pixels before they are encoded; and only of a still picture.
-
-    Raises:
-        UnusableError: as :func:`shrink`; or animated.
-    """
+    """As :func:`shrink`, but the pixels before they are encoded; and only of a still picture."""
 
     def shrunk(image: Image.Image) -> Image.Image:
         if image.format in _ANIMATED and getattr(image, "is_animated", False):
@@ -80,11 +76,7 @@ def read_rgb(original: IO[bytes], size: int) -> Image.Image:
 
 
 def shrunk_rgb(image: Image.Image, size: int) -> Image.Image:
-    """As :func:`read_rgb`, for a picture that is open already.
-
-    Raises:
-        UnusableError: as :func:`read_rgb`.
-    """
+    """As :func:`read_rgb`, for a picture that is open already."""
     with _pillow():
         return _rgb(_shrunk(image, size))
 

@@ -54,13 +54,7 @@ class _UnreadableError(UnusableError):
 
 
 def shrink_all(tasks: Sequence[Task], spool_folder: Path, workers: int) -> Generator[tuple[Record, bytes]]:
-    """Yield the record and the JPEG of every task, in any order. With one worker no other process is started.
-
-    Raises:
-        MorelliError: a worker was killed, which mostly means that memory ran out.
-        OSError: the disk is full, or this process may open no more files.
-        MemoryError: a picture is too large for this machine's memory.
-    """
+    """Yield the record and the JPEG of every task, in any order. With one worker no other process is started."""
     if workers == 1:
         with Originals(spool_folder) as originals:
             for task in tasks:

@@ -19,16 +19,7 @@ _WHAT: Final = "a morelli.preparation.source.Source"
 
 
 def read_source(path: Path, options: SourceOptions, kind: str | None = None) -> Catalogue:
-    """List what ``path`` offers.
-
-    Args:
-        path: a file or folder.
-        options: what the user says of it.
-        kind: the name of a source in :data:`SOURCES`, or the dotted path of another; found by the path if None.
-
-    Raises:
-        MorelliError: nothing there, no known kind of source, or one with mistakes in it.
-    """
+    """List what ``path`` offers."""
     name = printable(str(path))
     source = _named(kind) if kind else None
     try:

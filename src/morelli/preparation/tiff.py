@@ -24,11 +24,7 @@ _ORIENTATION = 274
 
 
 def open_tiff(original: IO[bytes], one_at_a_time: AbstractContextManager[object]) -> Image.Image:
-    """Open the largest page: with Pillow, or already decoded to 8 bits where Pillow cannot be trusted with it.
-
-    Raises:
-        UnusableError: no page is a picture, or its pixels are too many, truncated or packed in an unknown way.
-    """
+    """Open the largest page: with Pillow, or already decoded to 8 bits where Pillow cannot be trusted with it."""
     with _parsed(original) as file:
         candidates = list(_pictures_in(file)) if file else []
         place, page = max(candidates, key=lambda found: found[1].imagewidth * found[1].imagelength, default=(0, None))
