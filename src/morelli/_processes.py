@@ -1,4 +1,4 @@
-"""Several processes as one: who is first, what is done once, and how rows are shared out and gathered.
+"""Several processes as one: which is the main one, what it does alone, and how rows are sharded and gathered.
 
 With one process, all of this costs nothing. Processes are started by ``accelerate launch`` or ``torchrun``.
 """
@@ -17,8 +17,8 @@ from torch import Tensor
 from morelli.errors import MorelliError
 
 _LONGEST_WAIT = timedelta(hours=2)
-"""How long the others wait while the first process does alone what is done once, such as evaluation. A process that
-dies is noticed at once, by the connection that it drops or by the launcher."""
+"""How long the others wait for what the main process does alone, such as evaluation. A process that dies is noticed at
+once, by the connection that it drops or by the launcher."""
 _T = TypeVar("_T")
 
 
@@ -35,13 +35,13 @@ def is_first(*, of_machine: bool = False) -> bool:
 
 @contextmanager
 def first_goes_first() -> Iterator[None]:
-    """Let the first process of each machine through the block before its others, which then find its work done."""
+    """Let the main process of each machine through the block before its others, which then find its work done."""
     with processes().local_main_process_first():
         yield
 
 
-def once(work: Callable[[], _T]) -> _T:
-    """Do ``work`` in the first process only, and give its result to all; every process must call this.
+def on_main_process(work: Callable[[], _T]) -> _T:
+    """Do ``work`` in the main process only, and give its result to all; every process must call this.
 
     Raises:
         MorelliError: what ``work`` raised, in every process.
@@ -60,7 +60,7 @@ def once(work: Callable[[], _T]) -> _T:
     return outcome[0]  # type: ignore[no-any-return]
 
 
-def own_share(count: int) -> list[int]:
+def shard(count: int) -> list[int]:
     """The places, of 0 to ``count`` − 1, that fall to this process: an equal number to each, in order.
 
     Where they do not divide, the last processes begin again at 0, so that all do the same number of steps.
@@ -71,14 +71,14 @@ def own_share(count: int) -> list[int]:
 
 
 def gathered(rows: Tensor, count: int) -> Tensor:
-    """The rows that every process computed for its :func:`own_share`, in order, (count, …), in every process."""
+    """The rows that every process computed for its :func:`shard`, in order, (count, …), in every process."""
     if processes().num_processes == 1:
         return rows
     whole: Tensor = gather(rows.to(processes().device))
     return whole[:count].to(rows.device)
 
 
-def anywhere(marks: np.ndarray) -> np.ndarray:
+def on_any_process(marks: np.ndarray) -> np.ndarray:
     """What is marked (N,) in any process, in every process."""
     state = processes()
     if state.num_processes == 1:

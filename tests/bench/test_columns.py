@@ -51,7 +51,7 @@ def test_the_report_tells_apart_what_tables_do(runs: Path, tmp_path: Path) -> No
         assert f"test_vit · {text}</small>" in page
 
 
-@pytest.mark.filterwarnings("always::morelli.errors.MorelliWarning")
+@pytest.mark.filterwarnings("ignore::morelli.errors.MorelliWarning")
 def test_a_column_from_outside_is_in_every_table(runs: Path, tmp_path: Path) -> None:
     asked = ["--column", "columns_of_a_test:LOSS", "--column", "columns_of_a_test:RATE"]
     for style in ("md", "latex", "rich", "csv"):

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from morelli._processes import once, processes
+from morelli._processes import on_main_process, processes
 from morelli.bench.recipe import Recipe
 from morelli.bench.runner import train
 from morelli.data.dataset import PaintersByNumbers
@@ -131,7 +131,7 @@ def trained(folder: Path, *, killed_at: int | None = None, resume: bool = False)
     name = processes().process_index
     save_file({key: value.contiguous() for key, value in head.state_dict().items()}, folder / f"{name}.safetensors")
     (folder / f"asked-{name}.json").write_text(json.dumps(dataset.asked))
-    once(lambda: (folder / "losses.json").write_text(json.dumps(history["loss"].tolist())))
+    on_main_process(lambda: (folder / "losses.json").write_text(json.dumps(history["loss"].tolist())))
 
 
 def embedded(folder: Path, paintings: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from morelli._dotted import load_dotted
-from morelli.bench.run_folder import SUBSETS, RunMetadata
+from morelli.bench.run_folder import SUBSETS, RunFolder
 from morelli.errors import MorelliError
 from morelli.evaluation.metrics import METRICS, Metric, from_descriptions, metric_of
 
@@ -43,30 +43,30 @@ class Column:
 
     key: str
     heading: str
-    of_run: Callable[[RunMetadata], Any]
+    of_run: Callable[[RunFolder], Any]
     text: Callable[[Any], str] = _plain
     only_if_it_varies: bool = False
     group: Literal["name", "about", "cost"] = "about"
     in_words: str = ""
 
 
-def _backbone(run: RunMetadata) -> str:
+def _backbone(run: RunFolder) -> str:
     return "+".join([run.config["backbone"]["name"], *run.config["backbone"]["beside"]])
 
 
-def _pooling(run: RunMetadata) -> str:
+def _pooling(run: RunFolder) -> str:
     config = run.config["backbone"]
     stages = "global" if config["pool"] == "global" else f"{config['stages']} stages, {'+'.join(config['statistics'])}"
     return stages if config["train"] == "frozen" else f"{stages}, fine-tuned"
 
 
-def _pictures(run: RunMetadata) -> str:
+def _pictures(run: RunFolder) -> str:
     config = run.config["backbone"]
     size = f" to {config['image_size']} px" if config["image_size"] else ""
     return f"{config['fit']}{size}" + (f", {config['views']} views" if config["views"] > 1 else "")
 
 
-def _copies(run: RunMetadata) -> str | None:
+def _copies(run: RunFolder) -> str | None:
     if not any(run.metrics.get(subset, {}).get("copies") for subset in SUBSETS):
         return None
     return "counted" if run.config["split"].get("keep_copies") else "left out"

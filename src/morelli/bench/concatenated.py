@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from morelli._processes import is_first, once, processes
+from morelli._processes import is_first, on_main_process, processes
 from morelli.bench.grid import GridPoint
 from morelli.bench.measure import measure_subset
 from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder, write_csv
@@ -53,7 +53,7 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
     Raises:
         MorelliError: a fold has no finished run, or the folds' unseen paintings are not the same.
     """
-    split = once(partial(_common_split, runs, paintings))
+    split = on_main_process(partial(_common_split, runs, paintings))
     embeddings = torch.cat([_unit_embeddings(one, data, split) for one in runs], dim=1)
     if not is_first():
         return

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from morelli._processes import is_first, once
+from morelli._processes import is_first, on_main_process
 from morelli.bench.grid import GridPoint
 from morelli.bench.measure import measure_subset
 from morelli.bench.run_folder import SUBSETS
@@ -55,7 +55,7 @@ class Experiment:
     ) -> None:
         self.point, self.paintings, self.folder, self.resume = point, paintings, folder, resume
         split = split_paintings(paintings, point.recipe.split, point.fold)
-        once(lambda: split.save(folder / "split.json", paintings))
+        on_main_process(lambda: split.save(folder / "split.json", paintings))
         is_compiled = point.training.compile and point.backbone.train == "all"
         self.accelerator = create_accelerator(point.training.precision, log, folder, compiled=is_compiled)
         self.device = self.accelerator.device
@@ -183,7 +183,7 @@ class Experiment:
                 f"{SMALLEST_COHORT}."
             )
         embeddings = {subset: self.embeddings(subset) for subset in SIDES[1:] if not self.rows[subset].empty}
-        return once(lambda: self._measured(embeddings))
+        return on_main_process(lambda: self._measured(embeddings))
 
     def _learned(self, embeddings: Tensor | None) -> Calibration | None:
         """Learn identification, threshold and calibration from the validation artists, as far as they are enough."""

@@ -4,11 +4,13 @@
 ``environment.json``, ``metrics.json`` and ``model/``. ``metrics.json`` is written last and marks the run as finished.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,21 +47,6 @@ _RETIRED = ("resamples",)
 
 
 @dataclass(frozen=True)
-class RunMetadata:
-    """What the folder of a run says of it; of a failed one, ``metrics`` and ``environment`` are empty."""
-
-    path: Path
-    config: dict[str, Any]
-    metrics: dict[str, Any]
-    environment: dict[str, Any]
-    failure: str | None
-
-    @property
-    def is_finished(self) -> bool:
-        return bool(self.metrics)
-
-
-@dataclass(frozen=True)
 class RunFolder:
     """One run on disk."""
 
@@ -87,11 +74,6 @@ class RunFolder:
         path = self.path / FAILURE
         return path.read_text(encoding="utf-8") if path.is_file() and not self.is_finished else None
 
-    def metadata(self) -> RunMetadata:
-        """All of the above, read once."""
-        metrics, environment = (self.metrics, self.environment) if self.is_finished else ({}, {})
-        return RunMetadata(self.path, self.config, metrics, environment, self.failure)
-
     def start(self, config: dict[str, Any]) -> None:
         """Write the config, or check that the folder was begun with the same.
 
@@ -117,8 +99,8 @@ class RunFolder:
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
         try:
-            text = path.read_text(encoding="utf-8")
-            content: Any = read_yaml(text) if name == CONFIG else json.loads(text)
+            status = path.stat()
+            content = copy.deepcopy(_parsed(path, status.st_ino, status.st_mtime_ns))
         except (OSError, ValueError, YAMLError) as error:
             raise MorelliError(f"{path} cannot be read ({error}). Delete {self.path} and run it again.") from error
         if not isinstance(content, dict):
@@ -128,6 +110,12 @@ class RunFolder:
                 f"{path} has run format {content.get('format')}; this morelli reads {FORMAT_VERSION}. Run it again."
             )
         return dict(content)
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, *_version: int) -> Any:
+    text = path.read_text(encoding="utf-8")
+    return read_yaml(text) if path.name == CONFIG else json.loads(text)
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:

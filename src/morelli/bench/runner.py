@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from morelli._files import UnwritableError, cache_folder, write_text_whole
-from morelli._processes import first_goes_first, is_first, once, processes
+from morelli._processes import first_goes_first, is_first, on_main_process, processes
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
 from morelli.bench.environment import environment
 from morelli.bench.experiment import Experiment
@@ -58,8 +58,8 @@ def bench(
         say = told.add  # the first process speaks for all
 
     def run_once(run: RunFolder, title: str, config: Callable[[], dict[str, Any]], work: Callable[[], None]) -> None:
-        once(lambda: run.start(config()))
-        if once(lambda: run.is_finished):
+        on_main_process(lambda: run.start(config()))
+        if on_main_process(lambda: run.is_finished):
             say(f"{title}: finished before")
             return
         _record(run, title, say, told, work)
@@ -149,12 +149,12 @@ def train(
     )
     check_objective(point)
     run = RunFolder(out)
-    once(lambda: _check_free(run, resume))
+    on_main_process(lambda: _check_free(run, resume))
     data, paintings = _paintings(recipe)
     (point,), notes = fit_grid([point], paintings)
     for note in notes if is_first() else ():
         say(note)
-    once(lambda: run.start(point.resolved(data_digest(paintings))))
+    on_main_process(lambda: run.start(point.resolved(data_digest(paintings))))
     run_experiment(point, data, paintings, run, resume=resume, log=log)
     for note in _notes(run):
         say(note)

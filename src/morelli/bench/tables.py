@@ -9,7 +9,7 @@ import pandas as pd
 
 from morelli._text import for_spreadsheets
 from morelli.bench.columns import AVERAGED, COLUMNS, Column, TableColumn, network_names, table_columns
-from morelli.bench.run_folder import SUBSETS, RunFolder, RunMetadata, per_artist_path
+from morelli.bench.run_folder import SUBSETS, RunFolder, per_artist_path
 from morelli.bench.text_tables import Format as Format
 from morelli.bench.text_tables import as_text as as_text
 from morelli.bench.text_tables import paragraph
@@ -32,19 +32,19 @@ def table(runs: Sequence[RunFolder], columns: Sequence[Column] = ()) -> pd.DataF
         columns: columns beside :data:`~morelli.bench.columns.COLUMNS`. One that fails is empty for that run, with a
             warning.
     """
-    found = sorted((run.metadata() for run in runs), key=_place)
+    found = sorted(runs, key=_place)
     every = [*COLUMNS, *columns]
     rows = pd.DataFrame([_row(run, every) for run in found])
     measured = [key for key in map(str, rows) if key.startswith(SUBSETS)]
     before = [one.key for one in every if one.group != "cost"]
     cost = [one.key for one in every if one.group == "cost"]
     rows = rows.reindex(columns=[*before, *measured, *cost, "failure", "folder"]).dropna(axis=1, how="all")
-    described = {one["name"]: one for run in found for one in run.metrics.get("own_metrics", ())}
+    described = {one["name"]: one for run in found if run.is_finished for one in run.metrics.get("own_metrics", ())}
     rows.attrs["metrics"] = list(described.values())
     return rows
 
 
-def _place(run: RunMetadata) -> tuple[Any, ...]:
+def _place(run: RunFolder) -> tuple[Any, ...]:
     """Untrained features first, then the objectives by their places, under each backbone."""
     config = run.config
     objective = config["objective"]
@@ -52,7 +52,7 @@ def _place(run: RunMetadata) -> tuple[Any, ...]:
     return config["recipe"], config["backbone_label"], place, objective["name"], config["fold"], config["seed"]
 
 
-def _row(run: RunMetadata, columns: Sequence[Column]) -> dict[str, Any]:
+def _row(run: RunFolder, columns: Sequence[Column]) -> dict[str, Any]:
     row = {one.key: _value(one, run) for one in columns if one.group == "name" or run.is_finished}
     row["folder"] = str(run.path)
     if not run.is_finished:
@@ -66,7 +66,7 @@ def _row(run: RunMetadata, columns: Sequence[Column]) -> dict[str, Any]:
     return row
 
 
-def _value(column: Column, run: RunMetadata) -> Any:
+def _value(column: Column, run: RunFolder) -> Any:
     if column in COLUMNS:
         return column.of_run(run)
     try:

@@ -5,6 +5,7 @@ import warnings
 from typing import Annotated, TextIO
 
 import typer
+from typer import Option
 
 from morelli._files import sentence_of
 from morelli.cli import bench, competition, data, gallery, networks, report
@@ -41,10 +42,10 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def about(
-    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    _version: Annotated[bool, Option("--version", callback=_print_version, is_eager=True)] = False,
     imports: Annotated[
         list[str] | None,
-        typer.Option("--import", metavar="MODULE", help="Import this first, as a module with a scorer of your own."),
+        Option("--import", metavar="MODULE", help="Import this first, as a module with a scorer of your own."),
     ] = None,
 ) -> None:
     """Tell painters apart: are two paintings by the same hand, also when that hand was never seen in training?

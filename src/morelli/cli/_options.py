@@ -6,44 +6,41 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperCommand
 
 from morelli.models.packaged import DEFAULT as DEFAULT
 
 Config = Annotated[
     str,
-    typer.Argument(help="A recipe: a YAML file, or a built-in one by name (demo, painters_mini, competition, seed)."),
+    Argument(help="A recipe: a YAML file, or a built-in one by name (demo, painters_mini, competition, seed)."),
 ]
-Data = Annotated[Path | None, typer.Option(help="A prepared folder, instead of the recipe's.")]
+Data = Annotated[Path | None, Option(help="A prepared folder, instead of the recipe's.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=10. Repeatable."),
+    Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=10. Repeatable."),
 ]
-Log = Annotated[
-    Literal["tensorboard"] | None, typer.Option("--log", help="Log each epoch there too, in the run folder.")
-]
+Log = Annotated[Literal["tensorboard"] | None, Option("--log", help="Log each epoch there too, in the run folder.")]
 KeepCopies = Annotated[
     bool,
-    typer.Option("--keep-copies", help="Count copies of a painting (resized, saved again, mirrored) as paintings."),
+    Option("--keep-copies", help="Count copies of a painting (resized, saved again, mirrored) as paintings."),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="The recipe's quick variant: minutes instead of hours.")]
-Runs = Annotated[list[Path] | None, typer.Argument(help="Run folders, or folders that hold them at any depth.")]
-Metrics = Annotated[
-    list[str] | None, typer.Option("--metric", help="Show this metric; repeatable. CSV always has all.")
-]
+Quick = Annotated[bool, Option("--quick", help="The recipe's quick variant: minutes instead of hours.")]
+Runs = Annotated[list[Path] | None, Argument(help="Run folders, or folders that hold them at any depth.")]
+Metrics = Annotated[list[str] | None, Option("--metric", help="Show this metric; repeatable. CSV always has all.")]
 Columns = Annotated[
     list[str] | None,
-    typer.Option("--column", metavar="PACKAGE.MODULE:NAME", help="Add a column of your own; repeatable."),
+    Option("--column", metavar="PACKAGE.MODULE:NAME", help="Add a column of your own; repeatable."),
 ]
-Subset = Annotated[Literal["unseen", "seen", "validation"], typer.Option("--subset", "--side", help="Which artists.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")]
-Workers = Annotated[int | None, typer.Option(help="Processes; by default one a core.")]
+Subset = Annotated[Literal["unseen", "seen", "validation"], Option("--subset", "--side", help="Which artists.")]
+AsJson = Annotated[bool, Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, Option("--csv", help="Print the rows as CSV.")]
+Workers = Annotated[int | None, Option(help="Processes; by default one a core.")]
 Model = Annotated[
     str,
-    typer.Option(help="A packaged network's name, a run folder, its model/ folder, or OWNER/NAME on the model hub."),
+    Option(help="A packaged network's name, a run folder, its model/ folder, or OWNER/NAME on the model hub."),
 ]
-ModelFirst = Annotated[Path | None, typer.Argument(hidden=True, metavar="")]
+ModelFirst = Annotated[Path | None, Argument(hidden=True, metavar="")]
 """Takes the last argument of commands as they were, with the model first."""
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
 from morelli.cli._options import (
     AsCsv,
@@ -22,13 +23,13 @@ from morelli.cli._options import (
     terminal_width,
 )
 
-Style = Annotated[Literal["rich", "md", "csv", "latex"], typer.Option("--format", help="How to write the table.")]
+Style = Annotated[Literal["rich", "md", "csv", "latex"], Option("--format", help="How to write the table.")]
 
 
 def bench(
     config: Config = "demo",
     data: Data = None,
-    out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    out: Annotated[Path, Option(help="Where run folders go.")] = Path("runs"),
     quick: Quick = False,
     overrides: Overrides = None,
     keep_copies: KeepCopies = False,
@@ -81,8 +82,7 @@ def table(
     metrics: Metrics = None,
     columns: Columns = None,
     artists: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Show the N best and N worst artists of each run instead, by name."),
+        int | None, Option(min=1, metavar="N", help="Show the N best and N worst artists of each run instead, by name.")
     ] = None,
     subset: Subset = "unseen",
 ) -> None:
@@ -110,9 +110,9 @@ def table(
 
 
 def compare_runs(
-    first: Annotated[Path, typer.Argument(help="A run folder.")],
-    second: Annotated[Path, typer.Argument(help="Another, measured on the same paintings.")],
-    metrics: Annotated[list[str] | None, typer.Option("--metric", help="Which metrics; repeatable.")] = None,
+    first: Annotated[Path, Argument(help="A run folder.")],
+    second: Annotated[Path, Argument(help="Another, measured on the same paintings.")],
+    metrics: Annotated[list[str] | None, Option("--metric", help="Which metrics; repeatable.")] = None,
     subset: Subset = "unseen",
     as_csv: AsCsv = False,
 ) -> None:

@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from morelli.cli._options import AsCsv, tell
 
 
 def submit(
-    model: Annotated[str, typer.Argument(help="A run folder, a packaged network, or OWNER/NAME on the model hub.")],
-    data: Annotated[Path, typer.Option(help="The prepared folder with the test pictures.")],
-    pairs: Annotated[Path, typer.Option(help="The list of pairs: submission_info.csv, or .csv.zip.")],
-    out: Annotated[Path, typer.Option(help="What to write: .csv or .csv.gz.")] = Path("submission.csv"),
-    prior: Annotated[float, typer.Option(help="Share of same-artist pairs, for the probabilities.")] = 0.0131,
+    model: Annotated[str, Argument(help="A run folder, a packaged network, or OWNER/NAME on the model hub.")],
+    data: Annotated[Path, Option(help="The prepared folder with the test pictures.")],
+    pairs: Annotated[Path, Option(help="The list of pairs: submission_info.csv, or .csv.zip.")],
+    out: Annotated[Path, Option(help="What to write: .csv or .csv.gz.")] = Path("submission.csv"),
+    prior: Annotated[float, Option(help="Share of same-artist pairs, for the probabilities.")] = 0.0131,
 ) -> None:
     """Score every pair of the competition's list and write the submission.
 
@@ -29,11 +30,11 @@ def submit(
 
 
 def score(
-    submission: Annotated[Path, typer.Argument(help="index,sameArtist as submitted; plain, zipped or gzipped.")],
-    solution: Annotated[Path, typer.Argument(help="index,sameArtist as they are: 1 for the same artist, else 0.")],
-    data: Annotated[Path | None, typer.Option(help="The prepared folder, to score by kind of pair too.")] = None,
+    submission: Annotated[Path, Argument(help="index,sameArtist as submitted; plain, zipped or gzipped.")],
+    solution: Annotated[Path, Argument(help="index,sameArtist as they are: 1 for the same artist, else 0.")],
+    data: Annotated[Path | None, Option(help="The prepared folder, to score by kind of pair too.")] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="submission_info.csv, needed with --data; by default the one beside a file.")
+        Path | None, Option(help="submission_info.csv, needed with --data; by default the one beside a file.")
     ] = None,
     as_csv: AsCsv = False,
 ) -> None:

@@ -4,48 +4,43 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from morelli.cli._options import AsJson, Workers, tell
 
 app = typer.Typer(no_args_is_help=True, help="Get paintings, prepare them, look at what is there.")
 
-Out = Annotated[Path, typer.Option(help="The prepared folder to write.")]
+Out = Annotated[Path, Option(help="The prepared folder to write.")]
 
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Argument(help="A folder, a zip archive or a CSV; see above.", readable=False)],
+    source: Annotated[Path, Argument(help="A folder, a zip archive or a CSV; see above.", readable=False)],
     out: Out,
-    size: Annotated[int, typer.Option(help="Pixels on the shorter side; smaller pictures stay as they are.")] = 256,
+    size: Annotated[int, Option(help="Pixels on the shorter side; smaller pictures stay as they are.")] = 256,
     only_artists: Annotated[
-        list[str] | None, typer.Option("--only-artists", metavar="NAME", help="Only this artist; repeatable.")
+        list[str] | None, Option("--only-artists", metavar="NAME", help="Only this artist; repeatable.")
     ] = None,
-    max_per_artist: Annotated[int | None, typer.Option(help="At most so many paintings by each artist.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many paintings in all, artist by artist.")] = None,
+    max_per_artist: Annotated[int | None, Option(help="At most so many paintings by each artist.")] = None,
+    limit: Annotated[int | None, Option(help="At most so many paintings in all, artist by artist.")] = None,
     workers: Workers = None,
-    layout: Annotated[
-        str | None,
-        typer.Option(help='Where paths name the artist, e.g. "{style}/{artist}_{title}".'),
-    ] = None,
-    artist_column: Annotated[
-        str | None, typer.Option(help="The CSV's column of artists; else found by its name.")
-    ] = None,
-    path_column: Annotated[str | None, typer.Option(help="The CSV's column of paths; else found by its name.")] = None,
+    layout: Annotated[str | None, Option(help='Where paths name the artist, e.g. "{style}/{artist}_{title}".')] = None,
+    artist_column: Annotated[str | None, Option(help="The CSV's column of artists; else found by its name.")] = None,
+    path_column: Annotated[str | None, Option(help="The CSV's column of paths; else found by its name.")] = None,
     columns: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--column",
             metavar="FIELD=COLUMN",
             help="A CSV's column of title, style, genre, date or source; repeatable.",
         ),
     ] = None,
     source_name: Annotated[
-        str | None,
-        typer.Option("--source", metavar="NAME", help="Where pictures come from that name no source."),
+        str | None, Option("--source", metavar="NAME", help="Where pictures come from that name no source.")
     ] = None,
     source_kind: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="KIND",
             help="competition, folders, table, or package.module:Name of your own; else found by itself.",
             show_default=False,
@@ -53,7 +48,7 @@ def prepare(
     ] = None,
     keep_unattributed: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--keep-unattributed",
             help='Keep artists called "unknown", "after …", "workshop of …", schools and the like.',
         ),
@@ -128,10 +123,7 @@ def _columns(given: list[str]) -> dict[str, str]:
 
 
 @app.command()
-def merge(
-    folders: Annotated[list[Path], typer.Argument(help="Two or more prepared folders.")],
-    out: Out,
-) -> None:
+def merge(folders: Annotated[list[Path], Argument(help="Two or more prepared folders.")], out: Out) -> None:
     """Join prepared folders into one, to train on several collections together.
 
     Names of artists are folded, the same file is taken once, near-copies are found, and the competition's groups are
@@ -150,10 +142,10 @@ def merge(
 @app.command()
 def synthesize(
     out: Out,
-    artists: Annotated[int, typer.Option(help="Number of painters.")] = 60,
-    paintings_per_artist: Annotated[int, typer.Option(help="Paintings by each.")] = 20,
-    size: Annotated[int, typer.Option(help="Pixels on the shorter side.")] = 160,
-    seed: Annotated[int, typer.Option(help="Another seed makes other painters.")] = 0,
+    artists: Annotated[int, Option(help="Number of painters.")] = 60,
+    paintings_per_artist: Annotated[int, Option(help="Paintings by each.")] = 20,
+    size: Annotated[int, Option(help="Pixels on the shorter side.")] = 160,
+    seed: Annotated[int, Option(help="Another seed makes other painters.")] = 0,
     workers: Workers = None,
 ) -> None:
     """Paint a prepared folder of synthetic painters, whom only the hand tells apart: no download, no account.
@@ -170,10 +162,7 @@ def synthesize(
 
 
 @app.command()
-def info(
-    folder: Annotated[Path, typer.Argument(help="A prepared folder.")],
-    as_json: AsJson = False,
-) -> None:
+def info(folder: Annotated[Path, Argument(help="A prepared folder.")], as_json: AsJson = False) -> None:
     """Say what is in a prepared folder: artists, paintings, sizes, repairs, and what was left out and why.
 
     Examples:
@@ -196,10 +185,9 @@ def info(
 
 @app.command()
 def download(
-    out: Annotated[Path, typer.Option(help="Where the files go.")] = Path("downloads"),
+    out: Annotated[Path, Option(help="Where the files go.")] = Path("downloads"),
     only: Annotated[
-        list[str] | None,
-        typer.Option("--only", metavar="NAME", help="Only this file of the competition; repeatable."),
+        list[str] | None, Option("--only", metavar="NAME", help="Only this file of the competition; repeatable.")
     ] = None,
 ) -> None:
     """Download the competition's files with the official client; run it again after a cut and it goes on.

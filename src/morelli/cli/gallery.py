@@ -5,23 +5,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from morelli.cli._options import DEFAULT, AsJson, Model, ModelFirst, model_first, tell
 
-Index = Annotated[Path, typer.Argument(help="An index, made with morelli index.")]
-Prior = Annotated[float, typer.Option(help="Share of such pairs that are by one hand, before one looks.")]
-Moved = Annotated[Path | None, typer.Option("--model", help="Where the index's model lies now, if it was moved.")]
+Index = Annotated[Path, Argument(help="An index, made with morelli index.")]
+Prior = Annotated[float, Option(help="Share of such pairs that are by one hand, before one looks.")]
+Moved = Annotated[Path | None, Option("--model", help="Where the index's model lies now, if it was moved.")]
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="A picture.")],
-    b: Annotated[Path, typer.Argument(help="Another.")],
+    a: Annotated[Path, Argument(help="A picture.")],
+    b: Annotated[Path, Argument(help="Another.")],
     third: ModelFirst = None,
     model: Model = DEFAULT,
     prior: Prior = 0.5,
-    explain: Annotated[
-        Path | None, typer.Option(help="Draw the regions that speak for the match; .png or .jpg.")
-    ] = None,
+    explain: Annotated[Path | None, Option(help="Draw the regions that speak for the match; .png or .jpg.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Are two pictures by the same hand, and how sure is that?
@@ -47,10 +46,10 @@ def compare(
 
 
 def index(
-    folder: Annotated[Path, typer.Argument(help="Pictures, at any depth.", readable=False)],
+    folder: Annotated[Path, Argument(help="Pictures, at any depth.", readable=False)],
     second: ModelFirst = None,
     model: Model = DEFAULT,
-    out: Annotated[Path | None, typer.Option(help="The index; by default beside FOLDER, as FOLDER.index.")] = None,
+    out: Annotated[Path | None, Option(help="The index; by default beside FOLDER, as FOLDER.index.")] = None,
 ) -> None:
     """Make a folder of pictures searchable; run again, it reads only what is new or has changed.
 
@@ -69,9 +68,9 @@ def index(
 
 def search(
     index: Index,
-    image: Annotated[Path, typer.Argument(help="A picture.")],
-    k: Annotated[int, typer.Option("-k", help="How many to find.")] = 12,
-    html: Annotated[Path | None, typer.Option(help="Write a page with the pictures found.")] = None,
+    image: Annotated[Path, Argument(help="A picture.")],
+    k: Annotated[int, Option("-k", help="How many to find.")] = 12,
+    html: Annotated[Path | None, Option(help="Write a page with the pictures found.")] = None,
     prior: Prior = 0.5,
     as_json: AsJson = False,
     model: Moved = None,
@@ -94,15 +93,14 @@ def search(
 
 def enroll(
     index: Index,
-    folder: Annotated[Path | None, typer.Argument(help="Some paintings by the artist, at any depth.")] = None,
-    artist: Annotated[str | None, typer.Option(help="The artist's name.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Enrol an artist anew who is enrolled already.")] = False,
-    list_artists: Annotated[bool, typer.Option("--list", help="Only say who is enrolled.")] = False,
+    folder: Annotated[Path | None, Argument(help="Some paintings by the artist, at any depth.")] = None,
+    artist: Annotated[str | None, Option(help="The artist's name.")] = None,
+    replace: Annotated[bool, Option("--replace", help="Enrol an artist anew who is enrolled already.")] = False,
+    list_artists: Annotated[bool, Option("--list", help="Only say who is enrolled.")] = False,
     rename: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="NAME NEW-NAME", help="Only give an enrolled artist another name."),
+        tuple[str, str] | None, Option(metavar="NAME NEW-NAME", help="Only give an enrolled artist another name.")
     ] = None,
-    remove: Annotated[str | None, typer.Option(metavar="NAME", help="Only take an artist out again.")] = None,
+    remove: Annotated[str | None, Option(metavar="NAME", help="Only take an artist out again.")] = None,
     model: Moved = None,
 ) -> None:
     """Add an artist from a few paintings, without training; or list, rename and remove those who are enrolled.
@@ -142,8 +140,8 @@ def enroll(
 
 def identify(
     index: Index,
-    image: Annotated[Path, typer.Argument(help="A picture.")],
-    prior: Annotated[float, typer.Option(help="Share of pictures that are by one of the enrolled artists.")] = 0.5,
+    image: Annotated[Path, Argument(help="A picture.")],
+    prior: Annotated[float, Option(help="Share of pictures that are by one of the enrolled artists.")] = 0.5,
     as_json: AsJson = False,
     model: Moved = None,
 ) -> None:
@@ -159,9 +157,7 @@ def identify(
 
 
 def export(
-    onnx: Annotated[Path, typer.Option(help="The .onnx file to write.")],
-    first: ModelFirst = None,
-    model: Model = DEFAULT,
+    onnx: Annotated[Path, Option(help="The .onnx file to write.")], first: ModelFirst = None, model: Model = DEFAULT
 ) -> None:
     """Write a network as ONNX, to be used without Python.
 
@@ -182,11 +178,9 @@ def export(
 
 
 def push(
-    model: Annotated[Path, typer.Argument(help="A run folder, or its model/ folder.")],
-    name: Annotated[str, typer.Argument(help="OWNER/NAME on the model hub.")],
-    public: Annotated[
-        bool, typer.Option("--public", help="A new one is for all to see, not for its owner only.")
-    ] = False,
+    model: Annotated[Path, Argument(help="A run folder, or its model/ folder.")],
+    name: Annotated[str, Argument(help="OWNER/NAME on the model hub.")],
+    public: Annotated[bool, Option("--public", help="A new one is for all to see, not for its owner only.")] = False,
 ) -> None:
     """Put a network on the model hub, with a card that says what it was made from and what it is worth.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from morelli.cli._options import (
     DEFAULT,
@@ -27,12 +28,12 @@ from morelli.cli._options import (
 def train(
     config: Config = "demo",
     data: Data = None,
-    out: Annotated[Path, typer.Option(help="The run folder to write.")] = Path("runs/train"),
+    out: Annotated[Path, Option(help="The run folder to write.")] = Path("runs/train"),
     objective: Annotated[
-        str | None, typer.Option(help="Which of the recipe's objectives; by default the first trained.")
+        str | None, Option(help="Which of the recipe's objectives; by default the first trained.")
     ] = None,
-    backbone: Annotated[str | None, typer.Option(help="Which of the recipe's backbones; by default the first.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    backbone: Annotated[str | None, Option(help="Which of the recipe's backbones; by default the first.")] = None,
+    resume: Annotated[bool, Option("--resume", help="Go on with an interrupted training.")] = False,
     quick: Quick = False,
     overrides: Overrides = None,
     keep_copies: KeepCopies = False,
@@ -78,18 +79,18 @@ def train(
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="The prepared folder to measure on.")],
+    data: Annotated[Path, Option(help="The prepared folder to measure on.")],
     first: ModelFirst = None,
     model: Model = DEFAULT,
     as_json: AsJson = False,
     keep_copies: KeepCopies = False,
     own_metrics: Annotated[
         list[str] | None,
-        typer.Option("--with-metric", metavar="PACKAGE.MODULE:NAME", help="Measure this metric, too; repeatable."),
+        Option("--with-metric", metavar="PACKAGE.MODULE:NAME", help="Measure this metric, too; repeatable."),
     ] = None,
-    resamples: Annotated[int | None, typer.Option(min=0, hidden=True)] = None,
+    resamples: Annotated[int | None, Option(min=0, hidden=True)] = None,
     out: Annotated[
-        Path | None, typer.Option(help="A folder to keep the metrics in, with what reports and comparisons read.")
+        Path | None, Option(help="A folder to keep the metrics in, with what reports and comparisons read.")
     ] = None,
 ) -> None:
     """Measure a finished network on any prepared folder.
@@ -134,8 +135,8 @@ def models() -> None:
 
 
 def backbones(
-    pattern: Annotated[str, typer.Argument(help="Names to list, with * as wildcard.")] = "*",
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="Only those timm has weights for.")] = False,
+    pattern: Annotated[str, Argument(help="Names to list, with * as wildcard.")] = "*",
+    pretrained: Annotated[bool, Option("--pretrained", help="Only those timm has weights for.")] = False,
 ) -> None:
     """List the backbones: every timm model, and whether its weights need a network.
 

@@ -4,21 +4,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from morelli.cli._options import Columns, Runs, tell
 
 
 def report(
     runs: Runs = None,
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
-    data: Annotated[
-        Path | None, typer.Option(help="The prepared folder of the runs, for the map and the galleries.")
-    ] = None,
+    out: Annotated[Path, Option(help="The HTML file to write.")] = Path("report.html"),
+    data: Annotated[Path | None, Option(help="The prepared folder of the runs, for the map and the galleries.")] = None,
     run: Annotated[
-        str | None,
-        typer.Option(help="Whose map, galleries and artists to show; by default the best on validation artists."),
+        str | None, Option(help="Whose map, galleries and artists to show; by default the best on validation artists.")
     ] = None,
-    no_images: Annotated[bool, typer.Option("--no-images", help="Leave out every picture of a painting.")] = False,
+    no_images: Annotated[bool, Option("--no-images", help="Leave out every picture of a painting.")] = False,
     columns: Columns = None,
 ) -> None:
     """Show runs (by default those in runs/) in one HTML file that opens anywhere, without a network.

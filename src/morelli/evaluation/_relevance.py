@@ -85,7 +85,7 @@ def matching_label(match: LabelComparison, query_labels: Tensor, reference_label
 def numbers(
     query_labels: Labels, reference_labels: Labels, shape: tuple[int, int], device: torch.device
 ) -> list[Tensor]:
-    """Both labels as PML hands them to functions and measures: float32, or float64 where that cannot tell them apart.
+    """Both labels as PML hands them to functions and metrics: float32, or float64 where that cannot tell them apart.
 
     Names become their places in the sorted names. Labels may have L columns: (Q, L) and (N, L).
     """

@@ -56,7 +56,7 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
     to find (whom the means leave out), and NMI and AMI, which need slow k-means, are computed only when named.
 
     Args:
-        include, exclude: names of measures, those of ``calculate_`` methods that a subclass adds among them.
+        include, exclude: names of metrics, those of ``calculate_`` methods that a subclass adds among them.
         avg_of_avgs: average over artists rather than over paintings.
         return_per_class: a list of values, one for each artist: :class:`PerArtist`.
         k: neighbours to look at: a number, ``"max_bin_count"`` (as many as any query has to find), or None: all.
@@ -68,7 +68,7 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
             that measures after every epoch goes on.
 
     Raises:
-        InputError: an unknown name of a measure, or another k. It is a ``ValueError`` too, as PML's would be.
+        InputError: an unknown name of a metric, or another k. It is a ``ValueError`` too, as PML's would be.
         NotImplementedError: ``label_comparison_fn`` with NMI or AMI, as in PML.
     """
 
@@ -104,11 +104,7 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
             self.original_function_dict |= {name: getattr(self, f"calculate_{name}") for name in later}
 
     def check_primary_metrics(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
-        """Refuse names that are no measure's.
-
-        Raises:
-            InputError: with the nearest known name.
-        """
+        """Raise an InputError, with the nearest known name, for names of no metric."""
         known = list(self.original_function_dict)
         for names in (include, exclude):
             if isinstance(names, str):
@@ -118,16 +114,12 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
                     raise InputError(f"This calculator was made without {name}; include it when making it.")
                 if name not in known:
                     hint = did_you_mean(str(name), known)
-                    raise InputError(f'No retrieval measure is called "{name}".{hint} Known are: {", ".join(known)}.')
+                    raise InputError(f'No retrieval metric is called "{name}".{hint} Known are: {", ".join(known)}.')
 
     def get_function_dict(
         self, include: Sequence[str] = (), exclude: Sequence[str] = ()
     ) -> dict[str, Callable[..., Any]]:
-        """Name → method, of the measures asked for; without ``include`` all but NMI and AMI.
-
-        Raises:
-            InputError: a name that is unknown, or that the calculator was made without.
-        """
+        """Name → method, of the metrics asked for; without ``include`` all but NMI and AMI."""
         self.check_primary_metrics(include, exclude)
         names = include or [name for name in self.original_function_dict if name not in _ON_REQUEST - self._named]
         chosen: dict[str, Callable[..., Any]] = super().get_function_dict(tuple(names), tuple(exclude))
@@ -157,12 +149,12 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
             include, exclude: as when the calculator was made, for this call.
 
         Returns:
-            Measure → value, or :class:`PerArtist` with ``return_per_class``.
+            Metric → value, or :class:`PerArtist` with ``return_per_class``.
 
         Raises:
             InputError: arguments that do not fit each other, or unknown names.
             UnmeasurableError: NaN or collapsed embeddings, one artist alone, nothing to find, a k that would make a
-                measure wrong; with ``strict=False`` these measures are NaN.
+                metric wrong; with ``strict=False`` these metrics are NaN.
         """
         self.curr_function_dict = self.get_function_dict(include, exclude)
         queries = self._placed(query)
@@ -217,7 +209,7 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
         ours: Sequence[str],
         custom: dict[str, Callable[..., Any]],
     ) -> dict[str, Any]:
-        """The values of our own measures and of a subclass's, from one search."""
+        """The values of our own metrics and of a subclass's, from one search."""
         query, reference, own = arguments.per_query["query"], *(arguments.shared[name] for name in _SEARCHED)
         values: dict[str, Any] = {}
         metrics = [metric for name, metric in METRICS.items() if name in ours]
@@ -253,9 +245,9 @@ class PaintingAccuracyCalculator(AccuracyCalculator):  # type: ignore[misc]
         codes, values = retrieval.codes[~retrieval.lone], retrieval.values[metric][~retrieval.lone]
         artists, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
         means = np.bincount(codes, values) / counts
-        return (
-            float(means.mean()) if self.avg_of_avgs else PerArtist(means.tolist(), retrieval.artists[artists].tolist())
-        )
+        if self.avg_of_avgs:
+            return float(means.mean())
+        return PerArtist(means.tolist(), retrieval.artists[artists].tolist())
 
     def _not_measured(self, names: Iterable[str], why: Exception, labels: Labels, queries: int) -> dict[str, Any]:
         """NaN for each name, with a warning that says why."""

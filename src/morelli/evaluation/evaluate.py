@@ -16,10 +16,10 @@ from morelli.evaluation.intervals import LeaveOneOut, interval
 from morelli.evaluation.metrics import METRICS, Metric, check_metrics, guarded
 from morelli.evaluation.normalisation import CohortScorer
 from morelli.evaluation.pair_metrics import (
+    ArtistCurves,
     AtThresholds,
     Collector,
     Measured,
-    PerArtist,
     Probabilities,
     ScoreCurve,
     ScoreHistogram,
@@ -85,11 +85,13 @@ def evaluate(
         MorelliError: fewer than two artists, no artist with two paintings, embeddings that are not finite or all the
             same, a table that does not fit them, or artists that are in the calibration or in a cohort.
     """
-    _refuse_unfit(embeddings, paintings)
-    order = Paintings(paintings["artist"])
+    order = _in_order(embeddings, paintings)
     normalised = normalised or {}
-    _refuse_known_artists(order.names, calibration, [scorer, *normalised.values()])
-    verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
+    if calibration:
+        refuse_overlap(order.names, calibration.artists, "the calibration")
+    for one in (scorer, *normalised.values()):
+        if isinstance(one, CohortScorer):
+            refuse_overlap(order.names, one.artists, "the cohort")
     failures: dict[str, str] = {}
     table = [*METRICS, *(guarded(metric, failures) for metric in check_metrics(metrics))]
     ordered, in_order = paintings.iloc[order.order].reset_index(drop=True), order.sort(embeddings)
@@ -97,12 +99,14 @@ def evaluate(
     ranked = [metric for metric in table if metric.takes == "ranking"]
     retrieval, measured = measure_retrieval(in_order, scorer, order, ranked)
     pairs = Pairs(in_order, order, scorer)
-    per_artist, histogram = PerArtist(table), ScoreHistogram(pairs)
+    per_artist, histogram = ArtistCurves(table), ScoreHistogram(pairs)
     probabilities = Probabilities(pairs, calibration, table) if calibration else None
+    thresholds = {} if threshold is None else {"balanced": threshold}
+    thresholds |= calibration.thresholds if calibration else {}
     collectors: list[Collector] = [
         *(ScoreCurve(pairs, subset, table) for subset in pair_subsets(ordered)),
         Triplets(pairs),
-        AtThresholds(pairs, _thresholds(threshold, calibration), table),
+        AtThresholds(pairs, thresholds, table),
         per_artist,
         histogram,
         *([probabilities] if probabilities else []),
@@ -113,7 +117,6 @@ def evaluate(
         beside = NormalisedPairs(base, cohort_scorer)
         curves = collect(beside, [ScoreCurve(beside, PairSubset(), table)])
         measured |= {f"{metric}_{name}": values for metric, values in curves.items()}
-
     measured = {name: values for name, values in measured.items() if not np.isnan(values[0])}
     values = {name: float(all_artists[0]) for name, all_artists in measured.items()}
     bounds = {name: interval(values[name], measured[name][1:]) for name in measured}
@@ -151,15 +154,13 @@ def choose_threshold(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer
 
 def pair_scores(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
     """The scores of all same-artist and of all different-artist pairs. Arguments and errors as in :func:`evaluate`."""
-    _refuse_unfit(embeddings, paintings)
-    order = Paintings(paintings["artist"])
+    order = _in_order(embeddings, paintings)
     pairs = Pairs(order.sort(embeddings), order, scorer)
-    positives, negatives = pairs.positives, pairs.negatives()
-    verification.refuse_one_class(len(positives), len(negatives))
-    return positives, negatives
+    return pairs.positives, pairs.negatives()
 
 
-def _refuse_unfit(embeddings: Tensor, paintings: pd.DataFrame) -> None:
+def _in_order(embeddings: Tensor, paintings: pd.DataFrame) -> Paintings:
+    """The paintings by artist; refuses what cannot be measured."""
     if "artist" not in paintings:
         raise MorelliError(f"The paintings' table has no column artist; it has: {', '.join(map(str, paintings))}.")
     if len(paintings) != len(embeddings):
@@ -167,19 +168,9 @@ def _refuse_unfit(embeddings: Tensor, paintings: pd.DataFrame) -> None:
     refuse_unusable(embeddings)
     refuse_collapsed(embeddings)
     refuse_zero(embeddings)
-
-
-def _refuse_known_artists(names: list[str], calibration: Calibration | None, scorers: list[Scorer]) -> None:
-    if calibration is not None:
-        refuse_overlap(names, calibration.artists, "the calibration")
-    for scorer in scorers:
-        if isinstance(scorer, CohortScorer):
-            refuse_overlap(names, scorer.artists, "the cohort")
-
-
-def _thresholds(threshold: float | None, calibration: Calibration | None) -> dict[str, float]:
-    chosen = {} if threshold is None else {"balanced": threshold}
-    return chosen | (calibration.thresholds if calibration else {})
+    order = Paintings(paintings["artist"])
+    verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
+    return order
 
 
 def _leave_one_out(values: dict[str, float], measured: Measured, ordered: pd.DataFrame) -> LeaveOneOut:

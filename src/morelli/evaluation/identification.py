@@ -192,8 +192,7 @@ def simulate(
     """Enrol a part of the artists, leave out the others, ask for all other paintings; again and again.
 
     Args:
-        embeddings: (N, D) of all paintings.
-        codes: (N,) each painting's artist.
+        embeddings, codes: (N, D) of all paintings, and (N,) each painting's artist.
         scorer: the network's own.
         artists: the codes that take part; each has more than ``enrolled`` paintings.
         enrolled: paintings each.

@@ -106,7 +106,7 @@ class ScoreCurve(_Tally):
         if self._exact:
             masses = verification.exact_masses(positives, np.concatenate(self._scores[1]))
         else:
-            masses = np.bincount(self._bins(positives), minlength=len(self._fine)), self._fine // 2
+            masses = np.bincount(self._bins(positives), minlength=len(self._fine)), self._fine / 2
         if not all(side.sum() for side in masses):
             return {}
         measured: Measured = {}
@@ -213,7 +213,7 @@ class Triplets(Collector):
         return {"triplet_accuracy": undefined_of_few(values, int((anchors > 0).sum()))}
 
 
-class PerArtist(Collector):
+class ArtistCurves(Collector):
     """Metrics of scores for each artist: the artist's own pairs against those with others."""
 
     def __init__(self, metrics: Iterable[Metric] = METRICS) -> None:

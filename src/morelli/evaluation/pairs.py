@@ -17,7 +17,7 @@ from morelli.evaluation.normalisation import CohortScorer
 from morelli.models.heads import Scorer
 
 EXACT_PAIRS: Final = 10_000_000
-"""Up to so many pairs all scores are kept and measures are exact; beyond, negatives go into a histogram."""
+"""Up to so many pairs all scores are kept and metrics are exact; beyond, negatives go into a histogram."""
 FINE_BINS: Final = 65_536
 COARSE_BINS: Final = 512
 _ROWS_AT_ONCE = 256
@@ -161,8 +161,7 @@ class Pairs:
         """(P,) the scores of all pairs by one artist."""
         rows = [self.paintings.rows(artist) for artist, count in enumerate(self.paintings.counts) if count > 1]
         squares = (self.scores(one, one) for one in rows)
-        parts = (square[np.triu_indices(len(square), 1)] for square in squares)
-        return np.concatenate([np.empty(0, np.float32), *parts])
+        return np.concatenate([square[np.triu_indices(len(square), 1)] for square in squares])
 
     @cached_property
     def bins(self) -> ScoreBins:

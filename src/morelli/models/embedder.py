@@ -8,7 +8,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from morelli._processes import gathered, is_first, own_share
+from morelli._processes import gathered, is_first, shard
 from morelli._progress import progress_bar
 from morelli.errors import InputError
 from morelli.models.backbones import AnyBackbone
@@ -61,7 +61,7 @@ def embed(
     """
     module = module.to(device).eval()
     count = len(dataset)  # type: ignore[arg-type]  # torch's Dataset says nothing of its length
-    share: Subset[tuple[Any, Tensor]] = Subset(dataset, own_share(count))
+    share: Subset[tuple[Any, Tensor]] = Subset(dataset, shard(count))
     loader: DataLoader[tuple[Any, Tensor]] = DataLoader(
         share, batch_size, num_workers=loader_workers(len(share), device)
     )

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from morelli._files import cache_folder, written_whole
-from morelli._processes import anywhere, is_first
+from morelli._processes import is_first, on_any_process
 from morelli.errors import MorelliError
 from morelli.models.backbones import SingleBackbone
 
@@ -36,7 +36,7 @@ def cached_features(
     keys = _keys(root, paintings)
     known = _read(folder, set(keys))
     is_missing = ~(keys.isin(known) | keys.duplicated())
-    missing = paintings[anywhere(is_missing.to_numpy())]
+    missing = paintings[on_any_process(is_missing.to_numpy())]
     for start in range(0, len(missing), _BLOCK):
         block = missing.iloc[start : start + _BLOCK]
         block_keys = list(keys[block.index])

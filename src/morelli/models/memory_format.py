@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from morelli._files import cache_folder, write_text_whole
-from morelli._processes import once
+from morelli._processes import on_main_process
 from morelli.models.backbones import Backbone, SingleBackbone
 
 _PICTURES = 5_000
@@ -45,7 +45,9 @@ def settle_memory_format(
         "device": _name(device),
         "torch": torch.__version__,
     }
-    backbone.set_memory_format(channels_last=once(lambda: _is_channels_last(backbone, device, facts, pictures)))
+    backbone.set_memory_format(
+        channels_last=on_main_process(lambda: _is_channels_last(backbone, device, facts, pictures))
+    )
 
 
 def _is_channels_last(backbone: Backbone, device: torch.device, facts: dict[str, Any], pictures: int) -> bool:

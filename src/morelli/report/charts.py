@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from morelli._text import read_named_csv
-from morelli.bench.run_folder import SUBSETS, RunMetadata
+from morelli.bench.run_folder import SUBSETS, RunFolder
 from morelli.errors import MorelliError
 from morelli.report.runs import Shown
 from morelli.report.svg import Chart, Plot, padded
@@ -48,7 +48,7 @@ class Scores:
     different: Array
 
     @classmethod
-    def read(cls, run: RunMetadata, subset: str) -> "Scores | None":
+    def read(cls, run: RunFolder, subset: str) -> "Scores | None":
         """From ``score_histogram_<subset>.csv``; None where that is missing or has no pairs of one hand, or of two."""
         columns = ("score", "same", "different")
         frame = read_csv(run.path / f"score_histogram_{subset}.csv", columns)
@@ -167,7 +167,7 @@ def _unit_plot() -> Plot:
     return plot
 
 
-def _measured(run: RunMetadata, metric: str, words: str) -> str:
+def _measured(run: RunFolder, metric: str, words: str) -> str:
     values = {subset: run.metrics.get(subset, {}).get(metric) for subset in SUBSETS}
     parts = [f"{value:.3f} on {subset} artists" for subset, value in values.items() if value is not None]
     return f"{words} {' and '.join(parts)}" if parts else f"{words} not measured"

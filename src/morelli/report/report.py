@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from morelli._files import cache_folder, check_writable, write_text_whole
 from morelli.bench.columns import Column
-from morelli.bench.run_folder import SUBSETS, RunMetadata, data_digest, find_runs
+from morelli.bench.run_folder import SUBSETS, RunFolder, data_digest, find_runs
 from morelli.bench.tables import copies_note, over_folds_and_seeds, table
 from morelli.data.prepared import TABLE, read_paintings
 from morelli.errors import MorelliError, did_you_mean
@@ -123,7 +123,7 @@ def _why(chosen: Shown) -> str:
     return f"of all runs it has the highest pair AUC on validation artists, {chosen.validation_auc:.3f}"
 
 
-def _why_no_paintings(run: RunMetadata) -> str:
+def _why_no_paintings(run: RunFolder) -> str:
     if not (run.path / "model").is_dir():
         return (
             f"there are no map and no galleries: {run.path.name} has no network of its own. Choose another with --run."
@@ -148,7 +148,7 @@ def _title(shown: Sequence[Shown]) -> str:
     return " and ".join(recipes) if len(recipes) < 3 else f"{len(recipes)} recipes"
 
 
-def _prepared_folder(run: RunMetadata, data: Path | None) -> Path | None:
+def _prepared_folder(run: RunFolder, data: Path | None) -> Path | None:
     """The folder that the run was made with: the one named, or the demo's, which lies in the cache.
 
     None where there is none, and for a run without a network of its own, such as a concatenation of others'.

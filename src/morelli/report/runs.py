@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from morelli.bench.columns import Column, network_names
-from morelli.bench.run_folder import CONFIG, RunFolder, RunMetadata
+from morelli.bench.run_folder import CONFIG, RunFolder
 from morelli.bench.tables import table
 from morelli.data.artists import one_spelling
 from morelli.data.splits import SIDES, Split
@@ -39,10 +39,10 @@ class Shown:
         split_of: the name of an earlier run with the same split.
     """
 
-    run: RunMetadata
+    run: RunFolder
     title: str
     subtitle: str
-    baseline: RunMetadata | None
+    baseline: RunFolder | None
     config: str
     split: list[Subset] | None
     split_of: str
@@ -64,7 +64,7 @@ def shown_runs(finished: Sequence[RunFolder], columns: Sequence[Column] = ()) ->
         MorelliError: a file of a run is damaged.
     """
     rows = table(finished, columns)
-    runs = [RunFolder(Path(folder)).metadata() for folder in rows["folder"]]
+    runs = [RunFolder(Path(folder)) for folder in rows["folder"]]
     made: list[Shown] = []
     first_with: dict[str, str] = {}
     for run, name in zip(runs, network_names(rows, columns), strict=True):
@@ -78,7 +78,7 @@ def shown_runs(finished: Sequence[RunFolder], columns: Sequence[Column] = ()) ->
     return made
 
 
-def _is_baseline(other: RunMetadata, run: RunMetadata) -> bool:
+def _is_baseline(other: RunFolder, run: RunFolder) -> bool:
     mine, its = run.config, other.config
     same = all(mine.get(key) == its.get(key) for key in ("data", "recipe", "backbone_label", "fold"))
     return bool(same and mine.get("head") and not its.get("head"))

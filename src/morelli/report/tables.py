@@ -7,7 +7,7 @@ from itertools import groupby
 import pandas as pd
 
 from morelli.bench.columns import Cell, Column, TableColumn, cells, network_names, table_columns
-from morelli.bench.run_folder import SUBSETS, RunMetadata, per_artist_path
+from morelli.bench.run_folder import SUBSETS, RunFolder, per_artist_path
 from morelli.evaluation.metrics import metric_of
 from morelli.report.charts import read_csv
 from morelli.report.svg import Tick, padded, ticks
@@ -85,7 +85,7 @@ def forest(rows: pd.DataFrame, metric: str, columns: Sequence[Column] = ()) -> F
     return made
 
 
-def per_artist(run: RunMetadata, subset: str, mistaken: dict[str, str]) -> Table | None:
+def per_artist(run: RunFolder, subset: str, mistaken: dict[str, str]) -> Table | None:
     """The run's artists of one subset, the best told apart first; None where the run has no such file.
 
     ``mistaken`` says with whom each artist is most often confused.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from morelli._files import written_whole
-from morelli._processes import is_first, once
+from morelli._processes import is_first, on_main_process
 from morelli.errors import MorelliError
 
 CHECKPOINT: Final = "checkpoint.pt"
@@ -78,7 +78,7 @@ class TrainingState:
 
     def load(self) -> None:
         """Go back to what the file holds, if there is one; clear away what a killed writer left beside it."""
-        content = once(self._read)
+        content = on_main_process(self._read)
         if content is None:
             return
         try:

@@ -28,7 +28,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
-from morelli._processes import is_first, once, processes
+from morelli._processes import is_first, on_main_process, processes
 from morelli._progress import progress_bar
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
 from morelli.errors import MorelliError, MorelliWarning, first_line
@@ -120,7 +120,7 @@ def fit(
                 is_validation = state.epoch % config.validate_every == 0 or state.epoch == config.epochs
                 if is_validation:
                     if validate is not None:
-                        row["validation_pair_auc"] = once(partial(float, validate()))
+                        row["validation_pair_auc"] = on_main_process(partial(float, validate()))
                     state.validated(row.get("validation_pair_auc", state.epoch))
                 row["seconds"] = time.perf_counter() - started
                 state.history.append(row)
