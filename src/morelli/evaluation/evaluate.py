@@ -117,7 +117,6 @@ def evaluate(
         beside = NormalisedPairs(base, cohort_scorer)
         curves = collect(beside, [ScoreCurve(beside, PairSubset(), table)])
         measured |= {f"{metric}_{name}": values for metric, values in curves.items()}
-
     measured = {name: values for name, values in measured.items() if not np.isnan(values[0])}
     values = {name: float(all_artists[0]) for name, all_artists in measured.items()}
     bounds = {name: interval(values[name], measured[name][1:]) for name in measured}
