@@ -54,15 +54,15 @@ def evaluate_network(
     Raises:
         MorelliError: no model, no prepared folder, ``out`` is a run's own folder, or neither subset can be measured.
     """
-    if out is not None and (out / CONFIG).exists():
-        raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
     if out is not None:
+        if (out / CONFIG).exists():
+            raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
         check_writable(out / METRICS)
     own_metrics = load_metrics(metrics)
     network = model if isinstance(model, Network) else Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     found = paintings_and_copies(data)
-    is_known = _is_known(network, found)
+    is_known = pd.Series(short_digests(found), found.index).isin(network.card.training_paintings)
     is_new = ~is_known if keep_copies else ~is_known.groupby(pictures_of(found)).transform("any")
     notes = _notes(network, found, trained_on=int(is_known.sum()), copies=int((~is_new & ~is_known).sum()))
     if not is_new.any():
@@ -132,22 +132,8 @@ def measure_subset(
     return {**result.metrics, **copies, "interval": result.intervals}, notes
 
 
-def _is_known(network: Network, paintings: pd.DataFrame) -> pd.Series:
-    """Which paintings the network was trained on."""
-    trained_on = set(network.card.training_paintings)
-    return pd.Series([digest in trained_on for digest in short_digests(paintings)], paintings.index)
-
-
-def _copy_notes(measured: dict[str, Any], *, keep_copies: bool) -> list[str]:
-    copies, pairs = (
-        sum(measured.get(subset, {}).get(key, 0) for subset in SUBSETS) for key in ("copies", "copy_pairs")
-    )
-    shared = measured["copies"]["shared"]
-    done = "counted" if keep_copies else "left out"
-    notes = [f"{copies} copies of measured paintings are {done}, and {pairs} pairs of copies."] if copies else []
-    if shared:
-        notes.append(f"{shared} pictures stand under several artists and are {done}.")
-    return notes
+def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
+    return paintings["artist"].map(artist_key).isin({artist_key(name) for name in artists})
 
 
 def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
@@ -157,23 +143,31 @@ def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
     return Calibration.from_dict(network.card.calibration)
 
 
-def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
-    keys = {artist_key(name) for name in artists}
-    return paintings["artist"].map(artist_key).isin(keys)
-
-
 def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int, copies: int) -> list[str]:
-    notes = []
-    if trained_on:
-        notes.append(f"{trained_on} paintings that the network was trained on are left out.")
-    if copies:
-        notes.append(f"{copies} copies of paintings that the network was trained on are left out, too.")
-    if chosen_on := paintings["artist"][_is_one_of(paintings, network.card.validation_artists)].nunique():
-        notes.append(f"{chosen_on} of the unseen artists served to choose the best weights and the threshold.")
+    chosen_on = paintings["artist"][_is_one_of(paintings, network.card.validation_artists)].nunique()
     size = largest_shorter_side(paintings)
-    if network.card.prepared_size not in (None, size):
-        notes.append(f"The network was trained on pictures of {network.card.prepared_size} px, these have {size} px.")
-    return notes
+    trained_size = network.card.prepared_size
+    said = {
+        f"{trained_on} paintings that the network was trained on are left out.": trained_on,
+        f"{copies} copies of paintings that the network was trained on are left out, too.": copies,
+        f"{chosen_on} of the unseen artists served to choose the best weights and the threshold.": chosen_on,
+        f"The network was trained on pictures of {trained_size} px, these have {size} px.": trained_size
+        not in (None, size),
+    }
+    return [note for note, is_so in said.items() if is_so]
+
+
+def _copy_notes(measured: dict[str, Any], *, keep_copies: bool) -> list[str]:
+    copies, pairs = (
+        sum(measured.get(subset, {}).get(key, 0) for subset in SUBSETS) for key in ("copies", "copy_pairs")
+    )
+    shared = measured["copies"]["shared"]
+    done = "counted" if keep_copies else "left out"
+    said = {
+        f"{copies} copies of measured paintings are {done}, and {pairs} pairs of copies.": copies,
+        f"{shared} pictures stand under several artists and are {done}.": shared,
+    }
+    return [note for note, is_so in said.items() if is_so]
 
 
 def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> str:

@@ -25,7 +25,7 @@ def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, An
         metrics: as in ``metrics.json``.
     """
     config = run.config
-    sides = [side for side in ("unseen", "seen") if side in metrics]
+    subsets = [subset for subset in ("unseen", "seen") if subset in metrics]
     shown = [one for one in (*METRICS, *from_descriptions(metrics.get("own_metrics", ()))) if one.on_card]
     name = f"{network.objective} on {config['backbone_label']}"
     card = ModelCard.from_template(
@@ -42,8 +42,8 @@ def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, An
         training_paintings=len(network.training_paintings),
         validation_artists=_count(network.validation_artists),
         unseen=metrics["unseen"],
-        sides=sides,
-        rows=[[one.heading, *(_with_interval(metrics[side], one.name) for side in sides)] for one in shown],
+        subsets=subsets,
+        rows=[[one.heading, *(_with_interval(metrics[subset], one.name) for subset in subsets)] for one in shown],
         rates=_rates(metrics["unseen"]),
     )
     write_text_whole(run.path / "model" / README, f"{card}\n")
