@@ -13,7 +13,7 @@ from torch import Tensor
 
 from morelli._files import check_writable
 from morelli.bench.run_folder import CONFIG, METRICS, SUBSETS, RunFolder, write_subset
-from morelli.bench.text_tables import as_text, paragraph
+from morelli.bench.text_tables import as_text, paragraph, with_interval
 from morelli.data.artists import artist_key
 from morelli.data.copies import count_copies, is_shared, paintings_and_copies, pictures_of, without_copies
 from morelli.data.dataset import PaintersByNumbers
@@ -178,15 +178,7 @@ def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> 
         f"{name.capitalize()}: {one['artists']} artists, {one['paintings']} paintings." for name, one in found.items()
     ]
     names = [name for name in dict.fromkeys(itertools.chain(*found.values())) if name not in _COUNTED]
-    shown = {subset: [_text(one, name) for name in names] for subset, one in found.items()}
+    shown = {subset: [with_interval(one, name) for name in names] for subset, one in found.items()}
     table = as_text(pd.DataFrame({"metric": names, **shown}), "", "rich", width, names=["metric"])
     notes = [paragraph(f"Note: {note}", width) for note in measured["notes"]]
     return "\n".join([*(paragraph(line, width) for line in about), table.rstrip("\n"), *notes, ""])
-
-
-def _text(metrics: dict[str, Any], name: str) -> str:
-    if name not in metrics:
-        return "-"
-    value = metrics[name]
-    text = f"{value}" if isinstance(value, int) else f"{value:.3f}"
-    return text + (" ({:.3f} to {:.3f})".format(*metrics["interval"][name]) if name in metrics["interval"] else "")

@@ -53,12 +53,19 @@ def bench(
     if not is_first():
         say = told.add  # the first process speaks for all
 
-    def run_once(run: RunFolder, title: str, config: Callable[[], dict[str, Any]], work: Callable[[], None]) -> None:
+    def run_once(
+        run: RunFolder,
+        title: str,
+        config: Callable[[], dict[str, Any]],
+        work: Callable[..., None],
+        *about: Any,
+        **how: Any,
+    ) -> None:
         on_main_process(lambda: run.start(config()))
         if on_main_process(lambda: run.is_finished):
             say(f"{title}: finished before")
             return
-        _record(run, title, say, told, work)
+        _record(run, title, say, told, partial(work, *about, **how))
         tell(_notes(run))
 
     def tell(lines: list[str]) -> None:
@@ -71,12 +78,12 @@ def bench(
     digest = data_digest(paintings)
     runs = [RunFolder(out / recipe.name / point.folder_name) for point in points]
     for number, (point, run) in enumerate(zip(points, runs, strict=True), 1):
-        work = partial(run_experiment, point, data, paintings, run, resume=resume, log=log)
-        run_once(run, f"[{number}/{len(points)}] {point.folder_name}", partial(point.resolved, digest), work)
+        title, config = f"[{number}/{len(points)}] {point.folder_name}", partial(point.resolved, digest)
+        run_once(run, title, config, run_experiment, point, data, paintings, run, resume=resume, log=log)
     for run, of_folds in fold_groups(points, runs):
         runs.append(run)
-        work = partial(concatenate, of_folds, data, paintings, run)
-        run_once(run, run.path.name, partial(concatenated_config, of_folds), work)
+        config = partial(concatenated_config, of_folds)
+        run_once(run, run.path.name, config, concatenate, of_folds, data, paintings, run)
     return runs
 
 

@@ -1,4 +1,4 @@
-"""``morelli train``, ``morelli evaluate`` and ``morelli backbones``."""
+"""``morelli train``, ``evaluate``, ``models`` and ``backbones``."""
 
 import json
 from pathlib import Path

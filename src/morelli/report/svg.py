@@ -1,4 +1,4 @@
-"""Small charts as data for the template: numbers become SVG paths; colours and fonts are the style sheet's."""
+"""SVG charts as data for the template: numbers become paths; colours and fonts are the style sheet's."""
 
 import math
 from collections.abc import Sequence
