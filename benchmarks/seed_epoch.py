@@ -52,7 +52,7 @@ from morelli.models.network import without_gradient
 from morelli.synthetic.painters import SyntheticPainters
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import create_accelerator, fit
-from morelli.training.objectives import Objective, PairObjective, create_objective
+from morelli.training.objectives import Objective, create_objective
 
 KINDS = {"triplets": "triplet", "pairs": "bce-concat"}  # sampling → objective of configs/seed.yaml
 EPOCHS = {"triplets": 500, "pairs": 800}
@@ -106,10 +106,9 @@ class Ours:
 
     def plain(self) -> list[Tensor]:
         """The weights in the order and shape of the reference's head."""
-        if not isinstance(self.objective, PairObjective):
-            return list(self.head.parameters())
         scorer = self.objective.scorer
-        assert isinstance(scorer, ConcatHead)
+        if not isinstance(scorer, ConcatHead):
+            return list(self.head.parameters())
         first = [torch.cat([scorer.left.weight, scorer.right.weight], 1), scorer.left.bias]
         return [*first, *scorer.rest.parameters()]
 

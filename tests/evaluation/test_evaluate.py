@@ -224,5 +224,6 @@ def test_the_threshold_is_chosen_on_other_paintings():
     ],
 )
 def test_what_cannot_be_measured_is_refused(change, message):
-    with pytest.raises(MorelliError, match=message):
-        evaluate(*change(*painted(30, 4)), COSINE)
+    for measure in (evaluate, pair_scores, choose_threshold):
+        with pytest.raises(MorelliError, match=message):
+            measure(*change(*painted(30, 4)), COSINE)

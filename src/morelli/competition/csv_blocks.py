@@ -10,8 +10,8 @@ import re
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,28 +88,22 @@ def mapped_blocks(
 
     Raises what :func:`read_blocks` and ``function`` raise, when their block's turn comes.
     """
-    with (
-        ThreadPoolExecutor(WORKERS) as pool,
-        closing(read_blocks(path, columns)) as blocks,
-        closing(_in_order(pool, function, blocks)) as results,
-    ):
-        yield results
-
-
-def _in_order(
-    pool: Executor, function: Callable[[Block], Result], blocks: Iterable[Block]
-) -> Generator[Result, None, None]:
     waiting: deque[Future[Result]] = deque()
-    try:
+
+    def in_order() -> Iterator[Result]:
         for block in blocks:
             waiting.append(pool.submit(function, block))
             if len(waiting) > WORKERS + 1:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+
+    with ThreadPoolExecutor(WORKERS) as pool, closing(read_blocks(path, columns)) as blocks:
+        try:
+            yield in_order()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def parse(block: Block, types: Mapping[str, pa.DataType]) -> list[pa.Array]:

@@ -56,11 +56,11 @@ def _numbered(block: Block, names: pa.DictionaryArray, numbers: Mapping[str, int
 
 
 class PairOrder:
-    """What the order of the pairs tells while they pass by, block after block.
+    """The order of the pairs, block after block; memory grows with the images, never with the pairs.
 
-    Images are numbered as they first appear. A list that goes through its groups one after the other, and through
-    each as ``itertools.combinations`` does, then has strictly ascending pairs of numbers: no pair can stand twice, and
-    nothing needs to be remembered but the last. Memory grows with the images, never with the pairs.
+    Images are numbered as they first appear. A list that goes through its groups one after the other, and through each
+    as ``itertools.combinations`` does, then has strictly ascending pairs of numbers: no pair can stand twice, and only
+    the last needs to be remembered.
 
     Attributes:
         pairs: how many have passed.
@@ -92,10 +92,7 @@ class PairOrder:
 
     @property
     def groups(self) -> int | None:
-        """How many groups the list holds all pairs of, in any order; None if it is no such list.
-
-        Only right if no pair stands twice.
-        """
+        """How many groups the list holds all pairs of, in any order; None if it is no such list or pairs repeat."""
         sizes = np.bincount(self._group[self._appearance >= 0])
         complete = int((sizes * (sizes - 1) // 2).sum()) == self.pairs
         return int((sizes > 0).sum()) if complete else None
@@ -123,11 +120,7 @@ def pair_keys(first: Array, second: Array, images: int) -> Array:
 
 
 def refuse_repeats(path: Path, numbers: Mapping[str, int], pairs: int) -> None:
-    """Read the list again, keeping 8 bytes a pair, and look for pairs that stand twice, in either order.
-
-    Raises:
-        MorelliError: there are such pairs; names the first of them with both lines.
-    """
+    """Read the list again, keeping 8 bytes a pair; a pair that stands twice is a MorelliError with both lines."""
     keyed = partial(_keyed, numbers=numbers)
     keys = np.empty(pairs, dtype=np.int64)
     done = 0

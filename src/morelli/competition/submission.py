@@ -16,7 +16,7 @@ from torch import Tensor
 
 from morelli._files import written_whole
 from morelli.competition.csv_blocks import Block, mapped_blocks
-from morelli.competition.pair_list import COLUMNS, PairOrder, parse_pairs, refuse_repeats
+from morelli.competition.pair_list import COLUMNS, PairBlock, PairOrder, parse_pairs, refuse_repeats
 from morelli.competition.pair_scores import score_pairs
 from morelli.errors import MorelliError
 from morelli.models.heads import Scorer
@@ -43,14 +43,6 @@ class SubmissionSummary:
     in_products: int
 
 
-@dataclass(frozen=True)
-class _Scored:
-    first: Array
-    second: Array
-    in_products: int
-    text: bytes
-
-
 def write_submission(
     embeddings: Tensor,
     ids: Sequence[str],
@@ -62,10 +54,9 @@ def write_submission(
 ) -> SubmissionSummary:
     """Score every pair of a list and write ``index,sameArtist``, in the list's order.
 
-    Blocks of some megabytes are read, scored and written in several threads; memory does not grow with the number of
-    pairs, except by 8 bytes a pair where the list does not go through its groups one after the other, to find pairs
-    that stand twice. Scores are written as the shortest decimals that read back as the same float32, so that nothing
-    but true ties tie.
+    Several threads read, score and write blocks of some megabytes. Memory does not grow with the number of pairs,
+    except by 8 bytes a pair, to find repeated pairs, where the list does not go through its groups one after the other.
+    Scores are written as the shortest decimals that read back as the same float32, so nothing but true ties tie.
 
     Args:
         embeddings: (N, D), on the scorer's device.
@@ -90,10 +81,10 @@ def write_submission(
     with _one_torch_thread_each(), written_whole(out) as partial_out, _disk_errors(out):
         with partial_out.open("wb") as sink, mapped_blocks(pairs, COLUMNS, score) as blocks:
             sink.write(_encoded(HEADER, out))
-            for scored in blocks:
-                order.add(scored.first, scored.second)
-                in_products += scored.in_products
-                sink.write(scored.text)
+            for pair_block, of_products, text in blocks:
+                order.add(pair_block.first, pair_block.second)
+                in_products += of_products
+                sink.write(text)
         if not order.ascending:
             refuse_repeats(pairs, numbers, order.pairs)
     return SubmissionSummary(order.pairs, order.images, order.groups, in_products)
@@ -107,7 +98,7 @@ def _score_block(
     scorer: Scorer,
     probability: Callable[[Tensor], Tensor] | None,
     out: Path,
-) -> _Scored:
+) -> tuple[PairBlock, int, bytes]:
     pairs = parse_pairs(block, numbers)
     scores, in_products = score_pairs(embeddings, scorer, pairs.first, pairs.second)
     if probability is not None:
@@ -118,7 +109,7 @@ def _score_block(
     table = pa.table({"index": pairs.index, "sameArtist": scores})
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     pyarrow.csv.write_csv(table, text, write_options=options)
-    return _Scored(pairs.first, pairs.second, in_products, _encoded(text.getvalue(), out))
+    return pairs, in_products, _encoded(text.getvalue(), out)
 
 
 def _encoded(text: bytes, out: Path) -> bytes:

@@ -113,19 +113,16 @@ def fit_calibration(positives: Array, negatives: Array, method: Method = "platt"
     refuse_one_class(len(positives), len(negatives))
     sides = [_thinned(scores) for scores in (positives, negatives)]
     targets = np.array([(len(positives) + 1) / (len(positives) + 2), 1 / (len(negatives) + 2)])
-    scores = np.concatenate(sides)
+    scores, counts = np.concatenate(sides), [len(side) for side in sides]
+    target, weight = np.repeat(targets, counts), np.repeat([0.5 / count for count in counts], counts)
     centre = scores.mean() if method == "platt" else 0.0
     spread = scores.std() or 1.0
-    z = [(side - centre) / spread for side in sides]
+    z = (scores - centre) / spread
 
-    def loss(weights: Array) -> tuple[float, Array]:
-        total, gradient = 0.0, np.zeros(2)
-        for side, target in zip(z, targets, strict=True):
-            log_odds = weights[0] * side + weights[1]
-            total += float(np.mean(np.logaddexp(0, log_odds) - target * log_odds)) / 2
-            wrong = special.expit(log_odds) - target
-            gradient += np.array([np.mean(wrong * side), np.mean(wrong)]) / 2
-        return total, gradient
+    def loss(line: Array) -> tuple[float, Array]:
+        log_odds = line[0] * z + line[1]
+        wrong = weight * (special.expit(log_odds) - target)
+        return float(weight @ (np.logaddexp(0, log_odds) - target * log_odds)), np.array([wrong @ z, wrong.sum()])
 
     bounds = [(0, None), (None, None) if method == "platt" else (0, 0)]
     options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500}

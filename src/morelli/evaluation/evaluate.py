@@ -85,15 +85,13 @@ def evaluate(
         MorelliError: fewer than two artists, no artist with two paintings, embeddings that are not finite or all the
             same, a table that does not fit them, or artists that are in the calibration or in a cohort.
     """
-    _refuse_unfit(embeddings, paintings)
-    order = Paintings(paintings["artist"])
+    order = _in_order(embeddings, paintings)
     normalised = normalised or {}
     if calibration:
         refuse_overlap(order.names, calibration.artists, "the calibration")
     for one in (scorer, *normalised.values()):
         if isinstance(one, CohortScorer):
             refuse_overlap(order.names, one.artists, "the cohort")
-    verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
     failures: dict[str, str] = {}
     table = [*METRICS, *(guarded(metric, failures) for metric in check_metrics(metrics))]
     ordered, in_order = paintings.iloc[order.order].reset_index(drop=True), order.sort(embeddings)
@@ -119,7 +117,6 @@ def evaluate(
         beside = NormalisedPairs(base, cohort_scorer)
         curves = collect(beside, [ScoreCurve(beside, PairSubset(), table)])
         measured |= {f"{metric}_{name}": values for metric, values in curves.items()}
-
     measured = {name: values for name, values in measured.items() if not np.isnan(values[0])}
     values = {name: float(all_artists[0]) for name, all_artists in measured.items()}
     bounds = {name: interval(values[name], measured[name][1:]) for name in measured}
@@ -157,15 +154,13 @@ def choose_threshold(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer
 
 def pair_scores(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
     """The scores of all same-artist and of all different-artist pairs. Arguments and errors as in :func:`evaluate`."""
-    _refuse_unfit(embeddings, paintings)
-    order = Paintings(paintings["artist"])
+    order = _in_order(embeddings, paintings)
     pairs = Pairs(order.sort(embeddings), order, scorer)
-    positives, negatives = pairs.positives, pairs.negatives()
-    verification.refuse_one_class(len(positives), len(negatives))
-    return positives, negatives
+    return pairs.positives, pairs.negatives()
 
 
-def _refuse_unfit(embeddings: Tensor, paintings: pd.DataFrame) -> None:
+def _in_order(embeddings: Tensor, paintings: pd.DataFrame) -> Paintings:
+    """The paintings by artist; refuses what cannot be measured."""
     if "artist" not in paintings:
         raise MorelliError(f"The paintings' table has no column artist; it has: {', '.join(map(str, paintings))}.")
     if len(paintings) != len(embeddings):
@@ -173,6 +168,9 @@ def _refuse_unfit(embeddings: Tensor, paintings: pd.DataFrame) -> None:
     refuse_unusable(embeddings)
     refuse_collapsed(embeddings)
     refuse_zero(embeddings)
+    order = Paintings(paintings["artist"])
+    verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
+    return order
 
 
 def _leave_one_out(values: dict[str, float], measured: Measured, ordered: pd.DataFrame) -> LeaveOneOut:

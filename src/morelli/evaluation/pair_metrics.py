@@ -106,7 +106,7 @@ class ScoreCurve(_Tally):
         if self._exact:
             masses = verification.exact_masses(positives, np.concatenate(self._scores[1]))
         else:
-            masses = np.bincount(self._bins(positives), minlength=len(self._fine)), self._fine // 2
+            masses = np.bincount(self._bins(positives), minlength=len(self._fine)), self._fine / 2
         if not all(side.sum() for side in masses):
             return {}
         measured: Measured = {}

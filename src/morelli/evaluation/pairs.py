@@ -161,8 +161,7 @@ class Pairs:
         """(P,) the scores of all pairs by one artist."""
         rows = [self.paintings.rows(artist) for artist, count in enumerate(self.paintings.counts) if count > 1]
         squares = (self.scores(one, one) for one in rows)
-        parts = (square[np.triu_indices(len(square), 1)] for square in squares)
-        return np.concatenate([np.empty(0, np.float32), *parts])
+        return np.concatenate([square[np.triu_indices(len(square), 1)] for square in squares])
 
     @cached_property
     def bins(self) -> ScoreBins:

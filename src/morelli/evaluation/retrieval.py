@@ -75,17 +75,10 @@ def retrieve(
     k: int | None = None,
     search: Search = knn,
 ) -> Retrieval:
-    """Search once and measure every query.
+    """Search once and measure every query; without a gallery the queries search among themselves.
 
-    Args:
-        query: (Q, D) embeddings.
-        query_labels: (Q,) artists: names, or numbers of any size.
-        reference, reference_labels: the gallery; without it the queries search among themselves.
-        ref_includes_query: the first Q references are the queries.
-        metrics: those that take a ranking; by default :data:`METRICS`.
-        k: neighbours to look at. By default the largest number of paintings any query has to find, which is what
-            R-precision and MAP@R need; average precision and reciprocal rank see no further than k.
-        search: the nearest-neighbour search, with the signature of :func:`~morelli.evaluation.neighbours.knn`.
+    Labels are names, or numbers of any size. ``k`` is by default the largest number of paintings that any query has to
+    find, which R-precision and MAP@R need; average precision and reciprocal rank see no further than k.
 
     Raises:
         InputError: labels or a gallery that do not fit.

@@ -1,4 +1,4 @@
-"""A network as an ONNX file, with all that must be known to use it without Python."""
+"""ONNX export: a network as one file, with all that must be known to use it without Python."""
 
 import copy
 import json

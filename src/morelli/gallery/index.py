@@ -60,7 +60,7 @@ class PictureIndex:
         try:
             index = cls(path, about["model"], about["fingerprint"], Path(about["folder"]), pictures, artists)
         except KeyError as error:
-            raise MorelliError(f"{path} is damaged: it does not tell its {error}. Make it again.") from error
+            raise MorelliError(f"{path} is damaged: it lacks {error}. Make it again.") from error
         index.check(artists.metadata["fingerprint"], f"the enrolled artists in {path}")
         return index
 

@@ -1,4 +1,4 @@
-"""Search results as one page that opens from disk, with the pictures inside it."""
+"""Search results as an HTML page that opens from disk, with the pictures inside it."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Pictures from anywhere, made as the network knows them: upright, RGB, shrunk to the size it was trained at."""
+"""Picture loading: files, Pillow images and arrays, made upright, RGB and as small as the network was trained on."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A network at work on pictures from anywhere: files read in parallel, embedded in batches."""
+"""Embedding of pictures from anywhere: files read in parallel, passed through a network in batches."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A table of pictures and their embeddings on disk, always of one moment.
+"""Store: a table of pictures and their embeddings on disk, always of one moment.
 
 ``<name>.parquet`` has a row a picture, and in its metadata what holds for all and the name of the file with the
 embeddings. The table is moved into place last, so a reader never meets rows of one moment and embeddings of another.

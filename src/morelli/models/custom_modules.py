@@ -114,12 +114,7 @@ class ModuleBackbone(nn.Module):
 class ModuleHead(nn.Module):
     """Any module from features (B, F) to embeddings (B, D), in the place of a trained head.
 
-    Args:
-        module: copied, in evaluation mode; layers in a row are taken out of what they are wrapped in.
-        features: F.
-
-    Raises:
-        MorelliError: its output is no vector.
+    ``module`` is copied, in evaluation mode; layers in a row are taken out of what they are wrapped in.
     """
 
     def __init__(self, module: nn.Module, features: int) -> None:

@@ -253,8 +253,8 @@ def _loaded_scorer(
     if given is not None:
         _check_scorer(given, width)
         made = copied(given)
-    elif card.scorer in SCORERS:
-        made = SCORERS[card.scorer].from_weights(width, own)
+    elif (scorer := _registered_scorer(card.scorer)) is not None:
+        made = scorer.from_weights(width, own)
     else:
         raise must_be_given(folder, "scorer", card.scorer)
     if lacking := sorted(made.state_dict().keys() - own.keys()):
@@ -263,6 +263,13 @@ def _loaded_scorer(
             "Save the network again with its trained scorer."
         )
     return made
+
+
+def _registered_scorer(name: str) -> type[Scorer] | None:
+    """The scorer of that name; heads of the package's own that stand beside their objective are registered there."""
+    if name not in SCORERS and name.startswith("morelli.training.objectives:"):
+        import morelli.training.objectives  # noqa: F401
+    return SCORERS.get(name)
 
 
 def _check_scorer(scorer: Any, width: int) -> None:

@@ -110,11 +110,7 @@ class Objective(nn.Module):
         return _head_of(self.loss) is None and getattr(self.loss, "takes_untrained", True)
 
     def packaged_miner(self, config: ObjectiveConfig, sampling: Sampling) -> nn.Module | None:
-        """The miner of batches that are consecutive tuples; None where the loss reads single paintings.
-
-        Raises:
-            MorelliError: the loss would misread these tuples.
-        """
+        """The miner of consecutive tuples that the loss can read; None if it reads single paintings."""
         if getattr(self.loss, "tuples", None) == "any":
             return None
         fitting = next((part.tuples for part in self.loss.modules() if hasattr(part, "tuples")), "triplets")
@@ -234,13 +230,11 @@ def objective_class(kind: str) -> type[Objective]:
 def create_objective(config: ObjectiveConfig, **setup: Any) -> Objective | None:
     """Make the objective that a recipe asks for, and try it on random batches; None for one that trains nothing.
 
-    Args:
-        config: which objective.
-        **setup: the attributes of :class:`TrainingSetup`.
+    ``setup`` are the attributes of :class:`TrainingSetup`.
 
     Raises:
-        MorelliError: PML has no such loss or miner, it does not take these arguments, or it cannot be trained on
-            embeddings and labels drawn this way.
+        MorelliError: there is no such loss or miner, it does not take these arguments, or it cannot be trained on
+            batches drawn this way.
     """
     kind, of = objective_class(config.kind), TrainingSetup(**setup)
     if not kind.trains:

@@ -1,4 +1,4 @@
-"""A classifier of the training artists with binary cross entropy, as a pytorch-metric-learning loss."""
+"""One-hot loss: a classifier of the training artists with binary cross entropy, as a PML loss."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Binary cross entropy of a pair head, as a pytorch-metric-learning loss."""
+"""Pair loss: binary cross entropy of a pair head, as a pytorch-metric-learning loss."""
 
 from typing import Any
 
