@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from morelli.bench.compare_runs import compare_runs
 from morelli.bench.recipe import Recipe
 from morelli.synthetic.painters import SyntheticPainters
 
@@ -74,7 +75,8 @@ def test_bash_blocks_run(folder: Path) -> None:
     for script in blocks("bash"):
         if "pip install" not in script:  # which CI runs
             run(script, folder)
-    assert list((folder / "runs").glob("demo/*/metrics.json"))
+    supcon, frozen = (next((folder / "runs" / "demo").glob(f"*-{name}-*")) for name in ("supcon", "frozen"))
+    assert compare_runs(supcon, frozen, ["pair_auc"])["low"].item() > 0
     assert (folder / "prepared" / "mine" / "paintings.parquet").is_file()
     shutil.rmtree(folder / "runs")
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from morelli.bench.compare_runs import compare_runs
-from morelli.bench.grid import grid
+from morelli.bench.grid import fit_grid, grid
 from morelli.bench.recipe import built_in_recipes, load_recipe
 from morelli.bench.runner import bench
 from morelli.models.weights import weights_at_hand
@@ -21,6 +22,26 @@ def test_every_recipe_makes_a_grid(path: Path) -> None:
 
 def test_recipes_are_found_by_name() -> None:
     assert {"demo", "competition", "painters", "painters_mini", "painters_large", "seed"} <= set(built_in_recipes())
+
+
+def test_the_demo_has_the_default_objective_beside_the_five_and_fits_its_painters() -> None:
+    demo = load_recipe()
+    default, wanted = grid(demo)[0], grid(load_recipe("painters_mini"))[0]
+    assert default.objective.loss == wanted.objective.loss
+    assert default.head == wanted.head
+    assert {"frozen", "triplet", "bce-pair", "bce-concat", "bce-onehot"} == {one.name for one in demo.objectives[1:]}
+    assert "frozen" in demo.caption
+    assert demo.data is None
+    ids = [
+        f"{artist} {work}"
+        for artist in range(demo.synthetic.artists)
+        for work in range(demo.synthetic.paintings_per_artist)
+    ]
+    paintings = pd.DataFrame({"id": ids, "artist": [one.split()[0] for one in ids]})
+    points, notes = fit_grid(grid(demo), paintings)
+    assert not notes
+    assert len(points) == len(demo.objectives)
+    assert all(one.recipe == demo and one.training.batch_size == demo.training.batch_size for one in points)
 
 
 @pytest.mark.skipif(weights_at_hand("tf_efficientnet_lite0") != "packaged", reason="needs the packaged weights")

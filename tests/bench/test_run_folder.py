@@ -49,6 +49,7 @@ def test_the_same_settings_may_start_again(tmp_path: Path) -> None:
 
 def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
     run = finished(tmp_path)
+    run.start(SETTINGS | {"caption": "another one"})
     with pytest.raises(MorelliError, match=r"made with another extra, seed\. Choose another --out"):
         run.start(SETTINGS | {"seed": 1, "extra": True})
     assert run.config["seed"] == 0

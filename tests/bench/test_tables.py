@@ -77,6 +77,15 @@ def test_numbers_of_artists_and_paintings_stand_with_the_table(style: Format, ro
     assert "Seen: 3 artists, 18 paintings. Unseen: 3 artists, 18 paintings." in render(rows, style)
 
 
+@pytest.mark.parametrize("style", ["rich", "md", "latex"])
+def test_a_caption_stands_above_the_table_once(style: Format, tmp_path: Path) -> None:
+    for name, caption in {"a": "Look at\n<b>\x1b", "b": "Look at\n<b>\x1b", "c": ""}.items():
+        run(tmp_path / name, 0.7, caption=caption)
+    first, *others = render(table(find_runs([tmp_path])), style).splitlines()
+    assert first.endswith(r" Look at \<b>\\x1b" if style == "md" else r" Look at <b>\x1b")
+    assert "Look at" not in "".join(others)
+
+
 def test_intervals_are_shown_where_there_are_any(rows: pd.DataFrame) -> None:
     text = render(rows, "md")
     assert "0.800 ± 0.100" in text

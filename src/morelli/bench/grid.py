@@ -63,6 +63,7 @@ class GridPoint:
         head = self.head
         return {
             "recipe": self.recipe.name,
+            "caption": self.recipe.caption,
             "data": data,
             "split": self.recipe.split.model_dump(mode="json"),
             "fold": self.fold,

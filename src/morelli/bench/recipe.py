@@ -60,6 +60,8 @@ class Recipe(Section):
     """A whole bench: data, split, and the grid of backbones × objectives × folds × seeds."""
 
     name: str = Field(default="bench", pattern=LABEL)
+    caption: str = ""
+    """Printed above the table: what to look at."""
     data: Path | None = None
     """A prepared folder; without one, synthetic painters are painted."""
     synthetic: SyntheticConfig = SyntheticConfig()

@@ -120,7 +120,7 @@ def _parsed(path: Path, *_version: int) -> Any:
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
     """The config with every option that its sections lack, because it came later, at the option's default."""
-    completed = dict(config)
+    completed = {key: value for key, value in config.items() if key != "caption"}  # it changes no network
     for name, section in _SECTIONS.items():
         if completed.get(name):
             options = section.model_fields.items()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from morelli._text import for_spreadsheets
+from morelli._text import for_spreadsheets, markdown, one_line
 from morelli.bench.columns import AVERAGED, COLUMNS, Column, TableColumn, network_names, table_columns
 from morelli.bench.run_folder import SUBSETS, RunFolder, per_artist_path
 from morelli.bench.text_tables import Format as Format
@@ -25,7 +25,8 @@ def table(runs: Sequence[RunFolder], columns: Sequence[Column] = ()) -> pd.DataF
     """One row a run: what it was, ``seen_<metric>`` and ``unseen_<metric>`` with their intervals, cost, failure.
 
     Intervals stand in ``<subset>_<metric>_low`` and ``_high``. A failed run has its reason in ``failure``. Metrics from
-    outside the package are described in the table's ``attrs["metrics"]``.
+    outside the package are described in the table's ``attrs["metrics"]``, the recipes' captions are in
+    ``attrs["captions"]``.
 
     Args:
         runs: from :func:`morelli.bench.run_folder.find_runs`.
@@ -41,6 +42,7 @@ def table(runs: Sequence[RunFolder], columns: Sequence[Column] = ()) -> pd.DataF
     rows = rows.reindex(columns=[*before, *measured, *cost, "failure", "folder"]).dropna(axis=1, how="all")
     described = {one["name"]: one for run in found if run.is_finished for one in run.metrics.get("own_metrics", ())}
     rows.attrs["metrics"] = list(described.values())
+    rows.attrs["captions"] = list(filter(None, dict.fromkeys(run.config.get("caption") for run in found)))
     return rows
 
 
@@ -148,7 +150,8 @@ def render(
         return for_spreadsheets(rows)
     _check_metrics(rows, metrics)
     rows = over_folds_and_seeds(rows, columns)
-    title = " ".join(filter(None, [_counts(rows), copies_note(rows)]))
+    captions = [(markdown if style == "md" else one_line)(one) for one in rows.attrs.get("captions", ())]
+    title = " ".join(filter(None, [_counts(rows), copies_note(rows), *captions]))
     shown = table_columns(rows, metrics, columns)
     if style != "rich" or width is None:
         text = {f"{_subset(one)}{one.heading}": [cell.with_interval for cell in one.cells] for one in shown}

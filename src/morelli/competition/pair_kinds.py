@@ -1,4 +1,4 @@
-"""Kinds of listed pairs: by whether their artists were seen, by the pictures' source, by likeness of subject."""
+"""Kinds of the competition's pairs: artists seen or unseen; same source, style, genre or period."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

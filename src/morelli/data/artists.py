@@ -1,4 +1,4 @@
-"""Who an artist is: which spellings are the same one, how they are shown, and what most of their paintings are."""
+"""Artists' names: which spellings are one artist's, how they are shown, and what most of an artist's paintings are."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Do two thumbnails show one picture? Aligned, then compared block by block.
+"""Compare two thumbnails, aligned and then block by block: do they show one picture?
 
 A whole-picture correlation cannot tell: two oval portraits on white, or two monochromes in one frame, correlate at 0.95
 and more. So every block that holds any drawing must agree, and colours may differ only as one reproduction's do from

@@ -1,4 +1,4 @@
-"""What goes into a batch: m paintings of each artist, or the seed project's random tuples; never a painting twice."""
+"""Samplers: m paintings of each artist, or the seed project's random tuples; never a painting twice in a batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal

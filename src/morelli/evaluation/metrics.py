@@ -4,9 +4,10 @@ Everything that lists metrics reads :data:`METRICS`: evaluation, tables, reports
 metric of your own is a :class:`Metric` in any module, named by its dotted path in a recipe
 (``evaluation: {metrics: [my_package.my_module:PRECISION_AT_5]}``) or for ``morelli evaluate --with-metric``::
 
-    PRECISION_AT_5 = Metric(
-        "precision_at_5", "P@5", "share of the five nearest that are right", lambda r: r.per_query(r.rank <= 5) / 5
-    )
+    def precision_at_5(ranking):
+        return ranking.per_query(ranking.rank <= 5) / 5
+
+    PRECISION_AT_5 = Metric("precision_at_5", "P@5", "hits among the five nearest", precision_at_5, looks="k")
 """
 
 from collections.abc import Callable, Iterable, Mapping

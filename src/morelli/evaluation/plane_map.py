@@ -1,4 +1,4 @@
-"""A map of paintings as a network sees them."""
+"""A map of embeddings on a plane, by principal components and t-SNE."""
 
 from typing import Final
 

@@ -197,20 +197,18 @@ def measure_retrieval(
 
     lone = to_find == 0
     values = {name: np.where(lone, np.nan, value) for name, value in measure(k=largest - 1).items()}
-    before, in_the_way = measure(), _in_the_way(found, codes, to_find)
-    after = {artist: measure(queries, left_out=artist) for artist, queries in in_the_way.items()}
+    before, artists = measure(), len(counts)
+    far = any(metric.looks == "k" and metric.name not in METRICS for metric in metrics)
+    changes = {name: np.zeros((artists, artists)) for name in values}  # without each (rows), of each one's queries
+    for artist, queries in _in_the_way(found, codes, to_find, far).items():
+        for name, again in measure(queries, left_out=artist).items():
+            changes[name][artist] = np.bincount(codes[queries], again - before[name][queries], artists)
     searched = paintings.sums(~lone)
     measured = {}
     for name, value in values.items():
         own_sum = paintings.sums(np.where(lone, 0, value))
-        changes = np.zeros(
-            (len(counts), len(counts))
-        )  # of the queries of each artist (columns), without another (rows)
-        for artist, queries in in_the_way.items():
-            change = after[artist][name] - before[name][queries]
-            changes[artist] = np.bincount(codes[queries], change, minlength=len(counts))
         with np.errstate(invalid="ignore", divide="ignore"):  # one artist alone may have something to find
-            without = (own_sum.sum() - own_sum + _gains(changes)) / (searched.sum() - searched)
+            without = (own_sum.sum() - own_sum + _gains(changes[name])) / (searched.sum() - searched)
         without = np.where(sum(counts > 1) < FEWEST_ARTISTS, np.nan, without)
         measured[name] = np.append(own_sum.sum() / searched.sum(), without)
     return Retrieval(values, np.array(paintings.names), codes, lone), measured
@@ -228,17 +226,16 @@ def _gains(changes: np.ndarray) -> np.ndarray:
     apart = gains - gains.mean()
     noise = np.square(changes).sum() - np.square(gains).sum() / len(gains)
     spread = np.square(apart).sum()
-    sure: np.ndarray = gains.mean() + apart * np.sqrt(
-        max(0.0, 1 - _NOISE_TAKEN_OFF * noise / spread) if spread else 0.0
-    )
+    share = max(0.0, 1 - _NOISE_TAKEN_OFF * noise / spread) if spread else 0.0
+    sure: np.ndarray = gains.mean() + apart * np.sqrt(share)
     return sure
 
 
-def _in_the_way(found: np.ndarray, codes: np.ndarray, to_find: np.ndarray) -> dict[int, np.ndarray]:
-    """The queries that each artist's paintings stand in the way of: before the first hit, or among the first R."""
+def _in_the_way(found: np.ndarray, codes: np.ndarray, to_find: np.ndarray, far: bool) -> dict[int, np.ndarray]:
+    """The queries that each artist stands in the way of: before the first hit or among the first R, or anywhere."""
     hits = found == codes[:, None]
     first_hit = np.where(hits.any(1), hits.argmax(1), found.shape[1])
-    reach = np.maximum(first_hit, to_find)
+    reach = np.full(len(found), found.shape[1]) if far else np.maximum(first_hit, to_find)
     query, place = np.nonzero(~hits & (np.arange(found.shape[1]) < reach[:, None]) & (to_find > 0)[:, None])
     pairs = np.unique(found[query, place].astype(np.int64) * len(found) + query)
     artist, query = np.divmod(pairs, len(found))

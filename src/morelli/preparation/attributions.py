@@ -1,4 +1,4 @@
-"""Names that stand for no one known artist, and spellings that may be one artist's."""
+"""Attributions: names that stand for no one known artist, and spellings that may be one artist's."""
 
 import re
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What a prepared folder remembers: of a run that was cut, to go on; of a finished one, to add what is new."""
+"""The journal of a prepared folder: a run that was cut goes on by it, and a finished one adds what is new."""
 
 import json
 from collections.abc import Iterator

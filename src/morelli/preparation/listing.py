@@ -19,7 +19,7 @@ from morelli.preparation.archives import (
     entry_name,
     is_clutter,
 )
-from morelli.preparation.folder_names import is_size
+from morelli.preparation.layout import is_size
 from morelli.preparation.picture_files import HEAD_BYTES, SUFFIXES, picture_kind
 
 # What network disks and picture viewers write beside pictures: small copies of them.

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from morelli.preparation.picture_files import (
     refuse_oversized,
     turn_for,
 )
-from morelli.preparation.png import without_metadata
 
 _SHORTEST_SIDE = 16
 _QUALITY = 92
@@ -31,6 +31,8 @@ _SETTINGS: tuple[tuple[Any, str, object], ...] = (
     (PngImagePlugin, "MAX_TEXT_CHUNK", _LARGEST_PNG_TEXT),
     (PngImagePlugin, "MAX_TEXT_MEMORY", _LARGEST_PNG_TEXT),
 )
+_PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_LOOK = (b"iCCP", b"eXIf")  # the colours' meaning, and which way is up
 _T = TypeVar("_T")
 
 
@@ -107,7 +109,7 @@ def _of_opened(
         except Exception:
             if kind != "PNG":
                 raise
-        with Image.open(without_metadata(original), formats=formats) as image:
+        with Image.open(_without_metadata(original), formats=formats) as image:
             return work(image)
 
 
@@ -198,3 +200,30 @@ def _encoded(image: Image.Image) -> Small:
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=_QUALITY)
     return Small(encoded.getvalue(), image.width, image.height)
+
+
+def _without_metadata(original: IO[bytes]) -> io.BytesIO:
+    """Copy a PNG without all that neither holds pixels nor says how to show them, or that is damaged and does so."""
+    original.seek(0)
+    copy = io.BytesIO()
+    copy.write(original.read(8))  # the signature
+    while len(start := original.read(8)) == 8:  # length and kind; then body and checksum, which may be cut
+        kind, chunk = start[4:], start + original.read(int.from_bytes(start[:4], "big") + 4)
+        if kind in _PNG_PIXELS or (kind in _PNG_LOOK and _is_whole(chunk) and (kind != b"iCCP" or _inflates(chunk))):
+            copy.write(chunk)
+    copy.seek(0)
+    return copy
+
+
+def _is_whole(chunk: bytes) -> bool:
+    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+
+
+def _inflates(profile: bytes) -> bool:
+    """Whether a compressed profile is packed as is usual and not larger than Pillow takes."""
+    method, packed = (after := profile[8:-4].partition(b"\0")[2])[:1], after[1:]
+    try:
+        size = len(zlib.decompressobj().decompress(packed, PngImagePlugin.MAX_TEXT_CHUNK + 1))
+    except zlib.error:
+        return False
+    return method == b"\0" and size <= PngImagePlugin.MAX_TEXT_CHUNK

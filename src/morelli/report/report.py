@@ -99,6 +99,7 @@ def report(
         no_paintings=no_paintings,
         counts={subset: _counted(rows, subset) for subset in SUBSETS},
         copies=copies_note(rows),
+        captions=rows.attrs["captions"],
     )
     write_text_whole(out, text)
     count = len(paintings.data["pictures"]) if paintings else 0

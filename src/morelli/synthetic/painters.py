@@ -3,6 +3,7 @@
 Each artist has a hand (:mod:`morelli.synthetic.hands`): palette, strokes, canvas. What a painting shows
 (:mod:`morelli.synthetic.scenes`) is drawn without looking at the artist, so subjects say nothing about who painted.
 """
+# ruff: noqa: SIM905  (lists of words read best as sentences)
 
 import hashlib
 import json
@@ -22,10 +23,10 @@ from PIL import Image
 from morelli._files import write_text_whole, written_whole
 from morelli._progress import progress_bar
 from morelli._workers import process_pool
+from morelli.data.artists import artist_key
 from morelli.data.copies import with_copies
 from morelli.data.prepared import LEFT_OUT, TABLE, picture_file, write_paintings
 from morelli.errors import MorelliError
-from morelli.synthetic import names as painter_names
 from morelli.synthetic.brush import paint
 from morelli.synthetic.hands import draw_hand
 from morelli.synthetic.scenes import SUBJECTS, compose
@@ -35,6 +36,19 @@ GENERATOR = 1  # raised whenever the same parameters would paint other pictures
 _JPEG_QUALITY = 92
 _LIMITS = {"artists": (2, 20_000), "paintings_per_artist": (1, 10_000), "size": (32, 1024), "seed": (0, 2**63)}
 _HAND, _LIFE, _SUBJECT, _SCENE, _DAY = range(5)  # independent streams of random numbers
+_FIRST = (
+    "Ada Agnès Aldo Alma Anneke Anton Ásta Aurel Beata Bela Bruno Carla Cosima Dagny Dario Edda Elio Emil Enzo Esther "
+    "Fabian Flora Gerda Gil Greta Hanna Hugo Ida Ilse Ines Ivo Jana Joris Juno Karel Katya Lars Leonie Livia Luc Magda "
+    "Marcel Maren Milo Mina Nadia Nils Noor Oda Olivier Otto Paola Petra Quirin Ragna Renzo Rosa Saskia Selma Silas "
+    "Sofía Sven Tilda Tomas Ulla Vera Viktor Wanda Xenia Yvo Zdeněk Zora"
+).split()
+_ONSETS = ("B Br C Cr D Dr F Fl G Gr H J K Kr L M N P Pr R S Sch St T Tr V Vl W Z").split()
+_MIDDLES = "a al an ar e el en er i il in o ol on or u ul un ö é au ei".split()
+_ENDS = (
+    "bach beck berg bert dahl den der dorf felt gren heim holm kamp ková lin lund mann mar met mond nard nau ner quist "
+    "rand rini rost sen sky son stad stein stra tano ter tini tov vall velt vic viezzi wald witz zano"
+).split()
+_INITIALS = "ABCDEFGHJKLMNOPRSTVW"
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ class SyntheticPainters:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The artists' invented names, all different when case and accents are folded."""
-        return painter_names.invent(self.artists, np.random.default_rng([self.seed, len(_LIMITS)]))
+        return _names(self.artists, np.random.default_rng([self.seed, len(_LIMITS)]))
 
     def subject(self, artist: int, painting: int) -> str:
         """What a painting shows: one of "horizon", "portrait", "still life", "abstract"."""
@@ -186,6 +200,21 @@ class SyntheticPainters:
                 "genre": subject,
                 "date": None if certainty < 0.1 else f"c.{year}" if certainty < 0.3 else str(year),
             }
+
+
+def _names(count: int, rng: np.random.Generator) -> tuple[str, ...]:
+    """Invent different names; the first ones do not depend on how many are asked for.
+
+    There are about 40 million, so painters of two seeds hardly ever share one.
+    """
+    names: dict[str, str] = {}
+    while len(names) < count:
+        first, initial, onset, middle, end = (
+            part[rng.integers(len(part))] for part in (_FIRST, _INITIALS, _ONSETS, _MIDDLES, _ENDS)
+        )
+        name = f"{first} {initial}. {onset}{middle}{end}"
+        names.setdefault(artist_key(name), name)
+    return tuple(names.values())
 
 
 def _identity(artist: int, painting: int) -> str:
