@@ -1,4 +1,4 @@
-"""The base of every configuration section: no unknown key, no change after reading."""
+"""The base class of configuration: no unknown key, no change after reading."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, where they may not be written, and the cache folder."""
+"""Atomic writing of files, errors of places that cannot be written, and the cache folder."""
 
 import errno
 import os

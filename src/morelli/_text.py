@@ -1,4 +1,4 @@
-"""Names as text: what a name holds is never a command to a terminal, to Markdown or to a spreadsheet."""
+"""Escaping of names for terminals, Markdown, LaTeX and spreadsheets, in which no name is a command."""
 
 import re
 from pathlib import Path

@@ -10,7 +10,7 @@ from morelli.errors import MorelliError, UnmeasurableError
 from morelli.evaluation.intervals import Difference, LeaveOneOut, paired_difference
 
 
-def compare_runs(first: Path, second: Path, metrics: Sequence[str], side: str = "unseen") -> pd.DataFrame:
+def compare_runs(first: Path, second: Path, metrics: Sequence[str], subset: str = "unseen") -> pd.DataFrame:
     """Return how much higher ``first`` measures than ``second``, one row a metric.
 
     Columns: ``metric, first, second, difference, low, high`` (95 %, over artists) and ``distinguishable`` from zero.
@@ -19,17 +19,16 @@ def compare_runs(first: Path, second: Path, metrics: Sequence[str], side: str = 
     Raises:
         MorelliError: a run cannot be read, the two were not measured on the same paintings, or a metric is unknown.
     """
-    left, right = _read(first, side), _read(second, side)
+    left, right = _read(first, subset), _read(second, subset)
     rows = []
     for metric in metrics:
         try:
             difference = paired_difference(metric, left, right)
         except UnmeasurableError:
-            value = left.measured[metric] - right.measured[metric]
-            difference = Difference(value, float("nan"), float("nan"))
+            difference = Difference(left.measured[metric] - right.measured[metric], float("nan"), float("nan"))
         rows.append(
             {
-                "metric": f"{side}_{metric}",
+                "metric": f"{subset}_{metric}",
                 "first": left.measured[metric],
                 "second": right.measured[metric],
                 "difference": difference.value,
@@ -41,13 +40,13 @@ def compare_runs(first: Path, second: Path, metrics: Sequence[str], side: str = 
     return pd.DataFrame(rows)
 
 
-def _read(folder: Path, side: str) -> LeaveOneOut:
-    path = leave_one_out_path(folder, side)
+def _read(folder: Path, subset: str) -> LeaveOneOut:
+    path = leave_one_out_path(folder, subset)
     if path.is_file():
         return LeaveOneOut.read(path)
-    if resamples_path(folder, side).is_file():
+    if resamples_path(folder, subset).is_file():
         raise MorelliError(
             f"{folder} was measured by an earlier version, whose resamples cannot be compared any more. Delete it and "
             "run it again."
         )
-    raise MorelliError(f"{folder} has no {path.name}: it is not a finished run, or was not measured on {side} artists.")
+    raise MorelliError(f"{folder} has no {path.name}: it is no finished run, or was not measured on {subset} artists.")

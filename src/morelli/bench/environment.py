@@ -1,4 +1,4 @@
-"""What a run's cost depends on: the machine, the versions, and how fast the network is there."""
+"""The environment of a run: the machine, the versions of libraries, and how fast the network is there."""
 
 import os
 import platform

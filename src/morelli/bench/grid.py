@@ -168,10 +168,10 @@ def check_objective(point: GridPoint) -> None:
     Raises:
         MorelliError: a loss or miner is unknown, or numbers of the training or the head do not go together.
     """
-    if point.head and point.training.sampling == "balanced":
-        check_batch(point.training.m, point.training.batch_size)
     if point.head is None:
         return
+    if point.training.sampling == "balanced":
+        check_batch(point.training.m, point.training.batch_size)
     objective = made_objective(point.objective, TrainingSetup(**point.setup([0, 1])))
     if point.head.untrained_weight and not objective.takes_untrained:
         raise MorelliError(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from morelli._files import check_writable
 from morelli.bench.run_folder import CONFIG, METRICS, SUBSETS, RunFolder, write_subset
-from morelli.bench.text_tables import as_text, paragraph
+from morelli.bench.text_tables import as_text, paragraph, with_interval
 from morelli.data.artists import artist_key
 from morelli.data.copies import count_copies, is_shared, paintings_and_copies, pictures_of, without_copies
 from morelli.data.dataset import PaintersByNumbers
@@ -54,15 +54,15 @@ def evaluate_network(
     Raises:
         MorelliError: no model, no prepared folder, ``out`` is a run's own folder, or neither subset can be measured.
     """
-    if out is not None and (out / CONFIG).exists():
-        raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
     if out is not None:
+        if (out / CONFIG).exists():
+            raise MorelliError(f"{out} is a run's folder, whose own numbers would be lost. Choose another --out.")
         check_writable(out / METRICS)
     own_metrics = load_metrics(metrics)
     network = model if isinstance(model, Network) else Network.load(model)
     dataset = PaintersByNumbers(data, transform=network.backbone.transform())
     found = paintings_and_copies(data)
-    is_known = _is_known(network, found)
+    is_known = pd.Series(short_digests(found), found.index).isin(network.card.training_paintings)
     is_new = ~is_known if keep_copies else ~is_known.groupby(pictures_of(found)).transform("any")
     notes = _notes(network, found, trained_on=int(is_known.sum()), copies=int((~is_new & ~is_known).sum()))
     if not is_new.any():
@@ -132,22 +132,8 @@ def measure_subset(
     return {**result.metrics, **copies, "interval": result.intervals}, notes
 
 
-def _is_known(network: Network, paintings: pd.DataFrame) -> pd.Series:
-    """Which paintings the network was trained on."""
-    trained_on = set(network.card.training_paintings)
-    return pd.Series([digest in trained_on for digest in short_digests(paintings)], paintings.index)
-
-
-def _copy_notes(measured: dict[str, Any], *, keep_copies: bool) -> list[str]:
-    copies, pairs = (
-        sum(measured.get(subset, {}).get(key, 0) for subset in SUBSETS) for key in ("copies", "copy_pairs")
-    )
-    shared = measured["copies"]["shared"]
-    done = "counted" if keep_copies else "left out"
-    notes = [f"{copies} copies of measured paintings are {done}, and {pairs} pairs of copies."] if copies else []
-    if shared:
-        notes.append(f"{shared} pictures stand under several artists and are {done}.")
-    return notes
+def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
+    return paintings["artist"].map(artist_key).isin({artist_key(name) for name in artists})
 
 
 def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
@@ -157,23 +143,31 @@ def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
     return Calibration.from_dict(network.card.calibration)
 
 
-def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
-    keys = {artist_key(name) for name in artists}
-    return paintings["artist"].map(artist_key).isin(keys)
-
-
 def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int, copies: int) -> list[str]:
-    notes = []
-    if trained_on:
-        notes.append(f"{trained_on} paintings that the network was trained on are left out.")
-    if copies:
-        notes.append(f"{copies} copies of paintings that the network was trained on are left out, too.")
-    if chosen_on := paintings["artist"][_is_one_of(paintings, network.card.validation_artists)].nunique():
-        notes.append(f"{chosen_on} of the unseen artists served to choose the best weights and the threshold.")
+    chosen_on = paintings["artist"][_is_one_of(paintings, network.card.validation_artists)].nunique()
     size = largest_shorter_side(paintings)
-    if network.card.prepared_size not in (None, size):
-        notes.append(f"The network was trained on pictures of {network.card.prepared_size} px, these have {size} px.")
-    return notes
+    trained_size = network.card.prepared_size
+    said = {
+        f"{trained_on} paintings that the network was trained on are left out.": trained_on,
+        f"{copies} copies of paintings that the network was trained on are left out, too.": copies,
+        f"{chosen_on} of the unseen artists served to choose the best weights and the threshold.": chosen_on,
+        f"The network was trained on pictures of {trained_size} px, these have {size} px.": trained_size
+        not in (None, size),
+    }
+    return [note for note, is_so in said.items() if is_so]
+
+
+def _copy_notes(measured: dict[str, Any], *, keep_copies: bool) -> list[str]:
+    copies, pairs = (
+        sum(measured.get(subset, {}).get(key, 0) for subset in SUBSETS) for key in ("copies", "copy_pairs")
+    )
+    shared = measured["copies"]["shared"]
+    done = "counted" if keep_copies else "left out"
+    said = {
+        f"{copies} copies of measured paintings are {done}, and {pairs} pairs of copies.": copies,
+        f"{shared} pictures stand under several artists and are {done}.": shared,
+    }
+    return [note for note, is_so in said.items() if is_so]
 
 
 def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> str:
@@ -184,15 +178,7 @@ def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> 
         f"{name.capitalize()}: {one['artists']} artists, {one['paintings']} paintings." for name, one in found.items()
     ]
     names = [name for name in dict.fromkeys(itertools.chain(*found.values())) if name not in _COUNTED]
-    shown = {subset: [_text(one, name) for name in names] for subset, one in found.items()}
+    shown = {subset: [with_interval(one, name) for name in names] for subset, one in found.items()}
     table = as_text(pd.DataFrame({"metric": names, **shown}), "", "rich", width, names=["metric"])
     notes = [paragraph(f"Note: {note}", width) for note in measured["notes"]]
     return "\n".join([*(paragraph(line, width) for line in about), table.rstrip("\n"), *notes, ""])
-
-
-def _text(metrics: dict[str, Any], name: str) -> str:
-    if name not in metrics:
-        return "-"
-    value = metrics[name]
-    text = f"{value}" if isinstance(value, int) else f"{value:.3f}"
-    return text + (" ({:.3f} to {:.3f})".format(*metrics["interval"][name]) if name in metrics["interval"] else "")

@@ -8,6 +8,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from morelli._files import write_text_whole
 from morelli.bench.run_folder import RunFolder
+from morelli.bench.text_tables import with_interval
 from morelli.data.artists import artist_key
 from morelli.evaluation.metrics import METRICS, Metric, from_descriptions
 from morelli.models.model_folder import README
@@ -25,7 +26,7 @@ def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, An
         metrics: as in ``metrics.json``.
     """
     config = run.config
-    sides = [side for side in ("unseen", "seen") if side in metrics]
+    subsets = [subset for subset in ("unseen", "seen") if subset in metrics]
     shown = [one for one in (*METRICS, *from_descriptions(metrics.get("own_metrics", ()))) if one.on_card]
     name = f"{network.objective} on {config['backbone_label']}"
     card = ModelCard.from_template(
@@ -42,8 +43,8 @@ def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, An
         training_paintings=len(network.training_paintings),
         validation_artists=_count(network.validation_artists),
         unseen=metrics["unseen"],
-        sides=sides,
-        rows=[[one.heading, *(_with_interval(metrics[side], one.name) for side in sides)] for one in shown],
+        subsets=subsets,
+        rows=[[one.heading, *(with_interval(metrics[subset], one.name) for subset in subsets)] for one in shown],
         rates=_rates(metrics["unseen"]),
     )
     write_text_whole(run.path / "model" / README, f"{card}\n")
@@ -67,13 +68,6 @@ def _data(name: str, config: dict[str, Any], unseen: dict[str, Any], shown: Iter
     ]
     tags = ["morelli", "paintings", "attribution", "verification", "metric-learning"]
     return ModelCardData(model_name=name, library_name="morelli", pipeline_tag=_TASK, tags=tags, eval_results=results)
-
-
-def _with_interval(measured: dict[str, Any], metric: str) -> str:
-    if measured.get(metric) is None:
-        return "–"
-    interval = measured["interval"].get(metric)
-    return f"{measured[metric]:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
 def _rates(unseen: dict[str, Any]) -> tuple[str, str] | None:

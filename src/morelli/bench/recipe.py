@@ -114,10 +114,7 @@ def load_recipe(path: str | Path | None = None, overrides: Iterable[str] = (), *
         content |= {"name": f"{content.get('name', 'bench')}-quick", **quick_sections}
     for override in overrides:
         _set(content, override)
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise MorelliError(f"{where}: " + "; ".join(_explain(e) for e in error.errors())) from error
+    return section(Recipe, content, where)  # type: ignore[no-any-return]
 
 
 def section(model: type[Section], values: dict[str, Any], where: str) -> Any:
@@ -157,34 +154,28 @@ def _set(content: dict[str, Any], override: str) -> None:
     except YAMLError as error:
         raise MorelliError(f"--set {override}: the value is not YAML ({error}).") from error
     *parents, last = key.split(".")
+    plain_name_is = {"backbones": "name", "objectives": "kind"}.get(key.split(".")[0])
     place: Any = content
-    plain_name_is = {"backbones": "name", "objectives": "kind"}.get(parents[0] if parents else "", "")
     for parent in parents:
-        place = _child(place, parent, override, plain_name_is)
-    if isinstance(place, list):
-        place[_index(place, last, override)] = value
-    else:
-        place[last] = value
+        at = _key(place, parent, override)
+        inside = place[at] if isinstance(place, list) else place.setdefault(at, {})
+        if isinstance(inside, str) and isinstance(place, list) and plain_name_is:
+            inside = place[at] = {plain_name_is: inside}
+        if not isinstance(inside, dict | list):
+            raise MorelliError(f'--set {override}: "{parent}" is a single value, nothing can be set inside it.')
+        place = inside
+    place[_key(place, last, override)] = value
 
 
-def _child(place: Any, key: str, override: str, plain_name_is: str) -> Any:
-    if isinstance(place, list):
-        index = _index(place, key, override)
-        if isinstance(place[index], str) and plain_name_is:
-            place[index] = {plain_name_is: place[index]}
-        return place[index]
-    if not isinstance(place.setdefault(key, {}), dict | list):
-        raise MorelliError(f'--set {override}: "{key}" is a single value, nothing can be set inside it.')
-    return place[key]
-
-
-def _index(place: list[Any], key: str, override: str) -> int:
+def _key(place: Any, key: str, override: str) -> Any:
+    if not isinstance(place, list):
+        return key
     if not key.isdigit() or int(key) >= len(place):
         raise MorelliError(f'--set {override}: "{key}" is not one of the list\'s places 0 to {len(place) - 1}.')
     return int(key)
 
 
-def _explain(error: Any, model: type[BaseModel] = Recipe) -> str:
+def _explain(error: Any, model: type[BaseModel]) -> str:
     location = list(error["loc"])
     place = ".".join(str(part) for part in location)
     if error["type"] == "extra_forbidden":

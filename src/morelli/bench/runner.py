@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,7 @@ Say = Callable[[str], None]
 
 
 def bench(
-    recipe: Recipe,
-    out: Path,
-    *,
-    say: Say = lambda _: None,
-    resume: bool = True,
-    log: Tracker | None = None,
+    recipe: Recipe, out: Path, *, say: Say = lambda _: None, resume: bool = True, log: Tracker | None = None
 ) -> list[RunFolder]:
     """Make every run of the grid that is not finished; one that fails is recorded and the others go on.
 
@@ -57,12 +53,19 @@ def bench(
     if not is_first():
         say = told.add  # the first process speaks for all
 
-    def run_once(run: RunFolder, title: str, config: Callable[[], dict[str, Any]], work: Callable[[], None]) -> None:
+    def run_once(
+        run: RunFolder,
+        title: str,
+        config: Callable[[], dict[str, Any]],
+        work: Callable[..., None],
+        *about: Any,
+        **how: Any,
+    ) -> None:
         on_main_process(lambda: run.start(config()))
         if on_main_process(lambda: run.is_finished):
             say(f"{title}: finished before")
             return
-        _record(run, title, say, told, work)
+        _record(run, title, say, told, partial(work, *about, **how))
         tell(_notes(run))
 
     def tell(lines: list[str]) -> None:
@@ -75,20 +78,12 @@ def bench(
     digest = data_digest(paintings)
     runs = [RunFolder(out / recipe.name / point.folder_name) for point in points]
     for number, (point, run) in enumerate(zip(points, runs, strict=True), 1):
-        run_once(
-            run,
-            f"[{number}/{len(points)}] {point.folder_name}",
-            lambda point=point: point.resolved(digest),  # type: ignore[misc]
-            lambda point=point, run=run: run_experiment(point, data, paintings, run, resume=resume, log=log),  # type: ignore[misc]
-        )
+        title, config = f"[{number}/{len(points)}] {point.folder_name}", partial(point.resolved, digest)
+        run_once(run, title, config, run_experiment, point, data, paintings, run, resume=resume, log=log)
     for run, of_folds in fold_groups(points, runs):
         runs.append(run)
-        run_once(
-            run,
-            run.path.name,
-            lambda of_folds=of_folds: concatenated_config(of_folds),  # type: ignore[misc]
-            lambda of_folds=of_folds, run=run: concatenate(of_folds, data, paintings, run),  # type: ignore[misc]
-        )
+        config = partial(concatenated_config, of_folds)
+        run_once(run, run.path.name, config, concatenate, of_folds, data, paintings, run)
     return runs
 
 

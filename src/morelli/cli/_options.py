@@ -12,33 +12,28 @@ from typer.core import TyperCommand
 from morelli.models.packaged import DEFAULT as DEFAULT
 
 Config = Annotated[
-    str,
-    Argument(help="A recipe: a YAML file, or a built-in one by name (demo, painters_mini, competition, seed)."),
+    str, Argument(help="A recipe: a YAML file, or a built-in one by name (demo, painters_mini, competition, seed).")
 ]
 Data = Annotated[Path | None, Option(help="A prepared folder, instead of the recipe's.")]
 Overrides = Annotated[
-    list[str] | None,
-    Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=10. Repeatable."),
+    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=10. Repeatable.")
 ]
 Log = Annotated[Literal["tensorboard"] | None, Option("--log", help="Log each epoch there too, in the run folder.")]
 KeepCopies = Annotated[
-    bool,
-    Option("--keep-copies", help="Count copies of a painting (resized, saved again, mirrored) as paintings."),
+    bool, Option("--keep-copies", help="Count copies of a painting (resized, saved again, mirrored) as paintings.")
 ]
 Quick = Annotated[bool, Option("--quick", help="The recipe's quick variant: minutes instead of hours.")]
 Runs = Annotated[list[Path] | None, Argument(help="Run folders, or folders that hold them at any depth.")]
 Metrics = Annotated[list[str] | None, Option("--metric", help="Show this metric; repeatable. CSV always has all.")]
 Columns = Annotated[
-    list[str] | None,
-    Option("--column", metavar="PACKAGE.MODULE:NAME", help="Add a column of your own; repeatable."),
+    list[str] | None, Option("--column", metavar="PACKAGE.MODULE:NAME", help="Add a column of your own; repeatable.")
 ]
 Subset = Annotated[Literal["unseen", "seen", "validation"], Option("--subset", "--side", help="Which artists.")]
 AsJson = Annotated[bool, Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, Option("--csv", help="Print the rows as CSV.")]
 Workers = Annotated[int | None, Option(help="Processes; by default one a core.")]
 Model = Annotated[
-    str,
-    Option(help="A packaged network's name, a run folder, its model/ folder, or OWNER/NAME on the model hub."),
+    str, Option(help="A packaged network's name, a run folder, its model/ folder, or OWNER/NAME on the model hub.")
 ]
 ModelFirst = Annotated[Path | None, Argument(hidden=True, metavar="")]
 """Takes the last argument of commands as they were, with the model first."""

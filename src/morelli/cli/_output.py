@@ -1,4 +1,4 @@
-"""What is printed arrives, whatever letters it has and wherever it goes."""
+"""Output encoding: UTF-8 in files and pipes, and ASCII for the letters that a terminal lacks."""
 
 import codecs
 import io

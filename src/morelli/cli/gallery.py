@@ -1,4 +1,4 @@
-"""The commands that put a finished network to work on one's own pictures, and take it elsewhere."""
+"""``morelli compare``, ``index``, ``search``, ``enroll``, ``identify``, ``export`` and ``push``."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``morelli train``, ``morelli evaluate`` and ``morelli backbones``."""
+"""``morelli train``, ``evaluate``, ``models`` and ``backbones``."""
 
 import json
 from pathlib import Path
@@ -55,15 +55,7 @@ def train(
 
     recipe = load_recipe(config, overrides_of(data, overrides, keep_copies=keep_copies), quick=quick)
     try:
-        run = run_train(
-            recipe,
-            out,
-            objective=objective,
-            backbone=backbone,
-            resume=resume,
-            log=log,
-            say=tell,
-        )
+        run = run_train(recipe, out, objective=objective, backbone=backbone, resume=resume, log=log, say=tell)
     except KeyboardInterrupt:
         kept = f"The best network so far is in {out / 'model'}"
         if not (out / "model").is_dir():

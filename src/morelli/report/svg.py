@@ -1,4 +1,4 @@
-"""Small charts as data for the template: numbers become SVG paths; colours and fonts are the style sheet's."""
+"""SVG charts as data for the template: numbers become paths; colours and fonts are the style sheet's."""
 
 import math
 from collections.abc import Sequence
@@ -55,8 +55,7 @@ class Plot:
 
     def line(self, css: str, xs: Array, ys: Array) -> None:
         """Add a line through the points; those that are not finite are passed over."""
-        points = self._points(xs, ys)
-        if points:
+        if points := self._points(xs, ys):
             self.shapes.append(Shape(f"{css} line", "M" + "L".join(points)))
 
     def area(self, css: str, xs: Array, ys: Array) -> None:
