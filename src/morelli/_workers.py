@@ -1,7 +1,4 @@
-"""Worker processes: started clean, deaf to Ctrl-C, and gone when their parent is.
-
-joblib's would load numpy into each (0.1 s and 30 MB), print tracebacks at Ctrl-C and outlive a killed parent.
-"""
+"""Worker processes: started clean, without numpy in them, deaf to Ctrl-C, and gone when their parent is."""
 
 import multiprocessing
 import os
