@@ -8,7 +8,7 @@ from morelli._text import for_spreadsheets, read_named_csv
 from morelli.bench.run_folder import RunFolder, per_artist_path
 from morelli.bench.text_tables import Format, as_text
 from morelli.errors import MorelliError, did_you_mean
-from morelli.evaluation.metrics import metric_of
+from morelli.evaluation.metrics import from_descriptions, metric_of
 
 
 def artist_table(runs: Sequence[RunFolder], subset: str = "unseen", metric: str = "pair_auc") -> pd.DataFrame:
@@ -34,7 +34,8 @@ def _of_run(run: RunFolder, subset: str, metric: str) -> pd.DataFrame:
         raise MorelliError(
             f'No artist has a measure "{metric}".{did_you_mean(metric, known)} There are: {", ".join(known)}.'
         )
-    lower_is_better = metric_of(metric).lower_is_better
+    own = from_descriptions(run.metrics.get("own_metrics", ()))
+    lower_is_better = metric_of(metric, own).lower_is_better
     ranked = rows.dropna(subset=metric).sort_values([metric, "artist"], ascending=[lower_is_better, True])
     ranked.insert(0, "place", range(1, len(ranked) + 1))
     ranked.insert(0, "run", run.path.name)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from morelli.bench.columns import Cell, Column, TableColumn, cells, network_names, table_columns
 from morelli.bench.run_folder import SUBSETS, RunFolder, per_artist_path
-from morelli.evaluation.metrics import metric_of
+from morelli.evaluation.metrics import from_descriptions, metric_of
 from morelli.report.charts import read_csv
 from morelli.report.svg import Tick, padded, ticks
 
@@ -95,13 +95,14 @@ def per_artist(run: RunFolder, subset: str, mistaken: dict[str, str]) -> Table |
         return None
     if "pair_auc" in frame:
         frame = frame.sort_values("pair_auc", ascending=False, kind="stable", na_position="last")
+    own = from_descriptions(run.metrics.get("own_metrics", ()))
     shown: dict[str, Callable[[object], str]] = {
         "artist": str,
         "paintings": str,
-        **{key: "{:.3f}".format for key in map(str, frame) if metric_of(key).per_artist},
+        **{key: "{:.3f}".format for key in map(str, frame) if metric_of(key, own).per_artist},
     }
     columns = [
-        TableColumn(metric_of(key).heading, cells(frame[key], text), "name" if key == "artist" else "")
+        TableColumn(metric_of(key, own).heading, cells(frame[key], text), "name" if key == "artist" else "")
         for key, text in shown.items()
     ]
     if mistaken:
