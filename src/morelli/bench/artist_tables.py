@@ -34,7 +34,7 @@ def _of_run(run: RunFolder, subset: str, metric: str) -> pd.DataFrame:
         raise MorelliError(
             f'No artist has a measure "{metric}".{did_you_mean(metric, known)} There are: {", ".join(known)}.'
         )
-    own = from_descriptions(run.metrics.get("own_metrics", ()))
+    own = from_descriptions(run.metrics.get("own_metrics", ()) if run.is_finished else ())
     lower_is_better = metric_of(metric, own).lower_is_better
     ranked = rows.dropna(subset=metric).sort_values([metric, "artist"], ascending=[lower_is_better, True])
     ranked.insert(0, "place", range(1, len(ranked) + 1))
