@@ -62,7 +62,9 @@ def test_the_folds_networks_are_measured_end_to_end(
         embeddings.append(embed_with(network, dataset, torch.device("cpu")))
     expected = evaluate(torch.cat(embeddings, dim=1), splits[0].rows(paintings, "unseen"), CosineScorer())
     for metric, value in expected.metrics.items():
-        assert together.metrics["unseen"][metric] == pytest.approx(value, abs=1e-6), metric
+        # Two pairs whose scores differ by rounding may change places, as they do with torch 2.7.
+        one_pair = 2e-5 if metric.startswith("pair_auc") else 1e-6
+        assert together.metrics["unseen"][metric] == pytest.approx(value, abs=one_pair), metric
     assert together.metrics["unseen"]["interval"]["pair_auc"]
     assert together.metrics["embedding_width"] == 16
     assert together.metrics["parameters"] == 2 * first.metrics["parameters"]
