@@ -1,12 +1,22 @@
 """A bench on pictures of two sources standardises each by itself, and its network does so wherever it is measured."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from morelli import Network, PaintersByNumbers, Split, evaluate, load_recipe, merge, read_paintings
+from morelli import (
+    Network,
+    PaintersByNumbers,
+    Split,
+    evaluate,
+    load_recipe,
+    merge,
+    read_paintings,
+    split_paintings,
+)
 from morelli.bench.runner import bench
 from morelli.data.artists import rows_by_source
 from morelli.data.prepared import write_paintings
@@ -74,3 +84,17 @@ def test_what_is_learned_from_pairs_is_learned_within_each_source(both: Path) ->
     assert [set(rows["source"].iloc[one]) for one in places] == [{"archive"}, {"museum"}]
     assert len(rows_by_source(rows.assign(source=None))) == 1
     assert len(rows_by_source(rows.drop(columns="source"))) == 1
+
+
+def test_a_source_with_one_validation_artist_stops_no_bench(both: Path, tmp_path: Path) -> None:
+    recipe = [f"data={tmp_path / 'uneven'}", *SMALL]
+    rows = read_paintings(both)
+    split = split_paintings(rows, load_recipe("demo", recipe).split)
+    validating = sorted(split.rows(rows, "validation")["artist"].unique())
+    alone = rows["artist"] == validating[0]
+    shutil.copytree(both, tmp_path / "uneven")
+    write_paintings(tmp_path / "uneven", rows.assign(source=rows["source"].where(~alone, "attic")))
+
+    run = bench(load_recipe("demo", recipe), tmp_path / "runs")[0]
+    assert not run.failure
+    assert Network.load(run.path).card.threshold is not None

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,26 @@ class Experiment:
         if not is_first():
             return 0.0  # the first process's value counts
         scorer = copy.deepcopy(self.scorer).cpu()  # where the embeddings are
-        return float(pair_auc(*exact_masses(*_scores_within_sources(embeddings, self.rows["validation"], scorer))))
+        return float(pair_auc(*exact_masses(*self._validation_scores(embeddings, scorer))))
+
+    @cached_property
+    def _validation_sources(self) -> list[np.ndarray]:
+        """The places of each source's validation rows."""
+        return rows_by_source(self.rows["validation"])
+
+    def _validation_scores(self, embeddings: Tensor, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of validation pairs by one hand and by two, both of one source: others are too easy to learn from.
+
+        Sources without pairs of both kinds are passed over; where none has them, all rows count as of one.
+        """
+        rows = self.rows["validation"]
+        sources = [one for one in self._validation_sources if too_few("validation", rows.iloc[one]) is None]
+        parts = [
+            pair_scores(embeddings[torch.from_numpy(places)], rows.iloc[places].reset_index(drop=True), scorer)
+            for places in sources or [np.arange(len(rows))]
+        ]
+        positives, negatives = zip(*parts, strict=True)
+        return np.concatenate(positives), np.concatenate(negatives)
 
     def network(self) -> Network:
         """The network as it stands, with what is known of it."""
@@ -195,14 +215,14 @@ class Experiment:
             return None
         rows = self.rows["validation"]
         keys = artist_keys(rows["artist"]).tolist()
-        if identification := learn_identification(embeddings, keys, self.scorer, rows_by_source(rows)):
+        if identification := learn_identification(embeddings, keys, self.scorer, self._validation_sources):
             self.metadata["identification"] = identification.to_dict()
         else:
             self.notes.append(
                 f"{len(set(keys))} validation artists are too few to learn identification; it takes {FEWEST_ARTISTS} "
                 "with two or more paintings."
             )
-        positives, negatives = _scores_within_sources(embeddings, rows, self.scorer)
+        positives, negatives = self._validation_scores(embeddings, self.scorer)
         if min(len(positives), len(negatives)) < FEWEST_PAIRS:
             self.notes.append(
                 f"{len(positives)} pairs by one validation artist and {len(negatives)} by two are too few for a "
@@ -267,13 +287,3 @@ def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
     named = {name: value for name, value in metrics.items() if name in _MEASURED or name.startswith(_MEASURED[-1])}
     counts = {name: metrics[name] for name in ("artists", "paintings")}
     return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}
-
-
-def _scores_within_sources(embeddings: Tensor, rows: pd.DataFrame, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of pairs by one hand and by two, both of one source: across sources they are too easy to learn from."""
-    parts = [
-        pair_scores(embeddings[torch.from_numpy(places)], rows.iloc[places].reset_index(drop=True), scorer)
-        for places in rows_by_source(rows)
-    ]
-    positives, negatives = zip(*parts, strict=True)
-    return np.concatenate(positives), np.concatenate(negatives)
