@@ -22,13 +22,9 @@ class Options(Section):
 class ClassifyFirst(Objective):
     """A softmax loss on the training artists in the first ``options.epochs`` epochs, then a PML loss."""
 
+    takes_options = Options
     epochs: int
     classifier: NormalizedSoftmaxLoss
-
-    @classmethod
-    def check(cls, config: ObjectiveConfig) -> None:
-        super().check(config.model_copy(update={"options": {}}))
-        Options.model_validate(config.options)
 
     @classmethod
     def create(cls, config: ObjectiveConfig, setup: TrainingSetup) -> Self:

@@ -28,12 +28,8 @@ class Options(Section):
 class WithLabels(Objective):
     """A PML loss on batches of artists who are alike, with softmax losses on what artists have in common."""
 
+    takes_options = Options
     options: Options
-
-    @classmethod
-    def check(cls, config: ObjectiveConfig) -> None:
-        super().check(config.model_copy(update={"options": {}}))
-        Options.model_validate(config.options)
 
     @classmethod
     def create(cls, config: ObjectiveConfig, setup: TrainingSetup) -> Self:

@@ -14,6 +14,7 @@ import torch
 from pytorch_metric_learning import losses
 from torch import Tensor, nn
 
+from morelli._config import Section
 from morelli._dotted import explained, is_dotted, load_dotted
 from morelli.data.artists import groups_of
 from morelli.errors import MorelliError, did_you_mean
@@ -65,6 +66,8 @@ class Objective(nn.Module):
     trains: ClassVar[bool] = True
     place: ClassVar[int] = 50
     """Its place in tables, from 0, the baseline, on; those of one place stand in the order of their names."""
+    takes_options: ClassVar[type[Section] | None] = None
+    """What a recipe's ``options`` hold; None for an objective that takes none."""
     epoch: int = 0
     """That of the training, counted from 0; training sets it."""
     found: int = 0
@@ -79,7 +82,9 @@ class Objective(nn.Module):
         """Refuse a recipe's settings, before anything else is known, with a ``ValueError``."""
         if not config.loss:
             raise ValueError(f"an objective of kind {config.kind} needs a loss, for example loss: {{name: SupConLoss}}")
-        if config.options:
+        if cls.takes_options:
+            cls.takes_options.model_validate(config.options)
+        elif config.options:
             raise ValueError(f"an objective of kind {config.kind} takes no options")
 
     @classmethod
