@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from morelli import Painters, PaintersByNumbers, evaluate
+from morelli import Network, PaintersByNumbers, evaluate
+from morelli.data.artists import artist_key
 from morelli.data.copies import without_copies
 from morelli.models.network import embed_with
 
@@ -26,11 +27,11 @@ def main() -> None:
     parser.add_argument("--model", default="painters")
     parser.add_argument("--column", choices=["style", "genre"], default="style")
     options = parser.parse_args()
-    network = Painters.load(options.model).network
+    network = Network.load(options.model)
     dataset = PaintersByNumbers(options.data)
-    known = {*network.card.training_artists, *network.card.validation_artists}
+    known = set(map(artist_key, (*network.card.training_artists, *network.card.validation_artists)))
     paintings = without_copies(dataset.paintings)
-    paintings = paintings[~paintings["artist"].isin(known)]
+    paintings = paintings[~paintings["artist"].map(artist_key).isin(known)]
     unseen = dataset.only(list(paintings["id"]))
     embeddings = embed_with(network, unseen, torch.device("cpu"))
     rows = []

@@ -26,10 +26,8 @@ TOLERANCE = 1e-3
 
 def pack(run: Path, name: str, version: str) -> float:
     """Pack a run's network; returns the largest difference of a number of the example pictures' embeddings."""
-    network = Network.load(run)
-    network.card = network.card.model_copy(update={"version": version})
     folder = FOLDER / name
-    network.save(folder, compact=True)
+    Network.load(run).with_facts(version=version).save(folder, compact=True)
     shutil.copyfile(ROOT / "docs" / f"{name}.md", folder / "README.md")
     digests = json.loads((FOLDER / DIGESTS).read_text(encoding="utf-8"))
     files = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in (WEIGHTS, CARD)}

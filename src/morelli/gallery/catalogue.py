@@ -1,11 +1,13 @@
 """What is packaged: the networks that come with morelli, and what each is worth."""
 
-import json
 from dataclasses import dataclass
 
-from morelli.models.model_folder import CARD
+from morelli.bench.text_tables import with_interval
+from morelli.evaluation.metrics import metric_of
 from morelli.models.network import NetworkCard
 from morelli.models.packaged import packaged_folder, packaged_names
+
+_SHOWN = ("pair_auc", "precision_at_1")
 
 
 @dataclass(frozen=True)
@@ -23,18 +25,11 @@ class PackagedNetwork:
             f"{self.name} {self.card.version}: {backbone}, {len(self.card.training_artists)} training artists",
             f"  on {measured['artists']} artists never seen in training, {measured['paintings']:,} paintings:",
         ]
-        for metric, heading in (("pair_auc", "pair AUC"), ("precision_at_1", "P@1")):
-            low, high = measured["interval"][metric]
-            lines.append(f"  {heading} {measured[metric]:.3f} ({low:.3f} to {high:.3f})")
+        lines += [f"  {metric_of(name).heading} {with_interval(measured, name)}" for name in _SHOWN]
         return "\n".join(lines)
 
 
 def packaged_networks() -> list[PackagedNetwork]:
     """All packaged networks, in the order of their names."""
-    found = []
-    for name in packaged_names():
-        folder = packaged_folder(name)
-        assert folder is not None  # it was listed
-        content = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        found.append(PackagedNetwork(name, NetworkCard.model_validate(content)))
-    return found
+    folders = {name: packaged_folder(name) for name in packaged_names()}
+    return [PackagedNetwork(name, NetworkCard.read(folder)) for name, folder in folders.items() if folder]

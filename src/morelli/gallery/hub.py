@@ -27,8 +27,8 @@ def push(model: str | Path, name: str, *, public: bool = False) -> str:
     """
     if not NAME.fullmatch(name):
         raise MorelliError(f'A model on the hub is called OWNER/NAME, in letters, digits and _ . -; not "{name}".')
-    network = Network.load(model)
     folder = model_folder(model)
+    network = Network.load(folder)
     run = RunFolder(folder.parent)
     if not (folder / README).is_file():
         if not run.is_finished:

@@ -77,6 +77,19 @@ class NetworkCard(Section):
     identification: dict[str, Any] | None = None
     """How sure to be of an artist among several, or of none; learned on validation artists."""
 
+    @classmethod
+    def read(cls, folder: Path) -> "NetworkCard":
+        """Read the card of a model folder.
+
+        Raises:
+            MorelliError: it is of another format.
+            OSError, ValueError: there is none, or it is damaged.
+        """
+        content = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if content.get("format") != FORMAT_VERSION:
+            raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
+        return cls.model_validate(content)
+
 
 class Network(Embedder):
     """A batch of what the backbone's transform gives → embeddings (B, D); ``scorer`` says how alike two of them are."""
@@ -195,10 +208,7 @@ class Network(Embedder):
                 f"{folder} holds no trained model (no {CARD}, also not in model/). Train one with: morelli train"
             )
         try:
-            content = json.loads((folder / CARD).read_text(encoding="utf-8"))
-            if content.get("format") != FORMAT_VERSION:
-                raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
-            card = NetworkCard.model_validate(content)
+            card = NetworkCard.read(folder)
             if is_lfs_pointer(folder / WEIGHTS):
                 raise MorelliError(f"{folder / WEIGHTS} is a Git LFS pointer. Fetch the weights with: git lfs pull")
             weights = load_file(folder / WEIGHTS)
