@@ -7,11 +7,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from noise import paint
 
 from morelli.data.prepared import TABLE, read_paintings
 from morelli.errors import MorelliError
@@ -19,13 +18,6 @@ from morelli.preparation import pool
 from morelli.preparation import prepare as module
 from morelli.preparation.picture_files import needs_package
 from morelli.preparation.prepare import prepare
-
-
-def paint(path: Path, seed: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from noise import paint
 
 from morelli._file_names import escaped, unescaped
 from morelli.data.prepared import read_paintings
@@ -17,13 +16,6 @@ from morelli.errors import MorelliError
 from morelli.preparation.prepare import PrepareSummary, prepare
 
 ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows keeps names as UTF-16 and has other rights")
-
-
-def paint(path: Path, seed: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture

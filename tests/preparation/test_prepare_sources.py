@@ -2,9 +2,10 @@
 
 import io
 import shutil
+from functools import partial
 from pathlib import Path
 
-import numpy as np
+import noise
 import pandas as pd
 import pytest
 from PIL import Image
@@ -13,13 +14,7 @@ from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
 from morelli.preparation.prepare import prepare
 
-
-def paint(path: Path, seed: int = 0, size: tuple[int, int] = (60, 40)) -> Path:
-    """Write a picture that no other seed gives."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
+paint = partial(noise.paint, size=(60, 40))
 
 
 @pytest.fixture

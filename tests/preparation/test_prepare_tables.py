@@ -5,23 +5,15 @@ import io
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from noise import paint
 
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
 from morelli.preparation.prepare import PrepareSummary, prepare
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0f3a\nsize 61000000\n"
-
-
-def paint(path: Path, seed: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture
