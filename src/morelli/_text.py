@@ -1,13 +1,13 @@
 """Escaping of names for terminals, Markdown, LaTeX and spreadsheets, in which no name is a command."""
 
 import re
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Control characters, marks that turn the direction of writing, and bytes of file names that are no UTF-8.
-_UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # What GitHub's Markdown understands inside a cell; brackets alone and underscores inside words mean nothing to it.
 _MARKDOWN: Final = re.compile(r"[\\|`*<]|(?<!\w)_|_(?!\w)|(?<=\])[(]|~(?=~)|&(?=#?\w+;)|(?<=~)~")
 _LATEX: Final = str.maketrans({"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"})
@@ -18,7 +18,16 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def one_line(text: str) -> str:
     r"""Put text on one line, and show what would move a terminal's cursor: ``\x1b``."""
-    return _UNSHOWABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), " ".join(text.split()))
+    return _UNSHOWABLE.sub(_escape, " ".join(text.split()))
+
+
+def shown(text: str) -> str:
+    """As :func:`one_line`, but lines and spaces stay."""
+    return "\n".join(_UNSHOWABLE.sub(_escape, line) for line in text.split("\n"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def markdown(text: str) -> str:
@@ -26,19 +35,14 @@ def markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", one_line(text))
 
 
-def latex(table: pd.DataFrame) -> str:
+def latex(table: "pd.DataFrame") -> str:
     """A table in LaTeX, escaped."""
     text: str = table.to_latex(index=False, escape=True).translate(_LATEX)
     return _OPTION.sub("{}", text)
 
 
-def for_spreadsheets(table: pd.DataFrame) -> str:
+def for_spreadsheets(table: "pd.DataFrame") -> str:
     """CSV in which no text is a formula: an apostrophe stands before one, as spreadsheets themselves have it."""
     return table.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell).to_csv(
         index=False
     )
-
-
-def read_named_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file with a column ``artist``, in which "NA" and "007" are names."""
-    return pd.read_csv(path, dtype={"artist": str}, keep_default_na=False, na_values=[""])

@@ -6,9 +6,13 @@ The words for true and false remain those of YAML 1.1, because a ``no`` that is 
 """
 
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import yaml
+
+from morelli._files import read_text, reading
+from morelli.errors import first_line
 
 YAMLError = yaml.YAMLError
 
@@ -19,6 +23,8 @@ _NUMBERS = {
     f"{_TAG}float": rf"[-+]?(?:\.[0-9]+|{_DIGITS}(?:\.(?:{_DIGITS})?)?)(?:[eE][-+]?[0-9]+)?"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
 }
+_MOST_VALUES: Final = 1_000_000
+"""Of a file whose aliases are written out; a few lines of them can stand for billions."""
 _OTHERS_OF_1_1 = (*_NUMBERS, f"{_TAG}timestamp")
 
 
@@ -48,9 +54,45 @@ def read_yaml(text: str) -> Any:
     """The content of a YAML text.
 
     Raises:
-        YAMLError: it is no YAML.
+        YAMLError: it is no YAML, is nested too deeply, or has aliases that stand for more than a million values.
     """
-    return yaml.load(text, _Loader)
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _values(node, {}) > _MOST_VALUES:
+            raise YAMLError(f"its aliases stand for more than {_MOST_VALUES:,} values")
+        return loader.construct_document(node)
+    except YAMLError:
+        raise
+    except RecursionError as error:
+        raise YAMLError("it is nested too deeply, or in itself") from error
+    except Exception as error:  # of a tag such as !!float before what is none
+        raise YAMLError(f"a value does not fit its tag ({first_line(error)})") from error
+    finally:
+        loader.dispose()
+
+
+def _values(node: Any, known: dict[int, int]) -> int:
+    """How many values a node stands for, aliases written out."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = _MOST_VALUES + 1  # if it holds itself
+        known[id(node)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(node)]
+
+
+def load_yaml(path: Path, remedy: str = "") -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        UnreadableError: it cannot be read or is no YAML; the message ends with ``remedy``.
+    """
+    with reading(path, remedy):
+        return read_yaml(read_text(path))
 
 
 def write_yaml(content: Any) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from morelli._text import for_spreadsheets, read_named_csv
-from morelli.bench.run_folder import RunFolder, per_artist_path
+from morelli._tables import read_csv
+from morelli._text import for_spreadsheets
+from morelli.bench.run_folder import AGAIN, PER_ARTIST, RunFolder, per_artist_path
 from morelli.bench.text_tables import Format, as_text
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation.metrics import from_descriptions, metric_of
@@ -28,7 +29,7 @@ def artist_table(runs: Sequence[RunFolder], subset: str = "unseen", metric: str 
 
 
 def _of_run(run: RunFolder, subset: str, metric: str) -> pd.DataFrame:
-    rows = read_named_csv(per_artist_path(run.path, subset))
+    rows = read_csv(per_artist_path(run.path, subset), PER_ARTIST, remedy=AGAIN)
     known = [column for column in map(str, rows) if column not in ("artist", "paintings")]
     if metric not in known:
         raise MorelliError(

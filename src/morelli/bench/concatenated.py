@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from morelli._processes import is_first, on_main_process, processes
+from morelli._tables import write_csv
 from morelli.bench.grid import GridPoint
 from morelli.bench.measure import measure_subset
-from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder, write_csv
+from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
@@ -58,7 +59,7 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
     if not is_first():
         return
     split.save(run.path / "split.json", paintings)
-    write_csv(pd.DataFrame(columns=["epoch", "loss"]), run.path / "history.csv")
+    write_csv(run.path / "history.csv", pd.DataFrame(columns=["epoch", "loss"]))
     rows = split.rows(paintings, "unseen")
     unseen, _ = measure_subset("unseen", embeddings, rows, CosineScorer(), paintings, run.path)
     costs = [one.environment for one in runs]

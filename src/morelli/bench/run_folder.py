@@ -12,16 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired
 
 import pandas as pd
+from pydantic import ConfigDict, with_config
 from pydantic_core import to_jsonable_python
+from typing_extensions import TypedDict
 
-from morelli._config import Section
+from morelli._config import Section, SubsetMetrics
 from morelli._dotted import is_dotted
-from morelli._files import write_text_whole, written_whole
-from morelli._yaml import YAMLError, read_yaml, write_yaml
+from morelli._files import read_text, reading, write_text_whole
+from morelli._json import checked, parsed_json, write_json
+from morelli._tables import write_csv
+from morelli._yaml import read_yaml, write_yaml
 from morelli.bench.recipe import EvaluationConfig
+from morelli.data.prepared import OPTIONS, TABLE
 from morelli.data.splitters import SplitConfig
 from morelli.errors import MorelliError
 from morelli.models.config import FORMER_NAMES, BackboneConfig, HeadConfig
@@ -34,6 +39,10 @@ FORMAT_VERSION = 1
 CONFIG, METRICS, ENVIRONMENT, FAILURE = "config.yaml", "metrics.json", "environment.json", "failure.txt"
 SUBSETS = ("seen", "unseen")
 """What a network is measured on: other paintings by artists it was trained on, and artists it never saw."""
+AGAIN = "Run it again with another --out, or move that folder away."
+"""What to do about a damaged run folder."""
+PER_ARTIST: dict[str, type] = {"artist": str, "paintings": float}
+"""The columns of ``per_artist_<subset>.csv`` beside the metrics."""
 _SECTIONS: dict[str, type[Section]] = {
     "split": SplitConfig,
     "backbone": BackboneConfig,
@@ -44,6 +53,77 @@ _SECTIONS: dict[str, type[Section]] = {
 }
 _RETIRED = ("resamples",)
 """Options of earlier versions that make no difference any more."""
+
+
+_open = with_config(ConfigDict(extra="allow"))
+
+
+@_open
+class _Backbone(TypedDict):
+    name: str
+    beside: list[str]
+    pool: str
+    stages: int
+    statistics: list[str]
+    train: str
+    image_size: int | None
+    fit: str
+    views: int
+
+
+@_open
+class _Objective(TypedDict):
+    name: str
+    kind: str
+    place: NotRequired[int]
+    loss: NotRequired[dict[str, Any]]
+
+
+@_open
+class _Config(TypedDict):
+    recipe: str
+    caption: NotRequired[str | None]
+    data: str
+    split: dict[str, Any]
+    fold: int | str
+    seed: int
+    backbone_label: str
+    backbone: _Backbone
+    objective: _Objective
+    head: dict[str, Any] | None
+    training: dict[str, Any] | None
+    evaluation: NotRequired[dict[str, Any]]
+
+
+@_open
+class _Environment(TypedDict):
+    training_seconds: float
+    images_per_second: float
+    versions: NotRequired[dict[str, str | None]]
+
+
+@_open
+class _OwnMetric(TypedDict):
+    name: str
+    heading: str
+
+
+@_open
+class _Metrics(TypedDict):
+    parameters: int
+    image_size: int
+    embedding_width: int
+    copies: NotRequired[dict[str, int] | None]
+    validation: NotRequired[SubsetMetrics]
+    seen: NotRequired[SubsetMetrics]
+    unseen: NotRequired[SubsetMetrics]
+    unmeasured: NotRequired[dict[str, str]]
+    own_metrics: NotRequired[list[_OwnMetric]]
+    notes: NotRequired[list[str]]
+
+
+_SCHEMAS: dict[str, Any] = {CONFIG: _Config, ENVIRONMENT: _Environment, METRICS: _Metrics}
+"""What the folder's files must hold; what else stands in them is kept."""
 
 
 @dataclass(frozen=True)
@@ -72,50 +152,52 @@ class RunFolder:
     def failure(self) -> str | None:
         """Why the run failed, or None."""
         path = self.path / FAILURE
-        return path.read_text(encoding="utf-8") if path.is_file() and not self.is_finished else None
+        if self.is_finished or not path.is_file():
+            return None
+        with reading(path, AGAIN):
+            return read_text(path)
 
     def start(self, config: dict[str, Any]) -> None:
         """Write the config, or check that the folder was begun with the same.
 
         Raises:
-            MorelliError: the folder holds a run of another config.
+            MorelliError: the folder holds a run of another config, or is a prepared folder.
         """
+        if (self.path / TABLE).exists() or (self.path / OPTIONS).exists():
+            raise MorelliError(f"{self.path} is a prepared folder; a run would be mixed into it. Choose another --out.")
         config = json.loads(json.dumps({"format": FORMAT_VERSION, **config}))
         if (self.path / CONFIG).is_file():
             here, now = _completed(self.config), _completed(config)
             if different := sorted(key for key in {*here, *now} if here.get(key) != now.get(key)):
                 raise MorelliError(
                     f"{self.path} holds a run made with another {', '.join(different)}. "
-                    "Choose another --out, or delete that folder to run it again."
+                    "Choose another --out, or move that folder away."
                 )
         write_text_whole(self.path / CONFIG, write_yaml(config))
         (self.path / FAILURE).unlink(missing_ok=True)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write one of the folder's JSON files."""
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        write_text_whole(self.path / name, text + "\n")
+        write_json(self.path / name, content)
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
-        try:
+        with reading(path, AGAIN):
             status = path.stat()
-            content = copy.deepcopy(_parsed(path, status.st_ino, status.st_mtime_ns))
-        except (OSError, ValueError, YAMLError) as error:
-            raise MorelliError(f"{path} cannot be read ({error}). Delete {self.path} and run it again.") from error
-        if not isinstance(content, dict):
-            raise MorelliError(f"{path} is damaged: it holds no keys. Delete {self.path} and run it again.")
-        if name == CONFIG and content.get("format") != FORMAT_VERSION:
-            raise MorelliError(
-                f"{path} has run format {content.get('format')}; this morelli reads {FORMAT_VERSION}. Run it again."
-            )
-        return dict(content)
+            return copy.deepcopy(_parsed(path, status.st_ino, status.st_mtime_ns))
 
 
 @lru_cache(maxsize=256)
-def _parsed(path: Path, *_version: int) -> Any:
-    text = path.read_text(encoding="utf-8")
-    return read_yaml(text) if path.name == CONFIG else json.loads(text)
+def _parsed(path: Path, *_version: int) -> dict[str, Any]:
+    text = read_text(path)
+    if path.name != CONFIG:
+        return parsed_json(text, _SCHEMAS[path.name])
+    content = checked(read_yaml(text), dict[str, Any])
+    if content.get("format") != FORMAT_VERSION:
+        raise MorelliError(
+            f"{path} has run format {content.get('format')}; this morelli reads {FORMAT_VERSION}. Run it again."
+        )
+    return checked(content, _SCHEMAS[CONFIG])
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
@@ -175,19 +257,13 @@ def write_subset(folder: Path, subset: str, measured: "Evaluation") -> None:
     - ``reliability_<subset>.csv``: ``probability, share, mass``, a row a bin; only with a calibration.
     - ``leave_one_out_<subset>.parquet``: every metric without each artist.
     """
-    write_csv(measured.per_artist, per_artist_path(folder, subset))
-    write_csv(measured.score_histogram, folder / f"score_histogram_{subset}.csv")
+    write_csv(per_artist_path(folder, subset), measured.per_artist)
+    write_csv(folder / f"score_histogram_{subset}.csv", measured.score_histogram)
     for path in (folder / f"reliability_{subset}.csv", resamples_path(folder, subset)):
         path.unlink(missing_ok=True)  # of an earlier measurement that had one
     if measured.reliability is not None:
-        write_csv(measured.reliability, folder / f"reliability_{subset}.csv")
+        write_csv(folder / f"reliability_{subset}.csv", measured.reliability)
     measured.leave_one_out.write(leave_one_out_path(folder, subset))
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, whole or not at all."""
-    with written_whole(path) as temporary:
-        table.to_csv(temporary, index=False)
 
 
 def find_runs(places: Sequence[Path]) -> list[RunFolder]:

@@ -11,13 +11,14 @@ import pandas as pd
 
 from morelli._files import UnwritableError, cache_folder, write_text_whole
 from morelli._processes import first_goes_first, is_first, on_main_process, processes
+from morelli._tables import write_csv
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
 from morelli.bench.environment import environment
 from morelli.bench.experiment import Experiment
 from morelli.bench.grid import GridPoint, check_objective, fit_grid, grid
 from morelli.bench.model_card import write_model_card
 from morelli.bench.recipe import Recipe
-from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder, data_digest, write_csv
+from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder, data_digest
 from morelli.data.copies import paintings_and_copies
 from morelli.errors import MorelliError, did_you_mean
 from morelli.synthetic.painters import SyntheticPainters
@@ -62,7 +63,7 @@ def bench(
         **how: Any,
     ) -> None:
         on_main_process(lambda: run.start(config()))
-        if on_main_process(lambda: run.is_finished):
+        if on_main_process(lambda: _is_finished(run)):
             say(f"{title}: finished before")
             return
         _record(run, title, say, told, partial(work, *about, **how))
@@ -178,11 +179,17 @@ def run_experiment(
     metrics = experiment.measure()
     if not is_first():
         return
-    write_csv(history, run.path / "history.csv")
+    write_csv(run.path / "history.csv", history)
     run.write(ENVIRONMENT, environment(seconds, experiment.network(), experiment.device))
     write_model_card(run, experiment.network().card, metrics)
     run.write(METRICS, metrics)
     (run.path / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _is_finished(run: RunFolder) -> bool:
+    if run.is_finished:
+        (run.path / CHECKPOINT).unlink(missing_ok=True)  # of a process that was killed just after it finished the run
+    return run.is_finished
 
 
 def _paintings(recipe: Recipe) -> tuple[Path, pd.DataFrame]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from morelli._tables import read_csv
 from morelli._text import for_spreadsheets, markdown, one_line
 from morelli.bench.columns import AVERAGED, COLUMNS, Column, TableColumn, network_names, table_columns
-from morelli.bench.run_folder import SUBSETS, RunFolder, per_artist_path
+from morelli.bench.run_folder import AGAIN, PER_ARTIST, SUBSETS, RunFolder, per_artist_path
 from morelli.bench.text_tables import Format as Format
 from morelli.bench.text_tables import as_text as as_text
 from morelli.bench.text_tables import paragraph
@@ -120,7 +121,7 @@ def _measured_in_all(folders: Iterable[str], subset: str) -> tuple[int, int] | N
     files = [path for folder in folders if (path := per_artist_path(Path(folder), subset)).is_file()]
     if not files:
         return None
-    counts = pd.concat([pd.read_csv(path, usecols=["artist", "paintings"]) for path in files])
+    counts = pd.concat([read_csv(path, PER_ARTIST, remedy=AGAIN) for path in files])
     by_artist = counts.groupby(counts["artist"].astype(str).map(artist_key))["paintings"].max()
     return len(by_artist), int(by_artist.sum())
 

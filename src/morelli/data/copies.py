@@ -16,8 +16,9 @@ import pandas as pd
 from PIL import Image
 from scipy.cluster.hierarchy import DisjointSet
 
-from morelli._files import UnwritableError, write_text_whole
+from morelli._files import UnwritableError
 from morelli._progress import progress_bar
+from morelli._tables import write_csv
 from morelli.data.artists import artist_key
 from morelli.data.hashes import BITS, both_dhashes, close_pairs, signs_of
 from morelli.data.prepared import read_paintings, write_paintings
@@ -96,7 +97,7 @@ def _hashes_of_before(folder: Path, paintings: pd.DataFrame) -> list[bytes | Non
 def write_copies(folder: Path, paintings: pd.DataFrame) -> None:
     """List the paintings that are copies of one another, group by group, in ``copies.csv``."""
     listed = paintings[paintings["copy_of"].notna()].sort_values(["copy_of", "id"])[["copy_of", "id", "artist"]]
-    write_text_whole(folder / COPIES, listed.to_csv(index=False, lineterminator="\n"))
+    write_csv(folder / COPIES, listed)
 
 
 def pictures_of(paintings: pd.DataFrame) -> pd.Series:

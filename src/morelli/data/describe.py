@@ -7,17 +7,14 @@ from typing import Any
 import pandas as pd
 
 from morelli.data.copies import count_copies, paintings_and_copies
-from morelli.data.prepared import LEFT_OUT
+from morelli.data.prepared import read_left_out
 
 _SHOWN = 5
 
 
 def count_reasons(folder: Path) -> dict[str, int]:
     """Count why paintings were left out of a prepared folder, most frequent first; details in brackets are dropped."""
-    path = folder / LEFT_OUT
-    if not path.is_file():
-        return {}
-    reasons = pd.read_csv(path, dtype=str, keep_default_na=False)["reason"]
+    reasons = read_left_out(folder)["reason"]
     return dict(Counter(reason.partition(" (")[0] for reason in reasons).most_common())
 
 

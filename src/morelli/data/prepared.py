@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from morelli._files import written_whole
+from morelli._files import UnreadableError
+from morelli._tables import read_csv, read_table, write_table
 from morelli.data.artists import one_spelling
 from morelli.errors import MorelliError
 
@@ -24,7 +24,11 @@ _EARLIER = {"1": _ABOUT_COPIES}  # what each earlier format lacks
 TABLE = "paintings.parquet"
 OPTIONS = "prepare.json"
 LEFT_OUT = "left_out.csv"
+LEFT_OUT_COLUMNS = ["id", "file", "artist", "reason"]
 _VERSION_KEY = b"morelli_prepared_format"
+_NEVER_NULL = ("id", "file", "artist", "width", "height", "sha256", "status")
+_LEADS_OUT = r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)"
+_AGAIN = "Prepare the paintings again, into another folder: morelli data prepare SOURCE --out DIR"
 
 SCHEMA = pa.schema(
     [
@@ -58,8 +62,7 @@ def write_paintings(folder: Path, paintings: pd.DataFrame) -> None:
     unknown = {column: None for column in _ABOUT_COPIES if column not in paintings}
     table = pa.Table.from_pandas(paintings.assign(**unknown), schema=SCHEMA, preserve_index=False)
     table = table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION).encode()})
-    with written_whole(folder / TABLE) as temporary:
-        pq.write_table(table, temporary)
+    write_table(folder / TABLE, table)
 
 
 def read_paintings(folder: str | Path) -> pd.DataFrame:
@@ -80,13 +83,11 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
         if (folder / OPTIONS).is_file():
             why = f"its preparation did not finish. Run again: morelli data prepare SOURCE --out {folder}"
         raise MorelliError(f"{folder} has no {TABLE}: {why}")
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise MorelliError(f"{path} cannot be read ({error}). Delete it and prepare the folder again.") from error
-    version = (table.schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    table = read_table(path, _AGAIN)
+    version = (table.schema.metadata or {}).get(_VERSION_KEY, b"none").decode(errors="backslashreplace")
     lacking = _EARLIER.get(version, ())
-    if version not in (str(FORMAT_VERSION), *_EARLIER) or [*table.schema.names, *lacking] != SCHEMA.names:
+    expected = pa.schema([column for column in SCHEMA if column.name not in lacking])
+    if version not in (str(FORMAT_VERSION), *_EARLIER) or not table.schema.equals(expected):
         raise MorelliError(
             f"{path} has prepared format {version}; this morelli reads format {FORMAT_VERSION}. "
             f"Prepare the folder again: morelli data prepare SOURCE --out {folder}"
@@ -94,7 +95,28 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
     if table.num_rows == 0:
         raise MorelliError(f"{path} lists no paintings. Prepare the folder again from a source that has some.")
     paintings: pd.DataFrame = table.to_pandas()
+    if empty := [column for column in _NEVER_NULL if table[column].null_count]:
+        raise UnreadableError(f"{path} cannot be read (some paintings have no {empty[0]}). {_AGAIN}")
+    if (twice := paintings["id"].duplicated()).any():
+        raise UnreadableError(f"{path} cannot be read (it has {paintings['id'][twice].iloc[0]!r} twice). {_AGAIN}")
+    if (outside := paintings["file"].str.contains(_LEADS_OUT)).any():
+        raise MorelliError(
+            f"{path} names a file outside the folder ({paintings['file'][outside].iloc[0]!r}). Do not trust it."
+        )
     return paintings.assign(**dict.fromkeys(lacking), artist=one_spelling(paintings["artist"]))
+
+
+def read_left_out(folder: Path) -> pd.DataFrame:
+    """What could not be used of a prepared folder's source, a row a painting; empty where there is no list.
+
+    Raises:
+        UnreadableError: the list is damaged.
+    """
+    path = folder / LEFT_OUT
+    if not path.is_file():
+        return pd.DataFrame(columns=LEFT_OUT_COLUMNS, dtype=str)
+    remedy = "Prepare the folder again: morelli data prepare SOURCE --out " + str(folder)
+    return read_csv(path, dict.fromkeys(LEFT_OUT_COLUMNS, str), str, remedy)
 
 
 def _free(source: Path) -> Path:

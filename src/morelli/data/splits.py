@@ -3,17 +3,16 @@
 ``seen`` holds paintings of training artists that were kept out of training.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import pandas as pd
 
 from morelli._dotted import explained, is_dotted
-from morelli._files import write_text_whole
+from morelli._json import read_json, write_json
 from morelli.data.artists import artist_key, artist_keys
 from morelli.data.copies import is_shared, pictures_of, without_copies
 from morelli.data.splitters import SplitConfig, Splitter
@@ -30,6 +29,22 @@ _NUMBERS_OF: Final = {
 _FEW_ARTISTS: Final = 100
 """Up to so many, some with a single painting, other draws are tried as well: with many no draw is unlucky."""
 _DRAWS: Final = 5
+
+
+Side = Literal["train", "validation", "seen", "unseen"]
+
+
+@dataclass(frozen=True)
+class SplitFile:
+    """``split.json`` as :meth:`Split.save` writes it: by side, the artists' names and the paintings' ids."""
+
+    format: Literal[1]
+    paintings: dict[Side, list[str]]
+    artists: dict[Side, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if set(self.paintings) != set(SIDES):
+            raise ValueError(f"it has paintings of {', '.join(self.paintings) or 'no side'}, not {', '.join(SIDES)}")
 
 
 @dataclass(frozen=True)
@@ -53,8 +68,7 @@ class Split:
     def save(self, path: Path, paintings: pd.DataFrame) -> None:
         """Write the artists and painting ids on each side as JSON."""
         artists = {side: sorted(map(str, self.rows(paintings, side)["artist"].unique())) for side in SIDES}
-        content = {"format": FORMAT_VERSION, "artists": artists, "paintings": {s: getattr(self, s) for s in SIDES}}
-        write_text_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        write_json(path, {"format": FORMAT_VERSION, "artists": artists, "paintings": asdict(self)})
 
     @classmethod
     def load(cls, path: Path) -> "Split":
@@ -63,13 +77,8 @@ class Split:
         Raises:
             MorelliError: the file is missing, damaged or of another format.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["format"] != FORMAT_VERSION:
-                raise MorelliError(f"{path} has split format {content['format']}, not {FORMAT_VERSION}. Run it again.")
-            return cls(**{side: tuple(content["paintings"][side]) for side in SIDES})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MorelliError(f"{path} is not a split that morelli wrote ({error}).") from error
+        content = read_json(path, SplitFile, "It is no split that this morelli wrote.")
+        return cls(**{side: tuple(content.paintings[side]) for side in SIDES})
 
 
 def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0) -> Split:

@@ -14,10 +14,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy import special, stats
 
-from morelli._files import written_whole
+from morelli._files import reading
+from morelli._json import parsed_json
+from morelli._tables import read_table, write_table
 from morelli.errors import MorelliError, UnmeasurableError, did_you_mean
 
 Array = np.ndarray
@@ -64,6 +65,12 @@ def interval(value: float, without: Array, level: float = 0.95) -> tuple[float, 
 
 
 @dataclass(frozen=True)
+class _About:
+    measured: dict[str, float]
+    paintings: str
+
+
+@dataclass(frozen=True)
 class LeaveOneOut:
     """The metrics of one run without each artist, to be compared with those of any other run on these paintings.
 
@@ -81,8 +88,7 @@ class LeaveOneOut:
         """Write one parquet file, whole or not at all."""
         about = {"measured": self.measured, "paintings": self.paintings}
         table = pa.Table.from_pandas(self.values, preserve_index=False)
-        with written_whole(path) as temporary:
-            pq.write_table(table.replace_schema_metadata({_ABOUT: json.dumps(about).encode()}), temporary)
+        write_table(path, table.replace_schema_metadata({_ABOUT: json.dumps(about).encode()}))
 
     @classmethod
     def read(cls, path: Path) -> "LeaveOneOut":
@@ -91,14 +97,13 @@ class LeaveOneOut:
         Raises:
             MorelliError: no such file, or not one of these.
         """
-        try:
-            table = pq.read_table(path)
-            about = json.loads(table.schema.metadata[_ABOUT])
-            return cls(about["measured"], table.to_pandas(), about["paintings"])
-        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-            raise MorelliError(
-                f"{path} holds no leave-one-out values of a run ({error}). Run the evaluation again."
-            ) from error
+        remedy = "Run the evaluation again."
+        table = read_table(path, remedy)
+        with reading(path, remedy):
+            about = parsed_json((table.schema.metadata or {})[_ABOUT], _About)
+            if set(about.measured) != set(table.schema.names):
+                raise ValueError("what was measured and what was left out differ")
+            return cls(about.measured, table.to_pandas().astype(float), about.paintings)
 
 
 @dataclass(frozen=True)

@@ -6,23 +6,23 @@ and an interrupted computation goes on with the first missing block.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 from torch import Tensor
 
-from morelli._files import cache_folder, written_whole
+from morelli._files import UnreadableError, cache_folder, reading
 from morelli._processes import is_first, on_any_process
-from morelli.errors import MorelliError
+from morelli._tensors import read_tensors, write_tensors
+from morelli.errors import MorelliError, MorelliWarning
 from morelli.models.backbones import SingleBackbone
 
 _BLOCK = 1024
-_DAMAGE = (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError)
 
 
 def cached_features(
@@ -43,8 +43,7 @@ def cached_features(
         features = compute(block)
         name = hashlib.sha256("".join(block_keys).encode()).hexdigest()[:32]
         if is_first(of_machine=True):
-            with written_whole(folder / f"{name}.safetensors") as temporary:
-                save_file({"features": features}, temporary, metadata={"keys": ",".join(block_keys)})
+            write_tensors(folder / f"{name}.safetensors", {"features": features}, {"keys": ",".join(block_keys)})
         known.update(zip(block_keys, features, strict=True))
     return torch.stack([known[key] for key in keys])
 
@@ -60,12 +59,23 @@ def _keys(root: Path, paintings: pd.DataFrame) -> pd.Series:
 
 
 def _read(folder: Path, wanted: set[str]) -> dict[str, Tensor]:
-    """The wanted rows of all whole blocks. A damaged block is passed over, so that its rows are computed again."""
+    """The wanted rows of all whole blocks. A damaged block is taken out, so that its rows are computed again."""
     known: dict[str, Tensor] = {}
     for path in sorted(folder.glob("[!.]*.safetensors")):
-        with suppress(*_DAMAGE), safe_open(path, framework="pt") as file:
-            keys = file.metadata()["keys"].split(",")
-            if places := [place for place, key in enumerate(keys) if key in wanted]:
-                features = file.get_tensor("features")[places]
-                known.update(zip([keys[place] for place in places], features, strict=True))
+        try:
+            with reading(path):
+                known |= _rows(path, wanted)
+        except UnreadableError as error:
+            warnings.warn(f"{error}Its features are computed again.", MorelliWarning, stacklevel=2)
+            with suppress(OSError):
+                path.unlink()
     return known
+
+
+def _rows(path: Path, wanted: set[str]) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        if wanted.isdisjoint(file.metadata()["keys"].split(",")):
+            return {}
+    tensors, metadata = read_tensors(path, needs_digest=True)
+    rows = zip(metadata["keys"].split(","), tensors["features"], strict=True)
+    return {key: features.clone() for key, features in rows if key in wanted}

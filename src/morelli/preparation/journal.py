@@ -1,21 +1,31 @@
 """The journal of a prepared folder: a run that was cut goes on by it, and a finished one adds what is new."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NotRequired
 
-import pandas as pd
+from pydantic import ConfigDict, with_config
+from pydantic_core import to_json
+from typing_extensions import TypedDict
 
-from morelli._files import locked, write_text_whole
-from morelli.data.prepared import LEFT_OUT, OPTIONS, TABLE, read_paintings
+from morelli._files import is_free, locked
+from morelli._json import parsed_json, read_json, write_json
+from morelli.data.prepared import OPTIONS, TABLE, read_left_out, read_paintings
 from morelli.errors import MorelliError
 from morelli.preparation.pool import Record
 
 JOURNAL = "progress.jsonl"
 _FINGERPRINT, _VERSIONS = "fingerprint", "originals"
+
+
+@with_config(ConfigDict(extra="allow"))
+class _Claimed(TypedDict):
+    """The file :data:`~morelli.data.prepared.OPTIONS`: beside the options of the run, what finished it."""
+
+    fingerprint: NotRequired[str]
+    originals: NotRequired[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -41,17 +51,11 @@ def claim(out: Path, options: dict[str, Any], versions: dict[str, str]) -> dict[
     """
     path = out / OPTIONS
     if not path.is_file():
-        if out.exists() and (not out.is_dir() or any(".partial" not in inner.name for inner in out.iterdir())):
-            raise MorelliError(
-                f"{out} is already there and was not made by morelli data prepare. Choose another --out, "
-                "or delete it first."
-            )
-        _write(out, options)
+        if not is_free(out):
+            raise MorelliError(f"{out} is already there and was not made by morelli. Choose another --out.")
+        write_json(path, options)
         return options
-    try:
-        earlier = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise MorelliError(f"{path} is damaged ({error}). Delete {out} and prepare it again.") from error
+    earlier = dict(read_json(path, _Claimed, "Choose another --out."))
     differ = [key for key, now in options.items() if earlier.get(key) != now and key != "format"]
     if differ and (differ != ["name"] or earlier.get(_VERSIONS) != versions):
         raise another_source(out, "\n".join(f"  {key}: {earlier.get(key)} then, {options[key]} now" for key in differ))
@@ -61,8 +65,7 @@ def claim(out: Path, options: dict[str, Any], versions: dict[str, str]) -> dict[
 def another_source(out: Path, differences: str) -> MorelliError:
     """The refusal to write over what was prepared from something else."""
     return MorelliError(
-        f"{out} was prepared from another source or with other options:\n{differences}\n"
-        "Choose another --out, or delete that folder to prepare it anew."
+        f"{out} was prepared from another source or with other options:\n{differences}\nChoose another --out."
     )
 
 
@@ -73,26 +76,24 @@ def finished(out: Path, claimed: dict[str, Any]) -> Finished:
     versions = claimed.get(_VERSIONS)
     known = versions or {}
     records = {}
-    with suppress(MorelliError, OSError):  # of another format or damaged: all is read again
+    try:
         columns = [field.name for field in fields(Record)]
         for row in read_paintings(out).to_dict("records"):
             kept = {str(key): value for key, value in row.items() if key in columns}
             size = (out / row["file"]).stat().st_size if (out / row["file"]).is_file() else -1
             records[row["id"]] = Record(**kept, jpeg_bytes=size, version=known.get(row["id"], ""))
-        for row in pd.read_csv(out / LEFT_OUT, dtype=str, keep_default_na=False).to_dict("records"):
+        for row in read_left_out(out).to_dict("records"):
             if row["id"] in known:
                 records[row["id"]] = Record(row["id"], left_out=row["reason"], version=known[row["id"]])
+    except (MorelliError, OSError):  # of another format or damaged: all is read again
+        return Finished()
     return Finished(claimed.get(_FINGERPRINT, ""), versions, records)
 
 
 def finish(out: Path, options: dict[str, Any], fingerprint: str, versions: dict[str, str]) -> None:
     """Note that the folder is finished, and what it was made from."""
-    _write(out, {**options, _FINGERPRINT: fingerprint, _VERSIONS: versions})
+    write_json(out / OPTIONS, {**options, _FINGERPRINT: fingerprint, _VERSIONS: versions})
     (out / JOURNAL).unlink(missing_ok=True)
-
-
-def _write(out: Path, noted: dict[str, Any]) -> None:
-    write_text_whole(out / OPTIONS, json.dumps(noted, indent=1, ensure_ascii=False) + "\n")
 
 
 class Journal:
@@ -103,16 +104,16 @@ class Journal:
         self.records = dict(records)
         whole = 0
         stream.seek(0)
-        with suppress(ValueError, TypeError):  # the first line that is torn, and with it those after it
+        with suppress(ValueError):  # the first line that is torn, and with it those after it
             for line in stream.read().splitlines(keepends=True):
-                record = Record(**json.loads(line if line.endswith(b"\n") else b""))
+                record = parsed_json(line if line.endswith(b"\n") else b"", Record)
                 self.records[record.id] = record
                 whole += len(line)
         stream.truncate(whole)  # a line torn by a kill would spoil the next one
 
     def add(self, record: Record) -> None:
         """Remember one finished original."""
-        line = json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n"
+        line = to_json(asdict(record)) + b"\n"
         while line:  # a nearly full disk takes a part, then refuses
             line = line[self._stream.write(line) :]
         self.records[record.id] = record

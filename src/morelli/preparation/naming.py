@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 import pandas as pd
@@ -91,9 +90,8 @@ class NamesSummary:
     stand_ins: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, names: pd.Series, lists: Path) -> "NamesSummary":
-        """Sum up the names as the source has them, and ``lists``, the file of what was left out."""
-        left = pd.read_csv(lists, dtype=str, keep_default_na=False)
+    def of(cls, names: pd.Series, left: pd.DataFrame) -> "NamesSummary":
+        """Sum up the names as the source has them, and the list of what was left out."""
         found = spellings(names)
         is_same = found["judged"] == _SAME
         return cls(

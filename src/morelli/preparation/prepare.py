@@ -1,6 +1,5 @@
 """``prepare``: turn a source of paintings into a prepared folder of small RGB JPEGs and their table."""
 
-import errno
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -12,18 +11,26 @@ import pandas as pd
 from joblib import cpu_count
 
 from morelli._file_names import escaped
-from morelli._files import write_text_whole, written_whole
+from morelli._files import sentence_of, written_whole
 from morelli._progress import progress_bar
+from morelli._tables import write_csv
 from morelli.data.artists import artist_key, one_spelling
 from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
 from morelli.data.describe import count_reasons
-from morelli.data.prepared import FORMAT_VERSION, LEFT_OUT, picture_file, write_paintings
+from morelli.data.prepared import (
+    FORMAT_VERSION,
+    LEFT_OUT,
+    LEFT_OUT_COLUMNS,
+    picture_file,
+    read_left_out,
+    write_paintings,
+)
 from morelli.errors import MorelliError, did_you_mean
 from morelli.preparation.journal import JOURNAL, Journal, another_source, claim, finish, finished, opened_journal
 from morelli.preparation.naming import NamesSummary, attributed, is_stand_in, spellings, without_stand_ins
 from morelli.preparation.picture_files import may_be_read_later
 from morelli.preparation.pool import Record, Task, shrink_all
-from morelli.preparation.source import DETAILS, LEFT_OUT_COLUMNS, Catalogue, SourceOptions
+from morelli.preparation.source import DETAILS, Catalogue, SourceOptions
 from morelli.preparation.sources import read_source
 
 DUPLICATES = "duplicates.csv"
@@ -179,16 +186,12 @@ def _write_folder(
             finish(out, options, fingerprint, known)
         return {record.id: record.version for record in before.records.values() if not record.left_out}
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        trouble = f"The disk is full ({out}). Free some space" if full else f"{error}. Mend that"
-        raise MorelliError(f"{trouble} and run the same command again: finished paintings are kept.") from error
+        raise MorelliError(f"{sentence_of(error)} The same command goes on: finished paintings are kept.") from error
     except MemoryError as error:
         raise MorelliError("Memory ran out. Run again with fewer workers: finished paintings are kept.") from error
 
 
 def _shrink_missing(chosen: Catalogue, out: Path, journal: Journal, size: int, workers: int) -> None:
-    for leftover in out.rglob(".*.partial*"):
-        leftover.unlink()
     tasks = [
         Task(id_, chosen.files[id_], chosen.replacements.get(id_), size)
         for id_ in chosen.paintings["id"]
@@ -219,7 +222,7 @@ def _keep(out: Path, journal: Journal, record: Record, jpeg: bytes) -> None:
     if record.left_out:
         journal.add(record)
         return
-    with written_whole(out / picture_file(record.id)) as temporary:
+    with written_whole(out / picture_file(record.id), durable=False) as temporary:
         temporary.write_bytes(jpeg)
         journal.add(record)
 
@@ -229,22 +232,18 @@ def _write_tables(chosen: Catalogue, out: Path, records: dict[str, Record]) -> N
     offered = chosen.paintings
     unusable = offered.assign(reason=[records[id_].left_out for id_ in offered["id"]])[LEFT_OUT_COLUMNS]
     unusable = unusable[unusable["reason"] != ""]
-    _write_csv(out / LEFT_OUT, pd.concat([unusable, chosen.left_out]))
+    write_csv(out / LEFT_OUT, pd.concat([unusable, chosen.left_out]))
     usable = [record for id_ in offered["id"] if not (record := records[id_]).left_out]
     if not usable:
         reasons = "\n".join(f"  {count:,} {reason}" for reason, count in count_reasons(out).items())
         raise MorelliError(f"Not one painting can be used. What was found:\n{reasons}\nSee {out / LEFT_OUT}.")
     paintings = offered[["id", "artist", *DETAILS]].merge(pd.DataFrame(usable), on="id")
     paintings = paintings.assign(file=paintings["id"].map(picture_file), artist=one_spelling(paintings["artist"]))
-    _write_csv(out / SPELLINGS, spellings(offered["artist"]))
-    _write_csv(out / DUPLICATES, _duplicates(paintings)[["sha256", "id", "artist"]])
+    write_csv(out / SPELLINGS, spellings(offered["artist"]))
+    write_csv(out / DUPLICATES, _duplicates(paintings)[["sha256", "id", "artist"]])
     paintings = with_copies(out, paintings)
     write_copies(out, paintings)
     write_paintings(out, paintings)
-
-
-def _write_csv(path: Path, rows: pd.DataFrame) -> None:
-    write_text_whole(path, rows.to_csv(index=False, lineterminator="\n"))
 
 
 def _duplicates(paintings: pd.DataFrame) -> pd.DataFrame:
@@ -273,5 +272,5 @@ def _summary(out: Path, chosen: Catalogue, before: dict[str, str] | None, second
         added=len(now - then.keys()) if then else 0,
         changed=sum(chosen.files[id_].version != then[id_] for id_ in now & then.keys()),
         removed=len(then.keys() - now),
-        names=NamesSummary.of(chosen.paintings["artist"], out / LEFT_OUT),
+        names=NamesSummary.of(chosen.paintings["artist"], read_left_out(out)),
     )

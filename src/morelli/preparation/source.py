@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Final
 import pandas as pd
 
 from morelli.data.artists import artist_key, artist_keys, folded
+from morelli.data.prepared import LEFT_OUT_COLUMNS
 from morelli.preparation.archives import File
 from morelli.preparation.listing import Listing
 
 DETAILS: Final = ("artist_group", "in_train", "title", "style", "genre", "date", "source")
 """What a source may say of a painting besides its artist: the columns of the prepared folder."""
-LEFT_OUT_COLUMNS: Final = ["id", "file", "artist", "reason"]
 LAYOUTS: Final = """A source is one of:
   1. a folder with the competition's files: all_data_info.csv.zip, train.zip, test.zip (or train_1.zip, …) and
      replacements_for_corrupted_files.zip, as downloaded or unpacked;

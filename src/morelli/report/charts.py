@@ -12,9 +12,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from morelli._text import read_named_csv
-from morelli.bench.run_folder import SUBSETS, RunFolder
-from morelli.errors import MorelliError
+from morelli import _tables as tables
+from morelli.bench.run_folder import AGAIN, SUBSETS, RunFolder
 from morelli.report.runs import Shown
 from morelli.report.svg import Chart, Plot, padded
 
@@ -30,13 +29,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
     """
     if not path.is_file():
         return None
-    try:
-        frame: pd.DataFrame = read_named_csv(path)
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise MorelliError(f"{path} cannot be read ({error}). Delete {path.parent} and run it again.") from error
-    if missing := [column for column in columns if column not in frame]:
-        raise MorelliError(f"{path} has no column {missing[0]}. Delete {path.parent} and run it again.")
-    return frame
+    return tables.read_csv(path, {name: str if name == "artist" else float for name in columns}, remedy=AGAIN)
 
 
 @dataclass(frozen=True)

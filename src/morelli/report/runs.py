@@ -1,7 +1,6 @@
 """The runs of a report: their names as a reader tells them apart, their baselines, configs and splits."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +8,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from morelli._files import read_text, reading
+from morelli._json import read_json
 from morelli.bench.columns import Column, network_names
-from morelli.bench.run_folder import CONFIG, RunFolder
+from morelli.bench.run_folder import AGAIN, CONFIG, RunFolder
 from morelli.bench.tables import table
 from morelli.data.artists import one_spelling
-from morelli.data.splits import SIDES, Split
-from morelli.errors import MorelliError
+from morelli.data.splits import SIDES, SplitFile
 
 
 class Subset(NamedTuple):
@@ -70,7 +70,8 @@ def shown_runs(finished: Sequence[RunFolder], columns: Sequence[Column] = ()) ->
     for run, name in zip(runs, network_names(rows, columns), strict=True):
         digest, split = _split(run.path)
         baseline = next((other for other in runs if _is_baseline(other, run)), None)
-        config = (run.path / CONFIG).read_text(encoding="utf-8")
+        with reading(run.path / CONFIG, AGAIN):
+            config = read_text(run.path / CONFIG)
         one = Shown(run, *name, baseline, config, split, first_with.get(digest, ""))
         if split is not None:
             first_with.setdefault(digest, one.name)
@@ -89,10 +90,7 @@ def _split(folder: Path) -> tuple[str, list[Subset] | None]:
     path = folder / "split.json"
     if not path.is_file():
         return "", None
-    split, content = Split.load(path), path.read_bytes()
-    artists = json.loads(content).get("artists", {})
-    if not isinstance(artists, dict):
-        raise MorelliError(f"{path} names no artists. Delete {folder} and run it again.")
-    names = {name: one_spelling(pd.Series(artists.get(name, []), dtype=str)).unique() for name in SIDES}
-    subsets = [Subset(name, list(names[name]), len(getattr(split, name))) for name in SIDES]
-    return hashlib.sha256(content).hexdigest(), subsets
+    split = read_json(path, SplitFile, AGAIN)
+    names = {name: one_spelling(pd.Series(split.artists.get(name, []), dtype=str)).unique() for name in SIDES}
+    subsets = [Subset(name, list(names[name]), len(split.paintings[name])) for name in SIDES]
+    return hashlib.sha256(repr(split).encode()).hexdigest(), subsets

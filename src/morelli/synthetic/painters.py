@@ -6,7 +6,6 @@ Each artist has a hand (:mod:`morelli.synthetic.hands`): palette, strokes, canva
 # ruff: noqa: SIM905  (lists of words read best as sentences)
 
 import hashlib
-import json
 from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -20,12 +19,14 @@ import pandas as pd
 from joblib import cpu_count
 from PIL import Image
 
-from morelli._files import write_text_whole, written_whole
+from morelli._files import is_free, written_whole
+from morelli._json import read_json, write_json
 from morelli._progress import progress_bar
+from morelli._tables import write_csv
 from morelli._workers import process_pool
 from morelli.data.artists import artist_key
 from morelli.data.copies import with_copies
-from morelli.data.prepared import LEFT_OUT, TABLE, picture_file, write_paintings
+from morelli.data.prepared import LEFT_OUT, TABLE, picture_file, read_left_out, write_paintings
 from morelli.errors import MorelliError
 from morelli.synthetic.brush import paint
 from morelli.synthetic.hands import draw_hand
@@ -126,10 +127,8 @@ class SyntheticPainters:
         try:
             self._claim(out)
             if not (out / TABLE).is_file():
-                for left_by_a_killed_run in out.glob("images/*/.*.partial*"):
-                    left_by_a_killed_run.unlink()
                 pictures = pd.DataFrame(self._write_pictures(out, workers or cpu_count()))
-                write_text_whole(out / LEFT_OUT, "id,file,artist,reason\n")
+                write_csv(out / LEFT_OUT, read_left_out(out)[:0])
                 write_paintings(out, with_copies(out, self._describe().merge(pictures, on="id")))
         except OSError as error:
             raise MorelliError(
@@ -151,20 +150,16 @@ class SyntheticPainters:
         wanted = {"generator": GENERATOR, **asdict(self)}
         path = out / PARAMETERS
         if path.is_file():
-            try:
-                found = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise MorelliError(f"{path} cannot be read ({error}). Delete {out} and write it again.") from error
+            found = read_json(path, dict[str, int], "Choose another folder.")
             if found != wanted:
                 theirs, ours = (", ".join(f"{name} {value}" for name, value in one.items()) for one in (found, wanted))
                 raise MorelliError(
-                    f"{out} holds other synthetic painters: {theirs}; wanted: {ours}. "
-                    "Choose another folder, or delete this one."
+                    f"{out} holds other synthetic painters: {theirs}; wanted: {ours}. Choose another folder."
                 )
-        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        elif not is_free(out):
             raise MorelliError(f"{out} is there already and is not a folder of synthetic painters. Choose another.")
         else:
-            write_text_whole(path, json.dumps(wanted, indent=2) + "\n")
+            write_json(path, wanted)
 
     def _write_pictures(self, out: Path, workers: int) -> list[dict[str, Any]]:
         write_artist, artists = partial(_write_artist, self, out), range(self.artists)
@@ -228,7 +223,7 @@ def _write_artist(painters: SyntheticPainters, out: Path, artist: int) -> list[d
         identity = _identity(artist, painting)
         path = out / picture_file(identity)
         if not path.is_file():
-            with written_whole(path) as temporary:
+            with written_whole(path, durable=False) as temporary:
                 painters.paint(artist, painting).save(temporary, quality=_JPEG_QUALITY)
         with Image.open(path) as picture:
             width, height = picture.size
