@@ -107,6 +107,8 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
             if durable:
                 _flush(temporary)
         temporary.replace(path)
+        if durable and os.name == "posix":
+            _flush(path.parent)
     except OSError as error:
         if error.filename is not None and Path(error.filename) not in (temporary, path, *path.parents):
             raise  # of something that is read
@@ -121,8 +123,11 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _sweep_once(folder: Path) -> None:

@@ -50,8 +50,8 @@ def checked(content: Any, expected: type[_T]) -> _T:
 def first_fault(error: ValidationError) -> str:
     """Where and how what was read differs from what was expected."""
     fault = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(map(str, fault["loc"]))
-    return f"{place}: {fault['msg']}" if place else str(fault["msg"])
+    place, what = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {what}" if place else what
 
 
 @cache

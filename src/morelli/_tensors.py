@@ -24,7 +24,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         save_file(kept, temporary, metadata={**about, _DIGEST: _digest(kept, about)})
 
 
-def read_tensors(path: Path, remedy: str = "", *, needs_digest: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(
+    path: Path, remedy: str = "", *, needs_digest: bool = False
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors and the metadata of a safetensors file; one that :func:`write_tensors` wrote is checked.
 
     Args:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from morelli._files import cache_folder
 from morelli.data.prepared import read_paintings
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, MorelliWarning
 from morelli.models import feature_cache
 from morelli.models.backbones import Backbone, BackboneConfig
 from morelli.models.feature_cache import cached_features
@@ -95,16 +95,26 @@ def test_an_interrupted_computation_goes_on(prepared: Path, table: pd.DataFrame)
     assert torch.equal(features, compute.expected(table))
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "foreign", "nonsense"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "foreign", "nonsense", "flipped", "without digest"])
 def test_a_damaged_block_is_computed_again(prepared: Path, table: pd.DataFrame, cache: Path, damage: str) -> None:
     backbone, compute = make_backbone(), Compute()
     cached_features(backbone, prepared, table, Compute())
     path = sorted(cache.rglob("*.safetensors"))[0]
     content = path.read_bytes()
     foreign = b"\x02\x00\x00\x00\x00\x00\x00\x00{}"  # a valid safetensors file of nothing
-    path.write_bytes({"empty": b"", "truncated": content[:-7], "foreign": foreign, "nonsense": b"x" * 99}[damage])
+    path.write_bytes(
+        {
+            "empty": b"",
+            "truncated": content[:-7],
+            "foreign": foreign,
+            "nonsense": b"x" * 99,
+            "flipped": content[:-3] + bytes([content[-3] ^ 1]) + content[-2:],
+            "without digest": content.replace(b"morelli_sha256", b"morelli_sha255"),
+        }[damage]
+    )
 
-    features = cached_features(backbone, prepared, table, compute)
+    with pytest.warns(MorelliWarning, match=f"{path.name} cannot be read .* Its features are computed again"):
+        features = cached_features(backbone, prepared, table, compute)
 
     assert 0 < len(compute.asked) <= 20
     assert torch.equal(features, compute.expected(table))

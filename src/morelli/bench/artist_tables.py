@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from morelli._tables import read_csv
+from morelli._csv import read_csv
 from morelli._text import for_spreadsheets
 from morelli.bench.run_folder import AGAIN, PER_ARTIST, RunFolder, per_artist_path
 from morelli.bench.text_tables import Format, as_text

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from morelli._csv import write_csv
 from morelli._processes import is_first, on_main_process, processes
-from morelli._tables import write_csv
 from morelli.bench.grid import GridPoint
 from morelli.bench.measure import measure_subset
 from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder

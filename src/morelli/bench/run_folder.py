@@ -20,10 +20,10 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import TypedDict
 
 from morelli._config import Section, SubsetMetrics
+from morelli._csv import write_csv
 from morelli._dotted import is_dotted
 from morelli._files import read_text, reading, write_text_whole
 from morelli._json import checked, parsed_json, write_json
-from morelli._tables import write_csv
 from morelli._yaml import read_yaml, write_yaml
 from morelli.bench.recipe import EvaluationConfig
 from morelli.data.prepared import OPTIONS, TABLE

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from morelli._csv import write_csv
 from morelli._files import UnwritableError, cache_folder, write_text_whole
 from morelli._processes import first_goes_first, is_first, on_main_process, processes
-from morelli._tables import write_csv
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
 from morelli.bench.environment import environment
 from morelli.bench.experiment import Experiment

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from morelli._tables import read_csv
+from morelli._csv import read_csv
 from morelli._text import for_spreadsheets, markdown, one_line
 from morelli.bench.columns import AVERAGED, COLUMNS, Column, TableColumn, network_names, table_columns
 from morelli.bench.run_folder import AGAIN, PER_ARTIST, SUBSETS, RunFolder, per_artist_path

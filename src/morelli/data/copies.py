@@ -16,9 +16,9 @@ import pandas as pd
 from PIL import Image
 from scipy.cluster.hierarchy import DisjointSet
 
+from morelli._csv import write_csv
 from morelli._files import UnwritableError
 from morelli._progress import progress_bar
-from morelli._tables import write_csv
 from morelli.data.artists import artist_key
 from morelli.data.hashes import BITS, both_dhashes, close_pairs, signs_of
 from morelli.data.prepared import read_paintings, write_paintings

@@ -13,8 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from morelli._csv import read_csv
 from morelli._files import UnreadableError
-from morelli._tables import read_csv, read_table, write_table
+from morelli._tables import read_table, write_table
 from morelli.data.artists import one_spelling
 from morelli.errors import MorelliError
 
@@ -61,8 +62,7 @@ def write_paintings(folder: Path, paintings: pd.DataFrame) -> None:
     """Write the table of a prepared folder, which marks the folder as finished."""
     unknown = {column: None for column in _ABOUT_COPIES if column not in paintings}
     table = pa.Table.from_pandas(paintings.assign(**unknown), schema=SCHEMA, preserve_index=False)
-    table = table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION).encode()})
-    write_table(folder / TABLE, table)
+    write_table(folder / TABLE, table, {_VERSION_KEY: str(FORMAT_VERSION).encode()})
 
 
 def read_paintings(folder: str | Path) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final
 
 import pandas as pd
 
@@ -31,19 +31,18 @@ _FEW_ARTISTS: Final = 100
 _DRAWS: Final = 5
 
 
-Side = Literal["train", "validation", "seen", "unseen"]
-
-
 @dataclass(frozen=True)
 class SplitFile:
     """``split.json`` as :meth:`Split.save` writes it: by side, the artists' names and the paintings' ids."""
 
-    format: Literal[1]
-    paintings: dict[Side, list[str]]
-    artists: dict[Side, list[str]] = field(default_factory=dict)
+    format: int
+    paintings: dict[str, list[str | int]] = field(default_factory=dict)
+    artists: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if set(self.paintings) != set(SIDES):
+        if self.format != FORMAT_VERSION:
+            raise ValueError(f"split format {self.format}, not {FORMAT_VERSION}")
+        if self.paintings.keys() != set(SIDES):
             raise ValueError(f"it has paintings of {', '.join(self.paintings) or 'no side'}, not {', '.join(SIDES)}")
 
 
@@ -77,8 +76,8 @@ class Split:
         Raises:
             MorelliError: the file is missing, damaged or of another format.
         """
-        content = read_json(path, SplitFile, "It is no split that this morelli wrote.")
-        return cls(**{side: tuple(content.paintings[side]) for side in SIDES})
+        paintings: dict[str, Any] = read_json(path, SplitFile, "It is not a split that morelli wrote.").paintings
+        return cls(**{side: tuple(paintings[side]) for side in SIDES})
 
 
 def split_paintings(paintings: pd.DataFrame, config: SplitConfig, fold: int = 0) -> Split:

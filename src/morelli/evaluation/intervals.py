@@ -88,7 +88,7 @@ class LeaveOneOut:
         """Write one parquet file, whole or not at all."""
         about = {"measured": self.measured, "paintings": self.paintings}
         table = pa.Table.from_pandas(self.values, preserve_index=False)
-        write_table(path, table.replace_schema_metadata({_ABOUT: json.dumps(about).encode()}))
+        write_table(path, table, {_ABOUT: json.dumps(about).encode()})
 
     @classmethod
     def read(cls, path: Path) -> "LeaveOneOut":

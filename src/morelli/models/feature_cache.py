@@ -23,6 +23,7 @@ from morelli.errors import MorelliError, MorelliWarning
 from morelli.models.backbones import SingleBackbone
 
 _BLOCK = 1024
+_AGAIN = "Its features are computed again."
 
 
 def cached_features(
@@ -63,10 +64,10 @@ def _read(folder: Path, wanted: set[str]) -> dict[str, Tensor]:
     known: dict[str, Tensor] = {}
     for path in sorted(folder.glob("[!.]*.safetensors")):
         try:
-            with reading(path):
+            with reading(path, _AGAIN):
                 known |= _rows(path, wanted)
         except UnreadableError as error:
-            warnings.warn(f"{error}Its features are computed again.", MorelliWarning, stacklevel=2)
+            warnings.warn(MorelliWarning(str(error)), stacklevel=2)
             with suppress(OSError):
                 path.unlink()
     return known
@@ -76,6 +77,6 @@ def _rows(path: Path, wanted: set[str]) -> dict[str, Tensor]:
     with safe_open(path, framework="pt") as file:
         if wanted.isdisjoint(file.metadata()["keys"].split(",")):
             return {}
-    tensors, metadata = read_tensors(path, needs_digest=True)
+    tensors, metadata = read_tensors(path, _AGAIN, needs_digest=True)
     rows = zip(metadata["keys"].split(","), tensors["features"], strict=True)
     return {key: features.clone() for key, features in rows if key in wanted}

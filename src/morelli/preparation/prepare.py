@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 from joblib import cpu_count
 
+from morelli._csv import write_csv
 from morelli._file_names import escaped
 from morelli._files import sentence_of, written_whole
 from morelli._progress import progress_bar
-from morelli._tables import write_csv
 from morelli.data.artists import artist_key, one_spelling
 from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
 from morelli.data.describe import count_reasons
@@ -192,6 +192,8 @@ def _write_folder(
 
 
 def _shrink_missing(chosen: Catalogue, out: Path, journal: Journal, size: int, workers: int) -> None:
+    for leftover in out.rglob(".*.partial*"):  # the lock says that nobody is writing them
+        leftover.unlink()
     tasks = [
         Task(id_, chosen.files[id_], chosen.replacements.get(id_), size)
         for id_ in chosen.paintings["id"]

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from morelli import _tables as tables
+from morelli import _csv
 from morelli.bench.run_folder import AGAIN, SUBSETS, RunFolder
 from morelli.report.runs import Shown
 from morelli.report.svg import Chart, Plot, padded
@@ -29,7 +29,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
     """
     if not path.is_file():
         return None
-    return tables.read_csv(path, {name: str if name == "artist" else float for name in columns}, remedy=AGAIN)
+    return _csv.read_csv(path, {name: str if name == "artist" else float for name in columns}, remedy=AGAIN)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ import pandas as pd
 from joblib import cpu_count
 from PIL import Image
 
-from morelli._files import is_free, written_whole
+from morelli._csv import write_csv
+from morelli._files import is_free, remove_leftovers, written_whole
 from morelli._json import read_json, write_json
 from morelli._progress import progress_bar
-from morelli._tables import write_csv
 from morelli._workers import process_pool
 from morelli.data.artists import artist_key
 from morelli.data.copies import with_copies
@@ -127,6 +127,8 @@ class SyntheticPainters:
         try:
             self._claim(out)
             if not (out / TABLE).is_file():
+                for folder in out.glob("images/*"):
+                    remove_leftovers(folder)
                 pictures = pd.DataFrame(self._write_pictures(out, workers or cpu_count()))
                 write_csv(out / LEFT_OUT, read_left_out(out)[:0])
                 write_paintings(out, with_copies(out, self._describe().merge(pictures, on="id")))
