@@ -107,3 +107,14 @@ def test_a_full_disk_is_said_whatever_the_writer_raises(small_disk: Path) -> Non
         ):
             write(temporary)
         assert not list(small_disk.iterdir())
+
+
+def test_the_mode_follows_the_umask_whatever_the_writer_does(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with written_whole(tmp_path / "a.safetensors", durable=True) as temporary:
+            save_file({"a": torch.zeros(1)}, temporary)
+            temporary.chmod(0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == (0o640 if os.name == "posix" else 0o666)

@@ -28,10 +28,11 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; move it into place only if the block ends without an error.
 
-    The temporary name keeps the suffix, because several writers choose the format by it.
+    The temporary name keeps the suffix, because several writers choose the format by it; the mode follows the umask,
+    whatever the writer does. ``durable`` waits until the disk has it: for what cannot be computed again in a second.
 
     Raises:
         UnwritableError: ``path`` cannot be written, or the disk is full.
@@ -40,8 +41,15 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()  # before any work is spent on what can be written nowhere
+        mode = temporary.stat().st_mode
         yield temporary
+        if temporary.stat().st_mode != mode:  # safetensors writes for the owner alone
+            temporary.chmod(mode)
+        if durable:
+            _flush(temporary)
         temporary.replace(path)
+        if durable and os.name == "posix":
+            _flush(path.parent)
     except OSError as error:
         if error.filename is not None and Path(error.filename) not in (temporary, path, *path.parents):
             raise  # of something that is read
@@ -53,6 +61,14 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def write_text_whole(path: Path, text: str) -> None:
