@@ -10,6 +10,7 @@ from typing import Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from morelli._config import Section
+from morelli._files import UnreadableError, read_text, reading
 from morelli._yaml import YAMLError, read_yaml
 from morelli.data.splitters import SplitConfig
 from morelli.errors import MorelliError, MorelliWarning, did_you_mean
@@ -72,6 +73,11 @@ class Recipe(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+
+    @field_validator("data")
+    @classmethod
+    def _may_be_at_home(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser()
 
     @field_validator("backbones", mode="before")
     @classmethod
@@ -137,9 +143,12 @@ def _read(where: str) -> dict[str, Any]:
             )
         file = _recipes() / f"{name}.yaml"
     try:
-        content = read_yaml(file.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise MorelliError(f"{where} is not YAML: {error}") from error
+        with reading(file):
+            content = read_yaml(read_text(file))
+    except UnreadableError as error:
+        if isinstance(error.__cause__, YAMLError | UnicodeError):
+            raise MorelliError(f"{where} is not YAML: {error.__cause__}") from error
+        raise
     if not isinstance(content, dict):
         raise MorelliError(f"{where} is not a recipe: it holds no keys such as backbones and objectives.")
     return content
@@ -170,7 +179,7 @@ def _set(content: dict[str, Any], override: str) -> None:
 def _key(place: Any, key: str, override: str) -> Any:
     if not isinstance(place, list):
         return key
-    if not key.isdigit() or int(key) >= len(place):
+    if not (key.isascii() and key.isdigit() and len(key) < 10) or int(key) >= len(place):
         raise MorelliError(f'--set {override}: "{key}" is not one of the list\'s places 0 to {len(place) - 1}.')
     return int(key)
 

@@ -10,8 +10,9 @@ import typer
 from typer import Option
 
 from morelli._files import sentence_of
+from morelli._text import shown
 from morelli.cli import bench, competition, data, gallery, networks, report
-from morelli.cli._options import ModelLastCommand
+from morelli.cli._options import Command
 from morelli.cli._output import prepare_output
 from morelli.errors import MorelliError, MorelliWarning
 
@@ -31,7 +32,7 @@ for _module, _panel in (
     (competition, "The competition"),
 ):
     for _command in _module.COMMANDS:
-        app.command(cls=ModelLastCommand, rich_help_panel=_panel)(_command)
+        app.command(cls=Command, rich_help_panel=_panel)(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -88,9 +89,9 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     text = warnings.formatwarning(message, category, filename, lineno, line)
-    (file or sys.stderr).write(f"Note: {message}\n" if issubclass(category, MorelliWarning) else text)
+    (file or sys.stderr).write(f"Note: {shown(str(message))}\n" if issubclass(category, MorelliWarning) else text)
 
 
 def _fail(message: str) -> None:
-    sys.stderr.write(f"Error: {message}\n")
+    sys.stderr.write(f"Error: {shown(message)}\n")
     sys.exit(2)

@@ -19,7 +19,7 @@ def show_summary(summary: "PrepareSummary", out: Path) -> None:
     """Print what a preparation came to."""
     console = Console()
     for line in (*summary.understood, *summary.names.lines()):
-        console.print(Text(line))
+        console.print(Text(one_line(line)))
     since = {"added": summary.added, "changed": summary.changed, "removed": summary.removed}
     counts = {
         "usable paintings": summary.usable,
@@ -40,7 +40,7 @@ def show_summary(summary: "PrepareSummary", out: Path) -> None:
         lines.append(f"What is a copy of what: {out / COPIES}")
     if summary.left_out:
         lines.append(f"Why each was left out: {out / 'left_out.csv'}")
-    console.print(Text("\n".join(lines)), soft_wrap=True)
+    console.print(Text("\n".join(map(one_line, lines))), soft_wrap=True)
 
 
 def show_description(description: dict[str, Any], folder: Path) -> None:
@@ -67,7 +67,7 @@ def show_description(description: dict[str, Any], folder: Path) -> None:
     ):
         counts |= {f"{label}: {name}": count for name, count in description[key].items()}
     console = Console()
-    console.print(Text(str(folder), "bold"), soft_wrap=True)
+    console.print(Text(one_line(str(folder)), "bold"), soft_wrap=True)
     _show_counts(console, counts)
 
 

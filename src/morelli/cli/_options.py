@@ -9,6 +9,7 @@ import typer
 from typer import Argument, Option
 from typer.core import TyperCommand
 
+from morelli._text import shown
 from morelli.models.packaged import DEFAULT as DEFAULT
 
 Config = Annotated[
@@ -39,11 +40,26 @@ ModelFirst = Annotated[Path | None, Argument(hidden=True, metavar="")]
 """Takes the last argument of commands as they were, with the model first."""
 
 
-class ModelLastCommand(TyperCommand):
-    """A command that does not show the argument of its former form in its usage."""
+class Command(TyperCommand):
+    """A command that takes ``--out=~/x``, which shells leave as it is, for a place in the home folder.
+
+    The argument of a command's former form is not shown in its usage.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        ctx.params = {name: _at_home(value) for name, value in ctx.params.items()}
+        return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece for piece in super().collect_usage_pieces(ctx) if piece != "[]"]
+
+
+def _at_home(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_at_home, value))
+    is_there = isinstance(value, str | Path) and str(value).startswith("~/")
+    return type(value)(Path(value).expanduser()) if is_there else value
 
 
 def model_first(command: str, first: Path, *others: Path) -> tuple[Any, ...]:
@@ -64,7 +80,7 @@ def overrides_of(data: Path | None, overrides: list[str] | None, *, keep_copies:
 
 def tell(line: str) -> None:
     """Print a line about the work to stderr; results go to stdout."""
-    typer.echo(line, err=True)
+    typer.echo(shown(line), err=True)
 
 
 def terminal_width() -> int | None:

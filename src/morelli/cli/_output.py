@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import os
 import sys
 import unicodedata
 
@@ -13,6 +14,8 @@ def prepare_output() -> None:
 
     Redirected output has the system's encoding, which on Windows lacks most names' letters and every frame.
     """
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) == 0:
+        del os.environ["COLUMNS"]  # some programs set it so where there is no terminal; rich would print nothing
     codecs.register_error("morelli.in-ascii", _in_ascii)
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):  # closed, or a test's or an editor's own

@@ -6,14 +6,15 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from morelli.cli._options import AsJson, Workers, tell
+from morelli._text import shown
+from morelli.cli._options import AsJson, Command, Workers, tell
 
 app = typer.Typer(no_args_is_help=True, help="Get paintings, prepare them, look at what is there.")
 
 Out = Annotated[Path, Option(help="The prepared folder to write.")]
 
 
-@app.command()
+@app.command(cls=Command)
 def prepare(
     source: Annotated[Path, Argument(help="A folder, a zip archive or a CSV; see above.", readable=False)],
     out: Out,
@@ -122,7 +123,7 @@ def _columns(given: list[str]) -> dict[str, str]:
     return {field.strip(): column.strip() for field, _, column in (one.partition("=") for one in given)}
 
 
-@app.command()
+@app.command(cls=Command)
 def merge(folders: Annotated[list[Path], Argument(help="Two or more prepared folders.")], out: Out) -> None:
     """Join prepared folders into one, to train on several collections together.
 
@@ -136,10 +137,10 @@ def merge(folders: Annotated[list[Path], Argument(help="Two or more prepared fol
     """
     from morelli.preparation.merge import merge as run_merge
 
-    typer.echo(run_merge(folders, out).text(out))
+    typer.echo(shown(run_merge(folders, out).text(out)))
 
 
-@app.command()
+@app.command(cls=Command)
 def synthesize(
     out: Out,
     artists: Annotated[int, Option(help="Number of painters.")] = 60,
@@ -158,10 +159,10 @@ def synthesize(
 
     painters = SyntheticPainters(artists=artists, paintings_per_artist=paintings_per_artist, size=size, seed=seed)
     painters.write(out, workers=workers)
-    typer.echo(f"{artists * paintings_per_artist:,} paintings by {artists:,} artists are in {out}")
+    typer.echo(f"{artists * paintings_per_artist:,} paintings by {artists:,} artists are in {shown(str(out))}")
 
 
-@app.command()
+@app.command(cls=Command)
 def info(folder: Annotated[Path, Argument(help="A prepared folder.")], as_json: AsJson = False) -> None:
     """Say what is in a prepared folder: artists, paintings, sizes, repairs, and what was left out and why.
 
@@ -171,19 +172,18 @@ def info(folder: Annotated[Path, Argument(help="A prepared folder.")], as_json: 
 
         morelli data info prepared/painters --json | jq .artists
     """
-    import json
-
+    from morelli._json import json_text
     from morelli.cli._data_views import show_description
     from morelli.data.describe import describe
 
     description = describe(folder)
     if as_json:
-        typer.echo(json.dumps(description, indent=2, ensure_ascii=False))
+        typer.echo(json_text(description))
     else:
         show_description(description, folder)
 
 
-@app.command()
+@app.command(cls=Command)
 def download(
     out: Annotated[Path, Option(help="Where the files go.")] = Path("downloads"),
     only: Annotated[
@@ -203,5 +203,5 @@ def download(
     from morelli.preparation.kaggle import download as run_download
 
     for path in run_download(out, only or ()):
-        typer.echo(path)
+        typer.echo(shown(str(path)))
     tell(f"Next: morelli data prepare {out} --out prepared/painters")

@@ -1,6 +1,5 @@
 """``morelli train``, ``evaluate``, ``models`` and ``backbones``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -95,6 +94,7 @@ def evaluate(
 
         morelli evaluate --data prepared/other --model runs/mine --out measured/mine --json
     """
+    from morelli._json import json_text
     from morelli.bench.measure import evaluate_network, render_evaluation
     from morelli.bench.recipe import NO_RESAMPLES
 
@@ -104,7 +104,7 @@ def evaluate(
         tell(f"Note: {NO_RESAMPLES}")
     measured = evaluate_network(model, data, metrics=own_metrics or (), out=out, keep_copies=keep_copies)
     if as_json:
-        typer.echo(json.dumps(measured, indent=1, allow_nan=False))
+        typer.echo(json_text(measured))
     else:
         typer.echo(render_evaluation(measured, width=terminal_width()), nl=False)
 

@@ -24,6 +24,7 @@ from rich.progress import DownloadColumn
 
 from morelli._progress import progress_bar
 from morelli.errors import MorelliError, did_you_mean
+from morelli.preparation.archives import DAMAGE
 
 Result = TypeVar("Result")
 
@@ -32,7 +33,7 @@ NUMBER: Final = pa.float64()
 NAME: Final = pa.dictionary(pa.int32(), pa.string())  # a few thousand names stand millions of times
 WORKERS: Final = max(2, min(8, os.cpu_count() or 2))
 _BLOCK_BYTES: Final = 4 << 20
-_READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_READ_ERRORS = (OSError, zlib.error, *DAMAGE)
 _ROW_IN_ERROR = re.compile(r"^(?:In CSV column #(?P<column>\d+)|CSV parse error): Row #(?P<row>\d+): (?P<why>.*)", re.S)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from morelli._file_names import printable
 from morelli.data.hashes import dhash
 from morelli.errors import MorelliError
-from morelli.preparation.picture_files import HEAD_BYTES, UnusableError, stand_in
+from morelli.preparation.picture_files import HEAD_BYTES, UnusableError, refuse_large, stand_in
 from morelli.preparation.pictures import read_rgb, shrunk_rgb
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
@@ -85,6 +85,7 @@ def read_file(path: Path, name: str, size: int) -> LoadedPicture:
     try:
         with path.open("rb") as stream:
             before = path.stat()
+            refuse_large(before.st_size)
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             if not before.st_size:
                 raise UnusableError("empty")

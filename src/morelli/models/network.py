@@ -1,6 +1,5 @@
 """A network: backbone, head and scorer, with what is known about it; saved to and loaded from a model folder."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,14 @@ from typing import Any
 import pandas as pd
 import torch
 from pydantic import Field, ValidationError
+from pydantic_core import from_json
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from morelli._config import Section
-from morelli._files import is_lfs_pointer, write_text_whole, written_whole
+from morelli._config import Section, SubsetMetrics
+from morelli._files import is_lfs_pointer, read_text, reading, write_text_whole
+from morelli._json import first_fault
+from morelli._tensors import read_tensors, write_tensors
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.models.backbones import AnyBackbone, Backbone, JointBackbone, create_backbone
@@ -35,11 +36,13 @@ from morelli.models.custom_modules import (
 from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
 from morelli.models.heads import SCORERS, CosineScorer, EmbeddingHead, Scorer, scorer_name
+from morelli.models.learned import CalibrationCard, RuleCard
 from morelli.models.model_folder import CARD, WEIGHTS, model_folder
 from morelli.models.sources import SourceStatistics
 from morelli.models.transforms import settings_of
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""3: batch norms are kept as they are; 2 held them folded into convolutions."""
 
 
 class NetworkCard(Section):
@@ -69,12 +72,12 @@ class NetworkCard(Section):
     """Short digests of the training paintings' files, so that none of them is ever measured as unseen in training."""
     threshold: float | None = None
     """Pairs that score above it are called the same hand; chosen on validation artists."""
-    calibration: dict[str, Any] | None = None
+    calibration: CalibrationCard | None = None
     cohort_artists: tuple[str, ...] = ()
     """Training artists whose paintings are the cohort that scores are normalised by; they are never measured so."""
-    measured: dict[str, Any] | None = None
+    measured: SubsetMetrics | None = None
     """What the threshold and the calibration were worth on unseen artists, with intervals; as in ``metrics.json``."""
-    identification: dict[str, Any] | None = None
+    identification: dict[str, RuleCard] | None = None
     """How sure to be of an artist among several, or of none; learned on validation artists."""
 
     @classmethod
@@ -82,13 +85,25 @@ class NetworkCard(Section):
         """Read the card of a model folder.
 
         Raises:
-            MorelliError: it is of another format.
-            OSError, ValueError: there is none, or it is damaged.
+            MorelliError: there is none, or it is damaged or of another format.
         """
-        content = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        with reading(folder / CARD, "Get the model again, or train it again."):
+            content = from_json(read_text(folder / CARD), allow_inf_nan=False)
+            return cls._checked(folder, content)
+
+    @classmethod
+    def _checked(cls, folder: Path, content: Any) -> "NetworkCard":
+        if not isinstance(content, dict):
+            raise ValueError("it has no keys")
         if content.get("format") != FORMAT_VERSION:
-            raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
-        return cls.model_validate(content)
+            raise MorelliError(
+                f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}: another version of morelli "
+                "saved it. Train it again."
+            )
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from None
 
 
 class Network(Embedder):
@@ -179,8 +194,7 @@ class Network(Embedder):
         tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         if compact:
             tensors = without_backbone(tensors, self.backbone)
-        with written_whole(folder / WEIGHTS) as temporary:
-            save_file(tensors, temporary)
+        write_tensors(folder / WEIGHTS, tensors)
         write_text_whole(folder / CARD, self.card.model_dump_json(indent=1) + "\n")
 
     @classmethod
@@ -211,7 +225,7 @@ class Network(Embedder):
             card = NetworkCard.read(folder)
             if is_lfs_pointer(folder / WEIGHTS):
                 raise MorelliError(f"{folder / WEIGHTS} is a Git LFS pointer. Fetch the weights with: git lfs pull")
-            weights = load_file(folder / WEIGHTS)
+            weights, _ = read_tensors(folder / WEIGHTS, "Get the model again, or train it again.")
             backbone = _loaded_backbone(folder, card, weights, trunk, transform)
             if REFERENCE in weights:
                 weights = with_backbone(weights, backbone, folder)

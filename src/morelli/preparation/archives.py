@@ -1,6 +1,8 @@
 """Originals where they lie: plain files, and entries of zip archives, which are never unpacked to disk."""
 
+import lzma
 import re
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -12,16 +14,16 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import IO
 
-from morelli.errors import MorelliError
-from morelli.preparation.picture_files import HEAD_BYTES, stand_in
+from morelli.errors import MorelliError, first_line
+from morelli.preparation.picture_files import HEAD_BYTES, LARGEST_FILE, stand_in
 
-MAX_ENTRY_BYTES = 1 << 30
 _MAX_INFLATION = 200  # deflate reaches 1,032 at most, real pictures stay below 100
 _INFLATION_MATTERS_FROM = 64 << 20
 _KEPT_IN_MEMORY = 64 << 20
 _SAYS_UTF8 = 0x800
 _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, KeyError, NotImplementedError)
+"""What zipfile and its decompressors raise; that of bzip2 raises an ``OSError`` without a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def entries(archive: Path) -> list[zipfile.ZipInfo]:
 def _opened(archive: str | Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
-    except zipfile.BadZipFile as error:
+    except (*DAMAGE, ValueError, IndexError) as error:
         with Path(archive).open("rb") as stream:
             instead = stand_in(stream.read(HEAD_BYTES))
         raise BrokenArchiveError(Path(archive), instead or str(error)) from error
@@ -105,6 +107,8 @@ def _opened(archive: str | Path) -> zipfile.ZipFile:
 def _trouble(entry: zipfile.ZipInfo) -> str:
     """Why an archive with this entry must not be read; empty for a sound one."""
     name, packed, unpacked = entry.orig_filename, entry.compress_size, entry.file_size
+    if not entry.filename:
+        return "without a name. Unpack the archive and pass the unpacked folder"
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name) or ".." in re.split(r"[/\\]", name):
         return "that would leave the folder. Do not trust this archive; nothing of it was used"
     if entry.flag_bits & 0x1:
@@ -113,10 +117,10 @@ def _trouble(entry: zipfile.ZipInfo) -> str:
         how = f"packed with method {entry.compress_type}, which Python cannot unpack"
         return f"{how}. Unpack the archive and pass the unpacked folder"
     inflates = unpacked > _INFLATION_MATTERS_FROM and unpacked > _MAX_INFLATION * max(packed, 1)
-    if unpacked > MAX_ENTRY_BYTES or inflates:
+    if unpacked > LARGEST_FILE or inflates:
         return (
             f"that would unpack from {packed:,} to {unpacked:,} bytes: a zip bomb, or no painting. Take it out of the "
-            f"archive (the limit is {MAX_ENTRY_BYTES:,} bytes)"
+            f"archive (the limit is {LARGEST_FILE:,} bytes)"
         )
     return ""
 
@@ -163,5 +167,9 @@ class Originals:
         try:
             with self._archive(file.path).open(str(file.entry)) as packed:
                 yield packed
-        except _DAMAGE as error:
-            raise DamagedEntryError(str(error)) from error
+        except (*DAMAGE, ValueError) as error:
+            raise DamagedEntryError(first_line(error)) from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise DamagedEntryError(first_line(error)) from error

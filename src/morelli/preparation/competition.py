@@ -9,7 +9,7 @@ import pandas as pd
 
 from morelli.errors import MorelliError
 from morelli.preparation.archives import DamagedEntryError, File, Originals
-from morelli.preparation.csv_columns import read_csv
+from morelli.preparation.csv_columns import csv_bytes, read_csv, refuse_large_table
 from morelli.preparation.listing import Listing, list_archive, list_folder
 from morelli.preparation.picture_files import SUFFIXES
 from morelli.preparation.source import DETAILS, Catalogue, Source, SourceOptions, left_out, unreadable
@@ -75,7 +75,7 @@ def _id(file: str) -> str:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    rows, _ = read_csv(path, _read_zipped(path) if path.suffix == ".zip" else path.read_bytes())
+    rows, _ = read_csv(path, _read_zipped(path) if path.suffix == ".zip" else csv_bytes(path))
     download = "It should be the competition's own all_data_info.csv: download it again."
     if absent := [column for column in _COLUMNS if column not in rows]:
         raise MorelliError(
@@ -94,6 +94,7 @@ def _read_zipped(path: Path) -> bytes:
     inner = [file for file in list_archive(path).files if file.suffix == ".csv"]
     if len(inner) != 1:
         raise MorelliError(f"{path} should hold one CSV file, but holds {len(inner)}. Download it again.")
+    refuse_large_table(path, inner[0].bytes)
     try:
         with Originals(path.parent) as originals, originals.open(inner[0]) as stream:
             return stream.read()

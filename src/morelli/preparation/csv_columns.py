@@ -31,9 +31,23 @@ FIELDS: Final = {
     "source": "source|collection|museum|repository|institution|sammlung",
 }
 _NEEDED: Final = ("path", "artist")
+_LARGEST_TABLE: Final = 256 << 20
+_MOST_COLUMNS: Final = 10_000
 _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _EXCEL: Final = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://|www\.|//", re.IGNORECASE)
+
+
+def csv_bytes(path: Path) -> bytes:
+    """The content of a table, unless it is far too large for one."""
+    refuse_large_table(path, path.stat().st_size)
+    return path.read_bytes()
+
+
+def refuse_large_table(path: Path, length: int) -> None:
+    """Refuse a table before it is read whose unpacked length would fill the memory."""
+    if length > _LARGEST_TABLE:
+        raise MorelliError(f"{path} holds a table of {length:,} bytes; the limit is {_LARGEST_TABLE:,}. Divide it.")
 
 
 def read_csv(path: Path, content: bytes) -> tuple[pd.DataFrame, list[str]]:
@@ -51,6 +65,8 @@ def read_csv(path: Path, content: bytes) -> tuple[pd.DataFrame, list[str]]:
             f"{path.name} was read with {how} between cells; if that is wrong: Save it with commas, not {how}."
         )
     quote = "Quote cells that hold a comma."
+    if (cells := text.lstrip().partition("\n")[0].count(separator)) > _MOST_COLUMNS:
+        raise MorelliError(f"{path} cannot be read as a CSV (its first line has {cells:,} cells). {quote}")
     try:
         rows = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, sep=separator)
     except pd.errors.EmptyDataError as error:
@@ -62,7 +78,10 @@ def read_csv(path: Path, content: bytes) -> tuple[pd.DataFrame, list[str]]:
         raise MorelliError(
             f"{path} has rows with more cells than its header has columns ({columns}), such as line 2. {quote}"
         )
-    return rows.rename(columns=str.strip).map(str.strip), notes
+    rows = rows.rename(columns=str.strip).map(str.strip)
+    if (twice := rows.columns.duplicated()).any():
+        raise MorelliError(f'{path} has two columns "{rows.columns[twice][0]}". Rename one of them.')
+    return rows, notes
 
 
 def _decoded(path: Path, content: bytes) -> tuple[str, list[str]]:

@@ -13,6 +13,8 @@ SUFFIXES: Final = frozenset(
 )
 HEAD_BYTES: Final = 128
 """So many of a file's first bytes tell what it is."""
+LARGEST_FILE: Final = 1 << 30
+"""Bytes of the largest original; what is larger is refused before it is read."""
 _MAX_PIXELS: Final = 200_000_000
 _HEAVY_PIXELS: Final = 50_000_000
 _SIGNATURES: Final = (
@@ -101,6 +103,12 @@ def needs_package(what: str, package: str) -> UnusableError:
 def may_be_read_later(reason: str) -> bool:
     """Tell whether a picture was left out only because a package is not installed."""
     return _NEEDS in reason
+
+
+def refuse_large(length: int) -> None:
+    """Refuse a file that is too large for a picture, before it is read."""
+    if length > LARGEST_FILE:
+        raise UnusableError(f"a file of {length:,} bytes; the limit is {LARGEST_FILE:,}")
 
 
 def refuse_oversized(width: int, height: int) -> None:

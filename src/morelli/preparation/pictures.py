@@ -16,6 +16,7 @@ from morelli.preparation.picture_files import (
     UnusableError,
     picture_kind,
     pillow_format,
+    refuse_large,
     refuse_oversized,
     turn_for,
 )
@@ -88,6 +89,8 @@ def _of_opened(
 ) -> _T:
     """Open a picture of any kind, and return what ``work`` makes of it."""
     with _pillow():
+        refuse_large(original.seek(0, io.SEEK_END))
+        original.seek(0)
         kind = picture_kind(original.read(HEAD_BYTES))
         if kind is None:
             raise UnusableError("not a picture that can be read")

@@ -15,7 +15,7 @@ from pathlib import Path
 from morelli._workers import process_pool
 from morelli.errors import MorelliError
 from morelli.preparation.archives import DamagedEntryError, File, Originals
-from morelli.preparation.picture_files import HEAD_BYTES, UnusableError, may_be_read_later, stand_in
+from morelli.preparation.picture_files import HEAD_BYTES, UnusableError, may_be_read_later, refuse_large, stand_in
 from morelli.preparation.pictures import shrink
 
 _LARGEST_CHUNK = 8
@@ -110,6 +110,7 @@ def _attempt(task: Task, originals: Originals, turns: AbstractContextManager[obj
 def _shrunk(
     task: Task, file: File, status: str, originals: Originals, turns: AbstractContextManager[object]
 ) -> tuple[Record, bytes]:
+    refuse_large(file.bytes)
     try:
         with originals.open(file) as original:
             if instead := stand_in(original.read(HEAD_BYTES)):

@@ -25,6 +25,8 @@ def read_source(path: Path, options: SourceOptions, kind: str | None = None) -> 
     try:
         if not path.exists():
             raise MorelliError(f"No source at {name}.\n{LAYOUTS}")
+        if not (path.is_file() or path.is_dir()):
+            raise MorelliError(f"{name} is neither a folder nor a plain file.\n{LAYOUTS}")
         if (path / TABLE).is_file():
             raise MorelliError(f"{path} is a prepared folder already. Give it to the other commands: --data {path}")
         source = source or next((made for one in SOURCES if (made := one()).recognises(path, options)), None)

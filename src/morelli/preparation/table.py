@@ -15,7 +15,7 @@ from morelli._file_names import escaped
 from morelli.data.artists import artist_keys
 from morelli.errors import MorelliError
 from morelli.preparation.archives import File
-from morelli.preparation.csv_columns import find_columns, holds_urls, is_url, read_csv
+from morelli.preparation.csv_columns import csv_bytes, find_columns, holds_urls, is_url, read_csv
 from morelli.preparation.listing import list_folder, list_source
 from morelli.preparation.picture_files import SUFFIXES as PICTURES
 from morelli.preparation.source import DETAILS, Catalogue, Source, SourceOptions, left_out
@@ -33,7 +33,7 @@ class TableSource(Source):
         return path.suffix.lower() in SUFFIXES
 
     def read(self, path: Path, options: SourceOptions) -> Catalogue:
-        rows, notes = read_csv(path, path.read_bytes())
+        rows, notes = read_csv(path, csv_bytes(path))
         found = find_columns(path, rows, options.columns)
         if rows.empty:
             raise MorelliError(f"{path} has its columns but no rows. Give it one row a painting.")

@@ -1,0 +1,37 @@
+"""What a network's card keeps of what was learned on validation artists: its calibration and identification rules."""
+
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
+_open = with_config(ConfigDict(extra="allow"))
+
+
+@_open
+class CalibrationCard(TypedDict):
+    """As :class:`morelli.evaluation.calibration.Calibration` writes itself."""
+
+    method: str
+    slope: float
+    offset: float
+    thresholds: dict[str, float]
+    artists: list[str]
+
+
+@_open
+class _RatesCard(TypedDict):
+    artists: int
+    others: int
+    answered: float
+    accuracy: float
+    false_acceptance: float
+    first: float
+
+
+@_open
+class RuleCard(TypedDict):
+    """As a rule of :class:`morelli.evaluation.identification.Identification` writes itself."""
+
+    slope: float
+    offset: float
+    threshold: float
+    rates: _RatesCard
