@@ -21,15 +21,37 @@ class Section(BaseModel):
         return self
 
 
-def _has_intervals(metrics: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(metrics.get("interval"), dict):
-        raise ValueError("it has no intervals")
-    if wrong := next((key for key, value in metrics.items() if key != "interval" and isinstance(value, dict)), None):
-        raise ValueError(f"{wrong} is no number")
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _of_numbers(metrics: dict[str, Any]) -> dict[str, Any]:
+    bounds = metrics.get("interval", {})
+    if not isinstance(bounds, dict):
+        raise ValueError("interval holds no bounds")
+    for name, value in metrics.items():
+        if name != "interval" and value is not None and not _is_number(value):
+            raise ValueError(f"{name} is no number")
+    for name, pair in bounds.items():
+        if pair is not None and not (isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_number, pair))):
+            raise ValueError(f"interval.{name} is no pair of numbers")
     return metrics
 
 
-SubsetMetrics = Annotated[
-    dict[str, int | float | dict[str, tuple[float, float]] | None], AfterValidator(_has_intervals)
-]
-"""Metric → its value on one subset, and under ``interval`` metric → its bounds."""
+def _with_all_bounds(metrics: dict[str, Any]) -> dict[str, Any]:
+    if lacking := [name for name, pair in metrics.get("interval", {}).items() if pair is None]:
+        raise ValueError(f"interval.{lacking[0]} is no pair of numbers")
+    return metrics
+
+
+def _with_intervals(metrics: dict[str, Any]) -> dict[str, Any]:
+    if "interval" not in metrics:
+        raise ValueError("it has no intervals")
+    return metrics
+
+
+_Metrics = Annotated[dict[str, Any], AfterValidator(_of_numbers)]
+SubsetMetrics = Annotated[_Metrics, AfterValidator(_with_all_bounds)]
+"""Metric → its value on one subset, and under ``interval`` metric → its bounds, where it has any."""
+CardMetrics = Annotated[_Metrics, AfterValidator(_with_intervals)]
+"""Metric → its value, and under ``interval`` every metric → its bounds or None."""

@@ -1,7 +1,7 @@
 """CSV files of ours: written whole, and read with the types that their columns must have."""
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +19,7 @@ def read_csv(path: Path, columns: Mapping[str, type], others: type = float, reme
 
     Args:
         path: of the file.
-        columns: those that it must have, with their types: ``str`` or ``float``.
+        columns: those that it must have, with their types: ``str``, ``float`` or ``int``.
         others: the type of all others.
         remedy: the last sentence of the error.
 
@@ -31,8 +31,7 @@ def read_csv(path: Path, columns: Mapping[str, type], others: type = float, reme
         table = pd.read_csv(text, dtype=str, keep_default_na=False, index_col=False)
         if missing := [name for name in columns if name not in table]:
             raise ValueError(f"it has no column {missing[0]}")
-        return table.assign(**_numbers(table, [name for name in map(str, table) if columns.get(name, others) is float]))
-
-
-def _numbers(table: pd.DataFrame, names: Iterable[str]) -> dict[str, pd.Series]:
-    return {name: pd.to_numeric(table[name].replace("", "nan")) for name in names}
+        for name in map(str, table):
+            if (kind := columns.get(name, others)) is not str:
+                table[name] = pd.to_numeric(table[name].mask(table[name] == "")).astype(kind)
+        return table

@@ -40,7 +40,8 @@ def write_table(
     """
     about = {**metadata, b"checksum": _MARK + b"0" * _DIGITS}
     with written_whole(path, durable=durable) as temporary:
-        pq.write_table(table.replace_schema_metadata(about), temporary, write_page_checksum=True, **options)
+        with temporary.open("wb") as stream:  # pyarrow takes a name that begins with ~ for another, and not every byte
+            pq.write_table(table.replace_schema_metadata(about), stream, write_page_checksum=True, **options)
         with temporary.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
             place = content.rfind(_MARK) + len(_MARK)
             content[place : place + _DIGITS] = _checksum(content, place)

@@ -59,7 +59,7 @@ def test_a_column_from_outside_is_in_every_table(runs: Path, tmp_path: Path) -> 
         assert shown.exit_code == 0, shown.output
     csv = CliRunner().invoke(app, ["table", str(runs), "--format", "csv", *asked]).stdout
     assert pd.read_csv(io.StringIO(csv))["rate"].tolist() == [0.1, 0.2]
-    with pytest.warns(MorelliWarning, match=r"column last_loss is empty for .*KeyError: 'loss'"):
+    with pytest.warns(MorelliWarning, match=r"column last_loss is empty for .*it has no loss"):
         rows = table(find_runs([runs]), columns_from(asked[1::2]))
     header, _, first, second = render(rows, "md", columns=columns_from(asked[1::2])).splitlines()[2:]
     assert "last loss" in header

@@ -30,7 +30,7 @@ def make_network(scorer: type[Scorer] = CosineScorer, head: HeadConfig | None = 
         scorer=scorer.__name__,
         training_artists=("Zdeněk", "Ada"),
         threshold=0.25,
-        calibration={"slope": 1.5},
+        calibration={"method": "platt", "slope": 1.5, "offset": 0.0, "thresholds": {}, "artists": []},
     )
     return Network(backbone, embedding, made, card).eval()
 

@@ -265,7 +265,7 @@ def test_what_cannot_be_written_or_read(benched: Path, runs: Path, prepared: Pat
         report([benched], tmp_path / "report.html", data=tmp_path / "nowhere")
     damaged = find_runs([runs])[0].path
     (damaged / "history.csv").write_text("epoch,less\n1,2\n")
-    with pytest.raises(MorelliError, match=r"history\.csv has no column loss"):
+    with pytest.raises(MorelliError, match=r"history\.csv cannot be read \(it has no column loss"):
         report([runs], tmp_path / "report.html")
     (damaged / "history.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MorelliError, match=r"history\.csv cannot be read"):

@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 from morelli._config import Section, SubsetMetrics
 from morelli._csv import write_csv
 from morelli._dotted import is_dotted
-from morelli._files import read_text, reading, write_text_whole
+from morelli._files import UnreadableError, read_text, reading, write_text_whole
 from morelli._json import checked, parsed_json, write_json
 from morelli._yaml import read_yaml, write_yaml
 from morelli.bench.recipe import EvaluationConfig
@@ -39,9 +39,9 @@ FORMAT_VERSION = 1
 CONFIG, METRICS, ENVIRONMENT, FAILURE = "config.yaml", "metrics.json", "environment.json", "failure.txt"
 SUBSETS = ("seen", "unseen")
 """What a network is measured on: other paintings by artists it was trained on, and artists it never saw."""
-AGAIN = "Run it again with another --out, or move that folder away."
+AGAIN = "Move that folder away and run it again."
 """What to do about a damaged run folder."""
-PER_ARTIST: dict[str, type] = {"artist": str, "paintings": float}
+PER_ARTIST: dict[str, type] = {"artist": str, "paintings": int}
 """The columns of ``per_artist_<subset>.csv`` beside the metrics."""
 _SECTIONS: dict[str, type[Section]] = {
     "split": SplitConfig,
@@ -63,8 +63,8 @@ class _Backbone(TypedDict):
     name: str
     beside: list[str]
     pool: str
-    stages: int
-    statistics: list[str]
+    stages: NotRequired[int]
+    statistics: NotRequired[list[str]]
     train: str
     image_size: int | None
     fit: str
@@ -80,9 +80,9 @@ class _Objective(TypedDict):
 
 
 @_open
-class _Config(TypedDict):
+class _Config(TypedDict, total=False):
     recipe: str
-    caption: NotRequired[str | None]
+    caption: str | None
     data: str
     split: dict[str, Any]
     fold: int | str
@@ -92,14 +92,14 @@ class _Config(TypedDict):
     objective: _Objective
     head: dict[str, Any] | None
     training: dict[str, Any] | None
-    evaluation: NotRequired[dict[str, Any]]
+    evaluation: dict[str, Any]
 
 
 @_open
-class _Environment(TypedDict):
+class _Environment(TypedDict, total=False):
     training_seconds: float
     images_per_second: float
-    versions: NotRequired[dict[str, str | None]]
+    versions: dict[str, str | None]
 
 
 @_open
@@ -109,21 +109,30 @@ class _OwnMetric(TypedDict):
 
 
 @_open
-class _Metrics(TypedDict):
+class _Metrics(TypedDict, total=False):
     parameters: int
     image_size: int
     embedding_width: int
-    copies: NotRequired[dict[str, int] | None]
-    validation: NotRequired[SubsetMetrics]
-    seen: NotRequired[SubsetMetrics]
-    unseen: NotRequired[SubsetMetrics]
-    unmeasured: NotRequired[dict[str, str]]
-    own_metrics: NotRequired[list[_OwnMetric]]
-    notes: NotRequired[list[str]]
+    copies: dict[str, int] | None
+    validation: SubsetMetrics
+    seen: SubsetMetrics
+    unseen: SubsetMetrics
+    unmeasured: dict[str, str]
+    own_metrics: list[_OwnMetric]
+    notes: list[str]
 
 
 _SCHEMAS: dict[str, Any] = {CONFIG: _Config, ENVIRONMENT: _Environment, METRICS: _Metrics}
-"""What the folder's files must hold; what else stands in them is kept."""
+"""The types of what the folder's files hold; what else stands in them is kept."""
+
+
+class _Content(dict[str, Any]):
+    """What one of the folder's files holds; a key that it lacks is one sentence with the file."""
+
+    path: Path
+
+    def __missing__(self, key: str) -> Any:
+        raise UnreadableError(f"{self.path} cannot be read (it has no {key}). {AGAIN}")
 
 
 @dataclass(frozen=True)
@@ -184,7 +193,9 @@ class RunFolder:
         path = self.path / name
         with reading(path, AGAIN):
             status = path.stat()
-            return copy.deepcopy(_parsed(path, status.st_ino, status.st_mtime_ns))
+            content = _Content(copy.deepcopy(_parsed(path, status.st_ino, status.st_mtime_ns)))
+        content.path = path
+        return content
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from morelli._config import Section, SubsetMetrics
+from morelli._config import CardMetrics, Section
 from morelli._files import is_lfs_pointer, read_text, reading, write_text_whole
 from morelli._json import first_fault
 from morelli._tensors import read_tensors, write_tensors
@@ -75,7 +75,7 @@ class NetworkCard(Section):
     calibration: CalibrationCard | None = None
     cohort_artists: tuple[str, ...] = ()
     """Training artists whose paintings are the cohort that scores are normalised by; they are never measured so."""
-    measured: SubsetMetrics | None = None
+    measured: CardMetrics | None = None
     """What the threshold and the calibration were worth on unseen artists, with intervals; as in ``metrics.json``."""
     identification: dict[str, RuleCard] | None = None
     """How sure to be of an artist among several, or of none; learned on validation artists."""
@@ -87,7 +87,7 @@ class NetworkCard(Section):
         Raises:
             MorelliError: there is none, or it is damaged or of another format.
         """
-        with reading(folder / CARD, "Get the model again, or train it again."):
+        with reading(folder / CARD, "The model is damaged. Train it again, or fetch it again."):
             content = from_json(read_text(folder / CARD), allow_inf_nan=False)
             return cls._checked(folder, content)
 
@@ -225,7 +225,7 @@ class Network(Embedder):
             card = NetworkCard.read(folder)
             if is_lfs_pointer(folder / WEIGHTS):
                 raise MorelliError(f"{folder / WEIGHTS} is a Git LFS pointer. Fetch the weights with: git lfs pull")
-            weights, _ = read_tensors(folder / WEIGHTS, "Get the model again, or train it again.")
+            weights, _ = read_tensors(folder / WEIGHTS, "The model is damaged. Train it again, or fetch it again.")
             backbone = _loaded_backbone(folder, card, weights, trunk, transform)
             if REFERENCE in weights:
                 weights = with_backbone(weights, backbone, folder)

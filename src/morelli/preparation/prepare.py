@@ -1,5 +1,6 @@
 """``prepare``: turn a source of paintings into a prepared folder of small RGB JPEGs and their table."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -133,7 +134,7 @@ def prepare(
     ):
         if value is not None and value < least:
             raise MorelliError(f"{name} is {value}; it must be at least {least}.")
-    if source.resolve() == out.resolve():
+    if os.path.realpath(source) == os.path.realpath(out):
         raise MorelliError(f"--out is the source itself ({out}). Choose another folder; it may lie inside the source.")
     named = {**(columns or {}), "artist": artist_column, "path": path_column}
     asked = SourceOptions(out, layout, {field: name for field, name in named.items() if name is not None})
