@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from morelli._file_names import unescaped
 from morelli._progress import progress_bar
+from morelli.errors import MorelliError
 from morelli.gallery.pictures import PictureInfo, read_file
 from morelli.models.custom_modules import update_with
 from morelli.models.embedder import loader_workers
@@ -70,8 +71,10 @@ class Reader:
 
     @torch.inference_mode()
     def _forward(self, batch: Any) -> Tensor:
-        embeddings: Tensor = self.network(send_to_device(batch, self.device))
-        return embeddings.float().cpu()
+        embeddings: Tensor = self.network(send_to_device(batch, self.device)).float().cpu()
+        if not embeddings.isfinite().all():
+            raise MorelliError("This network gives embeddings that are not finite; its weights are damaged.")
+        return embeddings
 
     @cached_property
     def fingerprint(self) -> str:
