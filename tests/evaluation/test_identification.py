@@ -107,6 +107,28 @@ def test_a_network_that_knows_nothing_names_hardly_anybody() -> None:
         assert rule.rates.false_acceptance <= 0.1001
 
 
+class Counting(CosineScorer):
+    """A scorer that counts the scores it gives."""
+
+    scored = 0
+
+    def matrix(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        self.scored += len(a) * len(b)
+        return super().matrix(a, b)
+
+
+def test_of_many_paintings_some_teach_as_well_as_all() -> None:
+    embeddings, artists = painted(60, 40, spread=0.9)
+    scorer = Counting()
+    learned = learn_identification(embeddings, artists, scorer)
+    assert scorer.scored <= 5 * 260_000  # all of them are more than eight million
+    codes = np.unique(artists, return_inverse=True)[1]
+    rule = learned.rules[5]
+    rates = measure(simulate(embeddings, codes, SCORER, range(60), 5), rule.slope, rule.offset, rule.threshold)
+    assert rates.false_acceptance == pytest.approx(rule.rates.false_acceptance, abs=0.02)
+    assert rates.accuracy == pytest.approx(rule.rates.accuracy, abs=0.02)
+
+
 def test_an_artist_is_the_mean_of_the_paintings() -> None:
     rows = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     torch.testing.assert_close(artist_embedding(rows, SCORER), torch.tensor([0.5, 0.5]).sqrt())

@@ -103,6 +103,7 @@ def test_a_cohort_is_drawn_evenly_over_artists_and_again_the_same():
 @pytest.mark.parametrize("method", METHODS)
 def test_beside_the_own_scores_it_measures_what_it_does_alone(method, exact_pairs, monkeypatch):
     monkeypatch.setattr(pairs, "EXACT_PAIRS", exact_pairs)
+    monkeypatch.setattr(pairs, "KEPT_SCORES", exact_pairs)
     embeddings, table = vectors(60, 0), pd.DataFrame({"artist": [f"{i % 8}" for i in range(60)]})
     head = ConcatHead(6, dropout=0.9).eval()
     scorer = CohortScorer(head, vectors(30, 1), ["Cohort"], method=method)

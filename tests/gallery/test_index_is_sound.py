@@ -23,7 +23,6 @@ from morelli import MorelliError, Painters, _locks
 from morelli.errors import MorelliWarning
 from morelli.gallery import index as index_module
 from morelli.gallery.index import PictureIndex
-from morelli.gallery.reader import Reader
 from morelli.gallery.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -244,18 +243,17 @@ def test_an_unfinished_index_is_searched_and_its_parts_are_plain_tables(
 ) -> None:
     monkeypatch.setattr(index_module, "_KEPT_EVERY", 8)
     paint(tmp_path / "pictures", range(20))
-    forward, batches = Reader._forward, []
+    batches = []
 
-    def killed(self: Reader, batch: torch.Tensor) -> torch.Tensor:
-        batches.append(batch)
+    def killed(*call: object) -> None:
+        batches.append(call)
         if len(batches) > 2:
             raise KeyboardInterrupt
-        return forward(self, batch)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Reader, "_forward", killed)
-        with pytest.raises(KeyboardInterrupt):
-            cheap.index(tmp_path / "pictures")
+    hook = cheap.network.head.register_forward_hook(killed)
+    with pytest.raises(KeyboardInterrupt):
+        cheap.index(tmp_path / "pictures")
+    hook.remove()
     index = tmp_path / "pictures.index"
     assert sorted(path.name for path in index.glob("*.parquet")) == ["pictures-00001.parquet", "pictures-00002.parquet"]
     assert len(cheap.search(index, tmp_path / "pictures" / "01.png", k=99).matches) == 15
@@ -275,7 +273,7 @@ def test_an_index_is_for_all_whom_the_umask_lets(enrolled: Path) -> None:
 def test_a_network_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
     painters = cheap_painters()
     paint(tmp_path / "pictures", range(3))
-    painters._reader.network.backbone.register_forward_hook(lambda *given: given[-1] * float("nan"))
+    painters.network.head.register_forward_hook(lambda *given: given[-1] * float("nan"))
     for use in (
         lambda: painters.index(tmp_path / "pictures"),
         lambda: painters.embed(tmp_path / "pictures" / "00.png"),

@@ -21,14 +21,16 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, split_paintings
 from morelli.errors import MorelliError, UnmeasurableError
 from morelli.evaluation.calibration import FEWEST_PAIRS, Calibration, calibrate
-from morelli.evaluation.evaluate import pair_scores, too_few
+from morelli.evaluation.evaluate import pair_scores, score_pairs, too_few
 from morelli.evaluation.identification import FEWEST_ARTISTS, learn_identification
 from morelli.evaluation.metrics import load_metrics
 from morelli.evaluation.normalisation import SMALLEST_COHORT, choose_cohort, cohort_scorers
+from morelli.evaluation.pairs import ScoredPairs
 from morelli.evaluation.verification import best_threshold, exact_masses, pair_auc
 from morelli.models.backbones import Backbone, create_backbone
 from morelli.models.custom_modules import ModuleBackbone
 from morelli.models.embedder import Embedder, embed
+from morelli.models.engines import engines_for
 from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer, scorer_name
 from morelli.models.memory_format import settle_memory_format
@@ -76,15 +78,13 @@ class Experiment:
         self.metadata: dict[str, Any] = {}
         self.cohort: Tensor | None = None
         self.notes: list[str] = []
-
-    @property
-    def scorer(self) -> Scorer:
-        return self.objective.scorer if self.objective else CosineScorer()
+        self.scorer: Scorer = self.objective.scorer if self.objective else CosineScorer()
 
     def _features(self) -> dict[str, Tensor]:
         """Features of the untrained backbone; a trained one needs only those that set the head's standardisation."""
         subsets = self.rows if self.backbone.is_frozen else {"train": self.rows["train"]}
         together = pd.concat(subsets.values(), ignore_index=True)
+        self.engines = engines_for(self.backbone, self.device, pictures=len(together), is_cached=True)
         features = features_of(self.backbone, self.dataset.only(list(together["id"])), self.device)
         return dict(zip(subsets, torch.split(features, list(map(len, subsets.values()))), strict=True))
 
@@ -112,7 +112,7 @@ class Experiment:
             dataset = self.dataset.only(list(self.rows["train"]["id"]))
             dataset.transform, dataset.labels = self.backbone.transform(augment=True), labels
             passes, precision = training.epochs * len(dataset), training.precision
-            settle_memory_format(self.backbone, self.device, pictures=passes, precision=precision, trained=True)
+            settle_memory_format(self.backbone, self.device, pictures=passes, precision=precision)
         history = fit(
             model,
             self.objective,
@@ -144,26 +144,27 @@ class Experiment:
         if not is_first():
             return 0.0  # the first process's value counts
         scorer = copy.deepcopy(self.scorer).cpu()  # where the embeddings are
-        return float(pair_auc(*exact_masses(*self._validation_scores(embeddings, scorer))))
+        rows = self.rows["validation"]
+        parts = [
+            pair_scores(embeddings[torch.from_numpy(places)], rows.iloc[places].reset_index(drop=True), scorer)
+            for places in self._validation_groups
+        ]
+        return float(pair_auc(*exact_masses(*map(np.concatenate, zip(*parts, strict=True)))))
 
     @cached_property
     def _validation_sources(self) -> list[np.ndarray]:
         """The places of each source's validation rows."""
         return rows_by_source(self.rows["validation"])
 
-    def _validation_scores(self, embeddings: Tensor, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of validation pairs by one hand and by two, both of one source: others are too easy to learn from.
+    @cached_property
+    def _validation_groups(self) -> list[np.ndarray]:
+        """The places of validation rows whose pairs are learned from: each source's, others are too easy to tell apart.
 
         Sources without pairs of both kinds are passed over; where none has them, all rows count as of one.
         """
         rows = self.rows["validation"]
         sources = [one for one in self._validation_sources if too_few("validation", rows.iloc[one]) is None]
-        parts = [
-            pair_scores(embeddings[torch.from_numpy(places)], rows.iloc[places].reset_index(drop=True), scorer)
-            for places in sources or [np.arange(len(rows))]
-        ]
-        positives, negatives = zip(*parts, strict=True)
-        return np.concatenate(positives), np.concatenate(negatives)
+        return sources or [np.arange(len(rows))]
 
     def network(self) -> Network:
         """The network as it stands, with what is known of it."""
@@ -205,9 +206,9 @@ class Experiment:
         embeddings = {subset: self.embeddings(subset) for subset in SIDES[1:] if not self.rows[subset].empty}
         return on_main_process(lambda: self._measured(embeddings))
 
-    def _learned(self, embeddings: Tensor | None) -> Calibration | None:
+    def _learned(self, embeddings: Tensor | None, scored: ScoredPairs | None) -> Calibration | None:
         """Learn identification, threshold and calibration from the validation artists, as far as they are enough."""
-        if embeddings is None:
+        if embeddings is None or scored is None:
             self.notes.append(
                 "No artist validates: training keeps its last weights, and there is no threshold, calibration or "
                 "identification."
@@ -222,7 +223,7 @@ class Experiment:
                 f"{len(set(keys))} validation artists are too few to learn identification; it takes {FEWEST_ARTISTS} "
                 "with two or more paintings."
             )
-        positives, negatives = self._validation_scores(embeddings, self.scorer)
+        positives, negatives = scored.by(self.scorer).within(self._validation_groups)
         if min(len(positives), len(negatives)) < FEWEST_PAIRS:
             self.notes.append(
                 f"{len(positives)} pairs by one validation artist and {len(negatives)} by two are too few for a "
@@ -235,7 +236,9 @@ class Experiment:
         return calibration
 
     def _measured(self, embeddings: dict[str, Tensor]) -> dict[str, Any]:
-        calibration = self._learned(embeddings.get("validation"))
+        validation = embeddings.get("validation")
+        scored = None if validation is None else score_pairs(validation, self.rows["validation"])
+        calibration = self._learned(validation, scored)
         unmeasured = {subset: reason for subset in SUBSETS if (reason := too_few(subset, self.rows[subset]))}
         if "unseen" in unmeasured:
             raise MorelliError(unmeasured["unseen"])
@@ -260,6 +263,7 @@ class Experiment:
                     calibration=None if subset == "validation" else calibration,
                     normalised=cohort_scorers(network) if subset == "unseen" else None,
                     metrics=own_metrics,
+                    scored=scored if subset == "validation" else None,
                 )
             except UnmeasurableError as error:
                 raise MorelliError(f"{subset.capitalize()} artists: {error}") from error

@@ -20,6 +20,7 @@ from morelli.evaluation.pair_metrics import (
     AtThresholds,
     Collector,
     Measured,
+    Normalised,
     Probabilities,
     ScoreCurve,
     ScoreHistogram,
@@ -27,7 +28,7 @@ from morelli.evaluation.pair_metrics import (
     collect,
 )
 from morelli.evaluation.pair_subsets import PairSubset, pair_subsets
-from morelli.evaluation.pairs import NormalisedPairs, Paintings, Pairs
+from morelli.evaluation.pairs import Paintings, ScoredPairs
 from morelli.evaluation.retrieval import measure_retrieval
 from morelli.evaluation.validate import refuse_collapsed, refuse_overlap, refuse_unusable, refuse_zero
 from morelli.models.heads import Scorer
@@ -65,6 +66,7 @@ def evaluate(
     calibration: Calibration | None = None,
     normalised: Mapping[str, CohortScorer] | None = None,
     metrics: Collection[Metric] = (),
+    scored: ScoredPairs | None = None,
 ) -> Evaluation:
     """Measure how well embeddings tell the artists of these paintings apart. The same input gives the same numbers.
 
@@ -80,13 +82,14 @@ def evaluate(
             ``recall_at_far_<rate>_<name>``.
         metrics: metrics of your own, beside :data:`~morelli.evaluation.metrics.METRICS`. One that fails is left out,
             and the reason stands in ``notes``.
+        scored: what :func:`score_pairs` gave for these embeddings and paintings, if something else needed it.
 
     Raises:
         MorelliError: fewer than two artists, no artist with two paintings, embeddings that are not finite or all the
             same, a table that does not fit them, or artists that are in the calibration or in a cohort.
     """
-    order = _in_order(embeddings, paintings)
-    normalised = normalised or {}
+    scored = scored or score_pairs(embeddings, paintings)
+    order, normalised = scored.paintings, normalised or {}
     if calibration:
         refuse_overlap(order.names, calibration.artists, "the calibration")
     for one in (scorer, *normalised.values()):
@@ -94,11 +97,11 @@ def evaluate(
             refuse_overlap(order.names, one.artists, "the cohort")
     failures: dict[str, str] = {}
     table = [*METRICS, *(guarded(metric, failures) for metric in check_metrics(metrics))]
-    ordered, in_order = paintings.iloc[order.order].reset_index(drop=True), order.sort(embeddings)
+    ordered = paintings.iloc[order.order].reset_index(drop=True)
 
     ranked = [metric for metric in table if metric.takes == "ranking"]
-    retrieval, measured = measure_retrieval(in_order, scorer, order, ranked)
-    pairs = Pairs(in_order, order, scorer)
+    retrieval, measured = measure_retrieval(scored.embeddings, scorer, order, ranked)
+    pairs = scored.by(scorer)
     per_artist, histogram = ArtistCurves(table), ScoreHistogram(pairs)
     probabilities = Probabilities(pairs, calibration, table) if calibration else None
     thresholds = {} if threshold is None else {"balanced": threshold}
@@ -111,12 +114,10 @@ def evaluate(
         histogram,
         *([probabilities] if probabilities else []),
     ]
-    measured |= collect(pairs, collectors)
-    for name, cohort_scorer in normalised.items():
-        base = pairs if cohort_scorer.base is scorer else Pairs(in_order, order, cohort_scorer.base)
-        beside = NormalisedPairs(base, cohort_scorer)
-        curves = collect(beside, [ScoreCurve(beside, PairSubset(), table)])
-        measured |= {f"{metric}_{name}": values for metric, values in curves.items()}
+    besides = {name: scored.normalised_by(one) for name, one in normalised.items()}
+    for own in dict.fromkeys([pairs, *(one.own for one in besides.values())]):
+        also = [Normalised(one, name, table) for name, one in besides.items() if one.own is own]
+        measured |= collect(own, [*(collectors if own is pairs else []), *also])
     measured = {name: values for name, values in measured.items() if not np.isnan(values[0])}
     values = {name: float(all_artists[0]) for name, all_artists in measured.items()}
     bounds = {name: interval(values[name], measured[name][1:]) for name in measured}
@@ -154,13 +155,11 @@ def choose_threshold(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer
 
 def pair_scores(embeddings: Tensor, paintings: pd.DataFrame, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
     """The scores of all same-artist and of all different-artist pairs. Arguments and errors as in :func:`evaluate`."""
-    order = _in_order(embeddings, paintings)
-    pairs = Pairs(order.sort(embeddings), order, scorer)
-    return pairs.positives, pairs.negatives()
+    return score_pairs(embeddings, paintings).by(scorer).of(PairSubset())
 
 
-def _in_order(embeddings: Tensor, paintings: pd.DataFrame) -> Paintings:
-    """The paintings by artist; refuses what cannot be measured."""
+def score_pairs(embeddings: Tensor, paintings: pd.DataFrame) -> ScoredPairs:
+    """The pairs of these paintings, to be scored by any scorer, once. Errors as in :func:`evaluate`."""
     if "artist" not in paintings:
         raise MorelliError(f"The paintings' table has no column artist; it has: {', '.join(map(str, paintings))}.")
     if len(paintings) != len(embeddings):
@@ -170,7 +169,7 @@ def _in_order(embeddings: Tensor, paintings: pd.DataFrame) -> Paintings:
     refuse_zero(embeddings)
     order = Paintings(paintings["artist"])
     verification.refuse_one_class(int(order.counts.max() > 1), int(len(order.names) > 1))
-    return order
+    return ScoredPairs(embeddings, order)
 
 
 def _leave_one_out(values: dict[str, float], measured: Measured, ordered: pd.DataFrame) -> LeaveOneOut:

@@ -37,6 +37,8 @@ FEWEST_ARTISTS: Final = 6
 """With two paintings or more: of fewer, none can be enrolled while others are left out."""
 _QUERIES: Final = 4000
 """In one draw, at most."""
+_SCORES, _FEWEST_QUERIES = 250_000, 250
+"""Scores of all draws that a rule is learned from, about: a wide pair head takes up to half a millisecond for each."""
 
 
 @dataclass(frozen=True)
@@ -134,13 +136,13 @@ class Trial:
 
 
 def artist_embedding(embeddings: Tensor, scorer: Scorer) -> Tensor:
-    """The embedding (D,) that stands for an artist with these paintings (N, D).
+    """The embedding (…, D) that stands for an artist with these paintings (…, N, D).
 
     The mean; of length 1, and of embeddings scaled to length 1, unless the scorer goes by their distance.
     """
     if isinstance(scorer, DistanceScorer):
-        return embeddings.mean(0)
-    return functional.normalize(functional.normalize(embeddings, dim=1).mean(0), dim=0)
+        return embeddings.mean(-2)
+    return functional.normalize(functional.normalize(embeddings, dim=-1).mean(-2), dim=-1)
 
 
 def posterior(ratios: Array, prior: float) -> Array:
@@ -173,7 +175,8 @@ def learn_identification(
         for rows in subsets or [np.arange(len(codes))]:
             fit = [code for code in np.unique(codes[rows]) if (codes == code).sum() > n]
             if len(fit) >= FEWEST_ARTISTS:
-                trials += simulate(embeddings, codes, scorer, fit, n)
+                queries = max(_FEWEST_QUERIES, _SCORES // (DRAWS * round(KNOWN_SHARE * len(fit))))
+                trials += simulate(embeddings, codes, scorer, fit, n, queries=queries)
         if trials:
             rules[n] = _learn(trials)
     return Identification(rules) if rules else None
@@ -188,6 +191,7 @@ def simulate(
     enrolled: int,
     known: int | None = None,
     draws: int = DRAWS,
+    queries: int = _QUERIES,
 ) -> list[Trial]:
     """Enrol a part of the artists, leave out the others, ask for all other paintings; again and again.
 
@@ -198,20 +202,20 @@ def simulate(
         enrolled: paintings each.
         known: artists enrolled at a time; two thirds by default.
         draws: how often; always the same ones.
+        queries: paintings asked for in one draw, at most.
     """
     random = np.random.default_rng(0)
     known = round(KNOWN_SHARE * len(artists)) if known is None else known
     trials = []
     for _ in range(draws):
         chosen = random.permutation(np.asarray(artists))[:known]
-        shown = [random.permutation(np.flatnonzero(codes == code))[:enrolled] for code in chosen]
+        shown = np.stack([random.permutation(np.flatnonzero(codes == code))[:enrolled] for code in chosen])
         left = np.isin(codes, artists)
-        left[np.concatenate(shown)] = False
-        asked = random.permutation(np.flatnonzero(left))[:_QUERIES]
+        left[shown] = False
+        asked = random.permutation(np.flatnonzero(left))[:queries]
         place_of = np.full(codes.max() + 1, NONE)
         place_of[chosen] = np.arange(known)
-        enrolled_artists = torch.stack([artist_embedding(embeddings[rows], scorer) for rows in shown])
-        scores = scorer.matrix(embeddings[asked], enrolled_artists).double().numpy()
+        scores = scorer.matrix(embeddings[asked], artist_embedding(embeddings[shown], scorer)).double().numpy()
         trials.append(Trial(scores, place_of[codes[asked]], len(artists) - known))
     return trials
 

@@ -76,9 +76,17 @@ class CohortScorer(Scorer):
 
     def closeness(self, embeddings: Tensor) -> Tensor:
         """(N, 2) mean and standard deviation of each painting's k highest scores with the cohort."""
+        return self.closeness_of(self.highest(embeddings, self.k))
+
+    def highest(self, embeddings: Tensor, k: int) -> Tensor:
+        """(N, k) each painting's highest scores with the cohort, highest first; fewer where the cohort is smaller."""
         starts = range(0, max(1, len(embeddings)), _ROWS_AT_ONCE)
         blocks = (self.base.matrix(embeddings[start : start + _ROWS_AT_ONCE], self.cohort) for start in starts)
-        nearest = torch.cat([scores.topk(self.k, dim=1).values for scores in blocks])
+        return torch.cat([scores.topk(min(k, len(self.cohort)), dim=1).values for scores in blocks])
+
+    def closeness_of(self, highest: Tensor) -> Tensor:
+        """:meth:`closeness` from at least k of the :meth:`highest` scores."""
+        nearest = highest[:, : self.k]
         deviation = nearest.std(-1) if self.k > 1 else torch.zeros(len(nearest))
         return torch.stack([nearest.mean(-1), deviation.to(nearest)], dim=-1)
 

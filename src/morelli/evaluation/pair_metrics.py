@@ -15,7 +15,7 @@ from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.intervals import FEWEST_ARTISTS
 from morelli.evaluation.metrics import METRICS, Metric, reliability
 from morelli.evaluation.pair_subsets import PairSubset
-from morelli.evaluation.pairs import COARSE_BINS, FINE_BINS, Block, Pairs
+from morelli.evaluation.pairs import COARSE_BINS, FINE_BINS, Block, NormalisedPairs, Pairs
 
 Array = np.ndarray
 Measured = dict[str, Array]
@@ -87,17 +87,13 @@ class ScoreCurve(_Tally):
         self._fine = np.zeros(FINE_BINS + 2, dtype=np.int64)
 
     def add(self, block: Block) -> None:
-        positives, fine, later = block.positives, block.fine, block.others[:, block.later]
-        if (mask := self._subset.between(block.rows, block.columns)) is not None:
-            fine, later = fine[mask], later[mask[:, block.later]]
-            own = self._subset.between(block.rows, block.rows)
-            if self._subset.positives_too and own is not None:
-                positives = positives[own[np.triu_indices(len(own), 1)]]
+        positives, mask = block.positives_of(self._subset), self._subset.between(block.rows, block.columns)
+        fine = block.fine if mask is None else block.fine[mask]
         for side, bins in ((self.same, self._bins(positives)), (self.different, fine.ravel())):
             side[block.artist] = np.bincount(self._bins.coarse[bins], minlength=COARSE_BINS)
         self._scores[0].append(positives)
         if self._exact:
-            self._scores[1].append(later.ravel())
+            self._scores[1].append(block.later_of(self._subset))
         else:
             self._fine += np.bincount(fine.ravel(), minlength=len(self._fine))
 
@@ -118,6 +114,19 @@ class ScoreCurve(_Tally):
             bound = verification.auc_error_bound(*masses)
             measured["pair_auc_error_bound"] = np.append(bound, np.full(len(same) - 1, np.nan))
         return measured
+
+
+class Normalised(Collector):
+    """The metrics of scores once more, of scores normalised by a cohort: ``<metric>_<name>``."""
+
+    def __init__(self, pairs: NormalisedPairs, name: str, metrics: Iterable[Metric] = METRICS) -> None:
+        self._pairs, self._name, self._curve = pairs, name, ScoreCurve(pairs, PairSubset(), metrics)
+
+    def add(self, block: Block) -> None:
+        self._curve.add(self._pairs.of_block(block))
+
+    def measured(self) -> Measured:
+        return {f"{metric}_{self._name}": values for metric, values in self._curve.measured().items()}
 
 
 class AtThresholds(_Tally):

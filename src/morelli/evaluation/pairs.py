@@ -1,6 +1,6 @@
 """Scores of all unordered pairs of one set of paintings, visited artist by artist."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +13,14 @@ from torch import Tensor
 
 from morelli.data.artists import artist_keys
 from morelli.errors import MorelliError
-from morelli.evaluation.normalisation import CohortScorer
+from morelli.evaluation.normalisation import NEAREST, CohortScorer
+from morelli.evaluation.pair_subsets import PairSubset
 from morelli.models.heads import Scorer
 
 EXACT_PAIRS: Final = 10_000_000
-"""Up to so many pairs all scores are kept and metrics are exact; beyond, negatives go into a histogram."""
+"""Up to so many pairs metrics are exact; beyond, negatives go into a histogram."""
+KEPT_SCORES: Final = 2**28
+"""Up to so many (1 GB, 16,384 paintings) all scores are kept, and every pair is scored once; beyond, for each pass."""
 FINE_BINS: Final = 65_536
 COARSE_BINS: Final = 512
 _ROWS_AT_ONCE = 256
@@ -120,41 +123,60 @@ class Block:
         """(n·(n − 1)/2,) scores of the artist's own pairs."""
         return self.scores[:, self.rows][np.triu_indices(len(self.scores), 1)]
 
+    def positives_of(self, subset: PairSubset) -> Array:
+        """(P,) those of ``positives`` that belong to a subset."""
+        mask = subset.between(self.rows, self.rows) if subset.positives_too else None
+        return self.positives if mask is None else self.positives[mask[np.triu_indices(len(mask), 1)]]
+
+    def later_of(self, subset: PairSubset) -> Array:
+        """(M,) the ``later`` of ``others`` that belong to a subset."""
+        later, mask = self.others[:, self.later], subset.between(self.rows, self.columns[self.later])
+        return (later if mask is None else later[mask]).ravel()
+
 
 class Pairs:
     """Scores of every painting with every other; the embeddings come as :meth:`Paintings.sort` gives them."""
 
     def __init__(self, embeddings: Tensor, paintings: Paintings, scorer: Scorer) -> None:
-        self.paintings = paintings
-        self._embeddings = embeddings
-        self._scorer = scorer
+        self.paintings, self.embeddings, self.scorer = paintings, embeddings, scorer
         n = len(embeddings)
         self.exact = n * (n - 1) // 2 <= EXACT_PAIRS
-        self._kept = self._all() if self.exact else None
-
-    def _score(self, rows: slice, columns: slice) -> Array:
-        with _measuring(self._scorer):
-            return _finite(self._scorer.matrix(self._embeddings[rows], self._embeddings[columns]))
+        self._kept: Array | None = None
+        if n * n <= KEPT_SCORES:
+            self._kept = self._all()
 
     def scores(self, rows: slice, columns: slice) -> Array:
         """Scores of some paintings with others, rows × columns, in ``order``."""
-        return self._score(rows, columns) if self._kept is None else self._kept[rows, columns]
+        if self._kept is not None:
+            return self._kept[rows, columns]
+        with _measuring(self.scorer):
+            return _finite(self.scorer.matrix(self.embeddings[rows], self.embeddings[columns]))
 
     def _all(self) -> Array:
-        n = len(self._embeddings)
+        n = len(self.embeddings)
         scores = np.empty((n, n), dtype=np.float32)
         for start in range(0, n, _ROWS_AT_ONCE):
             stop = min(start + _ROWS_AT_ONCE, n)
-            block = self._score(slice(start, stop), slice(start, n))
+            block = self.scores(slice(start, stop), slice(start, n))
             scores[start:stop, start:] = block
             scores[start:, start:stop] = block.T
             square = block[:, : stop - start]
             scores[start:stop, start:stop] = np.triu(square) + np.triu(square, 1).T
         return scores
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether all scores are kept."""
+        return self._kept is not None
+
     def extremes(self) -> tuple[float, float] | None:
         """The lowest and highest score, a painting's with itself included; None where not all are kept."""
-        return None if self._kept is None else (float(self._kept.min()), float(self._kept.max()))
+        if not self.is_kept:
+            return None
+        starts = range(0, len(self.embeddings), _ROWS_AT_ONCE)
+        blocks = (self.scores(slice(start, start + _ROWS_AT_ONCE), slice(None)) for start in starts)
+        lowest, highest = zip(*((block.min(), block.max()) for block in blocks), strict=True)
+        return float(min(lowest)), float(max(highest))
 
     @cached_property
     def positives(self) -> Array:
@@ -182,25 +204,80 @@ class Pairs:
                 yield Block(artist, rows, own, np.delete(everywhere, rows), self.bins)
             first = last
 
-    def negatives(self) -> Array:
-        """(M,) the scores of all pairs by different artists."""
-        return np.concatenate([block.others[:, block.later].ravel() for block in self.by_artist()])
+    def of(self, subset: PairSubset) -> tuple[Array, Array]:
+        """(P,) and (M,) the scores of a subset's pairs by the same and by different artists, each pair once."""
+        parts = [(block.positives_of(subset), block.later_of(subset)) for block in self.by_artist()]
+        positives, negatives = zip(*parts, strict=True)
+        return np.concatenate(positives), np.concatenate(negatives)
+
+    def within(self, groups: Sequence[Array]) -> tuple[Array, Array]:
+        """As :meth:`of`, of the pairs within each of some groups, which are rows of the caller's paintings."""
+        group = np.full(len(self.embeddings), np.nan)
+        for number, rows in enumerate(groups):
+            group[rows] = number
+        return self.of(PairSubset(values=group[self.paintings.order], positives_too=True))
 
 
 class NormalisedPairs(Pairs):
-    """The same pairs with normalised scores; their own scores, and each painting's with the cohort, are taken once."""
+    """The same pairs with normalised scores, made from the network's own whenever they are asked for.
 
-    def __init__(self, own: Pairs, scorer: CohortScorer) -> None:
-        self._own = own
-        with _measuring(scorer):
-            self._closeness = scorer.closeness(own._embeddings)
-        self._cohort_scorer = scorer
-        super().__init__(own._embeddings, own.paintings, scorer)
+    ``closeness`` (N, 2) is each painting's, as :meth:`CohortScorer.closeness` gives it.
+    """
 
-    def _score(self, rows: slice, columns: slice) -> Array:
-        own = torch.from_numpy(self._own.scores(rows, columns)).to(self._closeness.device)
+    def __init__(self, own: Pairs, scorer: CohortScorer, closeness: Tensor) -> None:
+        self.paintings, self.embeddings, self.scorer, self.exact = own.paintings, own.embeddings, scorer, own.exact
+        self.own, self._closeness, self._normalise = own, closeness, scorer.normalise
+
+    @property
+    def is_kept(self) -> bool:
+        return self.own.is_kept
+
+    def scores(self, rows: slice, columns: slice) -> Array:
+        return self._normalised(self.own.scores(rows, columns), rows, columns)
+
+    def of_block(self, block: Block) -> Block:
+        """An artist's block of the network's own scores, normalised."""
+        scores = self._normalised(block.scores, block.rows, slice(None))
+        return Block(block.artist, block.rows, scores, block.columns, self.bins)
+
+    def _normalised(self, own: Array, rows: slice, columns: slice) -> Array:
         left, right = self._closeness[rows, None], self._closeness[None, columns]
-        return _finite(self._cohort_scorer.normalise(own, left, right))
+        return _finite(self._normalise(torch.from_numpy(own).to(left.device), left, right))
+
+
+class ScoredPairs:
+    """The pairs of one set of embeddings by any scorers, in which nothing is scored twice.
+
+    Args:
+        embeddings: (N, D) in the caller's order.
+        paintings: theirs.
+    """
+
+    def __init__(self, embeddings: Tensor, paintings: Paintings) -> None:
+        self.paintings, self.embeddings = paintings, paintings.sort(embeddings)
+        self._by: dict[Scorer, Pairs] = {}
+        self._highest: list[tuple[CohortScorer, Tensor]] = []
+
+    def by(self, scorer: Scorer) -> Pairs:
+        """The pairs by one scorer."""
+        if isinstance(scorer, CohortScorer):
+            return self.normalised_by(scorer)
+        if scorer not in self._by:
+            self._by[scorer] = Pairs(self.embeddings, self.paintings, scorer)
+        return self._by[scorer]
+
+    def normalised_by(self, scorer: CohortScorer) -> NormalisedPairs:
+        """The pairs by a scorer that normalises another one's scores."""
+        return NormalisedPairs(self.by(scorer.base), scorer, scorer.closeness_of(self._highest_with(scorer)))
+
+    def _highest_with(self, scorer: CohortScorer) -> Tensor:
+        """Every painting's highest scores with a cohort, at least ``k`` of them."""
+        for other, highest in self._highest:
+            if other.base is scorer.base and highest.shape[1] >= scorer.k and torch.equal(other.cohort, scorer.cohort):
+                return highest
+        with _measuring(scorer):
+            self._highest.append((scorer, scorer.highest(self.embeddings, max(scorer.k, *NEAREST.values()))))
+        return self._highest[-1][1]
 
 
 @contextmanager
