@@ -13,7 +13,7 @@ from morelli._files import check_writable
 from morelli.errors import MorelliError, MorelliWarning
 
 LOCK: Final = ".lock"
-"""The lock file; it stays, since others may be waiting for it. A killed process holds it no longer."""
+"""The lock file, which may stay; a killed process holds it no longer."""
 WAIT: Final = 10.0
 """Seconds that a second writer waits."""
 
