@@ -8,7 +8,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -195,6 +195,18 @@ def locked(path: Path, refusal: str) -> Iterator[None]:
         yield
     finally:
         os.close(held)
+
+
+def check_output(path: Path, *suffixes: str, read: Iterable[Path] = ()) -> None:
+    """Refuse to write a file that has none of these suffixes, or that is one of those read.
+
+    Raises:
+        MorelliError: it has, or it is.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise MorelliError(f"This command writes a {' or '.join(suffixes)} file; it was given {path}.")
+    if path.exists() and any(one.exists() and path.samefile(one) for one in read):
+        raise MorelliError(f"{path} is what is read here, and would be overwritten. Choose another file to write.")
 
 
 def check_writable(path: Path) -> None:
