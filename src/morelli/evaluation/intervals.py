@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy import special, stats
+import scipy
 
 from morelli._files import written_whole
 from morelli.errors import MorelliError, UnmeasurableError, did_you_mean
@@ -58,8 +58,8 @@ def interval(value: float, without: Array, level: float = 0.95) -> tuple[float, 
     error = standard_error(without)
     if error is None or not 0 < value < 1:
         return None
-    reach = error / (value * (1 - value)) * stats.t.ppf((1 + level) / 2, len(without) - 1)
-    low, high = special.expit(special.logit(value) + np.array([-reach, reach]))
+    reach = error / (value * (1 - value)) * scipy.special.stdtrit(len(without) - 1, (1 + level) / 2)
+    low, high = scipy.special.expit(scipy.special.logit(value) + np.array([-reach, reach]))
     return float(low), float(high)
 
 
@@ -141,7 +141,7 @@ def paired_difference(metric: str, first: LeaveOneOut, second: LeaveOneOut, leve
             f"The difference in {metric} has no interval: {len(without)} artists are too few, or leaving one out "
             "leaves it undefined or changes nothing."
         )
-    reach = error * float(stats.t.ppf((1 + level) / 2, len(without) - 1))
+    reach = error * float(scipy.special.stdtrit(len(without) - 1, (1 + level) / 2))
     return Difference(value, value - reach, value + reach)
 
 
@@ -154,4 +154,4 @@ def mean_over_runs(values: Sequence[float], level: float = 0.95) -> tuple[float,
     if len(values) < 2:
         return float(np.mean(values)), None
     error = float(np.std(values, ddof=1)) / np.sqrt(len(values))
-    return float(np.mean(values)), error * float(stats.t.ppf((1 + level) / 2, len(values) - 1))
+    return float(np.mean(values)), error * float(scipy.special.stdtrit(len(values) - 1, (1 + level) / 2))
