@@ -18,13 +18,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch.nn import functional
-from torch.utils.data import default_collate
 
 from _rates import save_rates
 from morelli import Painters
 from morelli.data.hashes import DHashes
 from morelli.gallery.pictures import open_picture
 from morelli.gallery.search import Nearest
+from morelli.models.embedder import in_batches
 
 
 def index(model: Path, folder: Path, rounds: int) -> None:
@@ -32,13 +32,12 @@ def index(model: Path, folder: Path, rounds: int) -> None:
     painters = Painters.load(model)
     reader = painters._reader
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".png"))
-    inputs = [reader.transform(open_picture(path, reader.size).rgb) for path in files]
-    batches = [default_collate(inputs[start : start + 8]) for start in range(0, len(inputs), 8)]
+    embedder, transform = reader._embedder(len(files))
+    inputs = [(transform(open_picture(path, reader.size).rgb), 0) for path in files]
     bare, whole = [], []
     for _ in range(rounds):
         started = time.perf_counter()
-        for batch in batches:
-            reader._forward(batch)
+        list(in_batches(embedder, inputs, reader.device))
         bare.append(time.perf_counter() - started)
         with tempfile.TemporaryDirectory() as name:
             started = time.perf_counter()

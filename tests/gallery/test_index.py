@@ -116,24 +116,20 @@ def test_copies_are_flagged(painters: Painters, pictures: Path) -> None:
     assert table.dropna().to_dict() == dict.fromkeys(done.copies[0], "artist-0/0.png")
 
 
-def test_what_was_done_is_kept_when_it_is_interrupted(
-    painters: Painters, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_done_is_kept_when_it_is_interrupted(painters: Painters, pictures: Path) -> None:
     for copy in range(3):
         shutil.copytree(pictures / "artist-0", pictures / f"more-{copy}")
-    forward = reader.Reader._forward
     batches = []
 
-    def impatient(self, batch):
-        batches.append(batch)
+    def impatient(*call):
+        batches.append(call)
         if len(batches) > 1:
             raise KeyboardInterrupt
-        return forward(self, batch)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(reader.Reader, "_forward", impatient)
-        with pytest.raises(KeyboardInterrupt):
-            painters.index(pictures)
+    hook = painters.network.head.register_forward_hook(impatient)
+    with pytest.raises(KeyboardInterrupt):
+        painters.index(pictures)
+    hook.remove()
     done = painters.index(pictures)
     assert (done.unchanged, done.pictures) == (8, 18)
     left = sorted(path.name.partition("-")[0] for path in done.path.iterdir())

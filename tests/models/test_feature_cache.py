@@ -1,5 +1,6 @@
 """Features of frozen backbones pass the backbone once, whatever is interrupted, repeated or damaged."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
 from morelli.models import feature_cache
 from morelli.models.backbones import Backbone, BackboneConfig
-from morelli.models.feature_cache import cached_features
+from morelli.models.engines import Engine
 
 TINY = {"name": "test_resnet", "weights": "none", "image_size": 32}
 
@@ -20,6 +21,16 @@ TINY = {"name": "test_resnet", "weights": "none", "image_size": 32}
 def make_backbone(seed: int = 0, **changes: object) -> Backbone:
     torch.manual_seed(seed)
     return Backbone(BackboneConfig.model_validate({**TINY, **changes}))
+
+
+def cached_features(
+    backbone: Backbone, root: Path, paintings: pd.DataFrame, compute: Callable[[pd.DataFrame], Tensor]
+) -> Tensor:
+    """The features of one backbone in torch."""
+    (features,) = feature_cache.cached_features(
+        [Engine(backbone, "torch")], root, paintings, lambda _, block: [compute(block)]
+    )
+    return features
 
 
 class Compute:
@@ -170,3 +181,22 @@ def test_the_cache_can_be_put_elsewhere(cache: Path, monkeypatch: pytest.MonkeyP
     assert cache_folder() == tmp_path / "morelli"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "morelli"
+
+
+def test_engines_that_lack_the_same_paintings_compute_together(prepared: Path, table: pd.DataFrame) -> None:
+    engines = [Engine(make_backbone(seed), "torch") for seed in (0, 1, 2)]
+    cached_features(make_backbone(1), prepared, table.iloc[:30], Compute())
+    asked: list[tuple[int, int]] = []
+
+    def compute(chosen: Sequence[Engine], block: pd.DataFrame) -> list[Tensor]:
+        asked.append((len(chosen), len(block)))
+        return [Compute()(block) + engines.index(one) for one in chosen]
+
+    features = feature_cache.cached_features(engines, prepared, table, compute)
+
+    assert sorted(asked) == [(1, 2), (1, 20), (1, 20), (2, 12), (2, 20), (2, 20), (2, 20)]
+    expected = Compute().expected(table)
+    assert torch.equal(features[0], expected)
+    assert torch.equal(features[2], expected + 2)
+    assert torch.equal(features[1][:30], expected[:30])
+    assert torch.equal(features[1][30:], expected[30:] + 1)

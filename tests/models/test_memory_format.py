@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from morelli.data.dataset import PaintersByNumbers
 from morelli.models.backbones import Backbone, BackboneConfig
-from morelli.models.features import features_of
 from morelli.models.memory_format import settle_memory_format
 
 CPU = torch.device("cpu")
@@ -18,7 +16,9 @@ MANY = 100_000
 def make_backbone(**changes: object) -> Backbone:
     torch.manual_seed(0)
     return Backbone(
-        BackboneConfig.model_validate({"name": "test_resnet", "weights": "none", "image_size": 32, **changes})
+        BackboneConfig.model_validate(
+            {"name": "test_resnet", "weights": "none", "image_size": 32, "train": "all", **changes}
+        )
     )
 
 
@@ -31,13 +31,12 @@ def decisions(cache: Path) -> list[Path]:
     return sorted((cache / "memory_formats").glob("*.json"))
 
 
-@pytest.mark.parametrize("trained", [False, True])
-def test_what_was_measured_decides(cache: Path, trained: bool) -> None:
-    backbone = make_backbone(train="all" if trained else "frozen")
+def test_what_was_measured_decides(cache: Path) -> None:
+    backbone = make_backbone()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     generator = torch.get_rng_state()
 
-    settle_memory_format(backbone, CPU, pictures=MANY, trained=trained)
+    settle_memory_format(backbone, CPU, pictures=MANY)
 
     (path,) = decisions(cache)
     found = json.loads(path.read_text())
@@ -83,21 +82,8 @@ def test_for_few_pictures_nothing_is_measured(cache: Path) -> None:
 
 
 def test_what_is_measured_apart(cache: Path) -> None:
-    for changes in ({}, {"image_size": 64}, {"pool": "stages"}, {"precision": "bf16"}):
+    for changes in ({}, {"image_size": 64}, {"pool": "stages"}):
         settle_memory_format(make_backbone(**changes), CPU, pictures=MANY)
-    settle_memory_format(make_backbone(train="all"), CPU, pictures=MANY, trained=True)
+    settle_memory_format(make_backbone(), CPU, pictures=MANY, precision="bf16")
 
-    assert len(decisions(cache)) == 5
-
-
-def test_features_of_both_are_equal_but_never_mixed(prepared: Path, cache: Path) -> None:
-    dataset = PaintersByNumbers(prepared)
-    some = dataset.only(list(dataset.paintings["id"][:3]))
-    settle_memory_format(make_backbone(), CPU, pictures=MANY)
-    found = []
-    for chosen in (True, False):
-        decisions(cache)[0].write_text(json.dumps({"channels_last": chosen}))
-        found.append(features_of(make_backbone(), some, CPU))
-
-    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)
-    assert len(list((cache / "features").iterdir())) == 2
+    assert len(decisions(cache)) == 4

@@ -84,7 +84,7 @@ def test_a_model_of_another_format_is_refused(folder: Path) -> None:
     card = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     (folder / "network.json").write_text(json.dumps({**card, "format": 99}), encoding="utf-8")
 
-    with pytest.raises(MorelliError, match="has model format 99, not 2"):
+    with pytest.raises(MorelliError, match="has model format 99, not 3"):
         Network.load(folder)
 
 

@@ -114,7 +114,7 @@ def test_retrieval_is_that_of_the_cpu() -> None:
 def test_the_memory_format_is_measured_on_the_gpu(cache: Path) -> None:
     model, _ = made()
 
-    settle_memory_format(model.backbone, CUDA, pictures=100_000, precision="bf16", trained=True)
+    settle_memory_format(model.backbone, CUDA, pictures=100_000, precision="bf16")
 
     (path,) = (cache / "memory_formats").glob("*.json")
     assert torch.cuda.get_device_name() in path.read_text()

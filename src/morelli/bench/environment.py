@@ -3,39 +3,46 @@
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, cast
 
 import torch
-from accelerate.utils import send_to_device
 from PIL import Image
-from torch.utils.data import default_collate
+from torch import nn
+from torch.utils.data import Dataset
 
 from morelli._processes import processes
+from morelli.models.embedder import in_batches
+from morelli.models.engines import Engine, InferenceBackbone, engine_threads
 from morelli.models.network import Network
 
 
-def _images_per_second(network: Network, device: torch.device, batch_size: int = 8) -> float:
-    """Pictures a second through the whole network, all views, without decoding: the median of three batches."""
-    blank = network.backbone.transform()(Image.new("RGB", (64, 64)))
-    images = send_to_device(default_collate([blank] * batch_size), device)
-    network = network.to(device).eval()
+def _images_per_second(network: Network, engines: Sequence[Engine], device: torch.device) -> float:
+    """Pictures a second through the whole network, all views, without decoding: the median of three rounds."""
+    backbone = InferenceBackbone(engines)
+    embedder = nn.Sequential(backbone, network.head).to(device).eval()
+    blanks = [(backbone.transform(Image.new("RGB", (64, 64))), 0)] * (8 * engine_threads())
     seconds = []
-    with torch.inference_mode():
-        for _ in range(3):
-            started = time.perf_counter()
-            network(images).cpu()
-            seconds.append(time.perf_counter() - started)
-    return batch_size / sorted(seconds)[1]
+    for _ in range(3):
+        started = time.perf_counter()
+        list(in_batches(embedder, cast("Dataset[Any]", blanks), device))
+        seconds.append(time.perf_counter() - started)
+    return len(blanks) / sorted(seconds)[1]
 
 
-def environment(training_seconds: float, network: Network, device: torch.device) -> dict[str, Any]:
-    """What a run writes into ``environment.json``."""
+def environment(
+    training_seconds: float, network: Network, engines: Sequence[Engine], device: torch.device
+) -> dict[str, Any]:
+    """What a run writes into ``environment.json``; ``engines`` gave its features."""
+    if not network.backbone.is_frozen:
+        engines = [Engine(part, "torch") for part in network.backbone.parts]
     packages = ("morelli", "torch", "timm", "pytorch-metric-learning", "faiss-cpu")
     return {
         "training_seconds": round(training_seconds, 2),
-        "images_per_second": round(_images_per_second(network, device), 1),
+        "images_per_second": round(_images_per_second(network, engines, device), 1),
         "device": str(device),
+        "engine": ", ".join(dict.fromkeys(one.label for one in engines)),
         "processes": processes().num_processes,
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),

@@ -30,6 +30,7 @@ from morelli.evaluation.verification import best_threshold, exact_masses, pair_a
 from morelli.models.backbones import Backbone, create_backbone
 from morelli.models.custom_modules import ModuleBackbone
 from morelli.models.embedder import Embedder, embed
+from morelli.models.engines import engines_for
 from morelli.models.features import features_of
 from morelli.models.heads import CosineScorer, EmbeddingHead, Scorer, scorer_name
 from morelli.models.memory_format import settle_memory_format
@@ -83,6 +84,7 @@ class Experiment:
         """Features of the untrained backbone; a trained one needs only those that set the head's standardisation."""
         subsets = self.rows if self.backbone.is_frozen else {"train": self.rows["train"]}
         together = pd.concat(subsets.values(), ignore_index=True)
+        self.engines = engines_for(self.backbone, self.device, pictures=len(together), is_cached=True)
         features = features_of(self.backbone, self.dataset.only(list(together["id"])), self.device)
         return dict(zip(subsets, torch.split(features, list(map(len, subsets.values()))), strict=True))
 
@@ -110,7 +112,7 @@ class Experiment:
             dataset = self.dataset.only(list(self.rows["train"]["id"]))
             dataset.transform, dataset.labels = self.backbone.transform(augment=True), labels
             passes, precision = training.epochs * len(dataset), training.precision
-            settle_memory_format(self.backbone, self.device, pictures=passes, precision=precision, trained=True)
+            settle_memory_format(self.backbone, self.device, pictures=passes, precision=precision)
         history = fit(
             model,
             self.objective,

@@ -179,7 +179,7 @@ def run_experiment(
     if not is_first():
         return
     write_csv(history, run.path / "history.csv")
-    run.write(ENVIRONMENT, environment(seconds, experiment.network(), experiment.device))
+    run.write(ENVIRONMENT, environment(seconds, experiment.network(), experiment.engines, experiment.device))
     write_model_card(run, experiment.network().card, metrics)
     run.write(METRICS, metrics)
     (run.path / CHECKPOINT).unlink(missing_ok=True)

@@ -17,11 +17,12 @@ from torch.nn import functional
 from torch.utils.data import default_collate
 
 from morelli._files import write_text_whole, written_whole
-from morelli.errors import MorelliError, first_line
+from morelli.errors import MorelliError
 from morelli.gallery.reader import Reader
 from morelli.models.backbones import JointBackbone, SingleBackbone
 from morelli.models.heads import CosineScorer, DistanceScorer, Scorer
 from morelli.models.network import Network
+from morelli.models.onnx import onnx_program
 
 TOLERANCE: Final = 1e-4
 _MOST_BYTES: Final = 2_000_000_000  # a file of protobuf holds no more
@@ -141,17 +142,7 @@ def _inputs(network: Network, batches: Sequence[Tensor]) -> dict[str, Any]:
 
 def _write(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str, path: Path) -> float:
     """Export a module, try it on another number of rows, and put it in place; → the largest difference."""
-    rows: list[dict[int, Any]] = [{0: "rows"}, *({0: torch.export.Dim.DYNAMIC} for _ in inputs[1:])]
-    shapes = (tuple(rows),) if isinstance(module, _Embeddings) else tuple(rows)  # the former takes *images
-    two = tuple(batch[:2] for batch in inputs)
-    try:
-        with torch.no_grad():
-            program = torch.onnx.export(
-                module, two, dynamo=True, verbose=False, input_names=names, output_names=[output], dynamic_shapes=shapes
-            )
-    except torch.onnx.OnnxExporterError as error:
-        raise MorelliError(f"PyTorch cannot turn this network into ONNX: {first_line(error)}") from error
-    assert program is not None
+    program = onnx_program(module, inputs, names=names, output=output, variadic=isinstance(module, _Embeddings))
     with written_whole(path) as temporary:
         program.save(temporary)
         difference = _difference(module, inputs, names, temporary)

@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch import Tensor, nn
+from torch.utils.data import Dataset, default_collate
 
 from morelli._file_names import unescaped
 from morelli._progress import progress_bar
 from morelli.gallery.pictures import PictureInfo, read_file
 from morelli.models.custom_modules import update_with
-from morelli.models.embedder import loader_workers
+from morelli.models.embedder import in_batches
+from morelli.models.engines import InferenceBackbone, engines_for
 from morelli.models.network import Network
 from morelli.preparation.picture_files import UnusableError
 
@@ -48,30 +48,33 @@ class Reader:
         self.network.scorer.cpu()  # scores are taken where the embeddings are kept
         self.size = network.card.prepared_size or _DEFAULT_SIZE
         self.transform: Callable[[Image.Image], Any] = network.backbone.transform()
+        self._backbones: dict[tuple[str, ...], InferenceBackbone] = {}
 
     def embed(self, images: Sequence[Image.Image]) -> Tensor:
         """Embed shrunk RGB pictures: (N, D) on the CPU."""
-        starts = range(0, len(images), _BATCH)
-        batches = ([self.transform(image) for image in images[start : start + _BATCH]] for start in starts)
-        return torch.cat([self._forward(default_collate(batch)) for batch in batches])
+        embedder, transform = self._embedder(len(images))
+        rows = in_batches(embedder, _Images(images, transform), self.device, batch_size=_BATCH)
+        return torch.cat([found.float().cpu() for found, _ in rows])
 
     def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[ReadBatch]:
         """Read and embed files, in their order; their names are written as :func:`morelli._file_names.escaped` does."""
-        dataset = _Files(root, files, self.size, self.transform)
+        embedder, transform = self._embedder(len(files))
+        dataset = _Files(root, files, self.size, transform)
         # An original takes up to a hundred times as long to decode as a prepared picture, so processes pay earlier.
-        workers = loader_workers(len(files), self.device, few=32)
-        loader: DataLoader[Any] = DataLoader(dataset, _BATCH, num_workers=workers, collate_fn=_collate)
+        batches = in_batches(embedder, dataset, self.device, batch_size=_BATCH, collate=_collate, few=32)
         with progress_bar() as progress:
             task = progress.add_task(what, total=len(files))
-            for pictures, batch, left_out in loader:
-                embeddings = self._forward(batch) if pictures else torch.empty(0, 0)
+            for found, (pictures, left_out) in batches:
+                embeddings = torch.empty(0, 0) if found is None else found.float().cpu()
                 yield ReadBatch(pictures, embeddings, left_out)
                 progress.advance(task, len(pictures) + len(left_out))
 
-    @torch.inference_mode()
-    def _forward(self, batch: Any) -> Tensor:
-        embeddings: Tensor = self.network(send_to_device(batch, self.device))
-        return embeddings.float().cpu()
+    def _embedder(self, pictures: int) -> tuple[nn.Module, Callable[[Image.Image], Any]]:
+        """The network in the engines that suit so many pictures, and what it takes of a picture."""
+        engines = engines_for(self.network.backbone, self.device, pictures=pictures)
+        names = tuple(one.name for one in engines)
+        backbone = self._backbones.setdefault(names, InferenceBackbone(engines))
+        return nn.Sequential(backbone, self.network.head).eval(), backbone.transform
 
     @cached_property
     def fingerprint(self) -> str:
@@ -85,6 +88,19 @@ class Reader:
         state = self.network.state_dict().items()  # without what takes no part in an embedding
         update_with(digest, {name: one for name, one in state if name.startswith(("backbone.", "head."))})
         return digest.hexdigest()[:32]
+
+
+class _Images(Dataset[tuple[Any, int]]):
+    """Pictures in memory as (the network's input, nothing)."""
+
+    def __init__(self, images: Sequence[Image.Image], transform: Callable[[Image.Image], Any]) -> None:
+        self.images, self.transform = images, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, place: int) -> tuple[Any, int]:
+        return self.transform(self.images[place]), 0
 
 
 class _Files(Dataset[tuple[str, Any, PictureInfo | str]]):
@@ -105,8 +121,10 @@ class _Files(Dataset[tuple[str, Any, PictureInfo | str]]):
         return file, self.transform(loaded.rgb), loaded.info
 
 
-def _collate(items: list[tuple[str, Any, PictureInfo | str]]) -> tuple[list[PictureInfo], Any, list[tuple[str, str]]]:
+def _collate(
+    items: list[tuple[str, Any, PictureInfo | str]],
+) -> tuple[Any, tuple[list[PictureInfo], list[tuple[str, str]]]]:
     inputs = [picture for _, picture, found in items if isinstance(found, PictureInfo)]
     read = [found for _, _, found in items if isinstance(found, PictureInfo)]
     left_out = [(file, found) for file, _, found in items if isinstance(found, str)]
-    return read, default_collate(inputs) if inputs else None, left_out
+    return default_collate(inputs) if inputs else None, (read, left_out)

@@ -17,7 +17,6 @@ from morelli.errors import MorelliError
 from morelli.models.config import BackboneConfig as BackboneConfig
 from morelli.models.config import is_own
 from morelli.models.custom_modules import ModuleBackbone, imported, update_with
-from morelli.models.folding import folded
 from morelli.models.sizes import REFUSALS, check_size, refused_size
 from morelli.models.transforms import create_transform
 from morelli.models.weights import (
@@ -69,10 +68,6 @@ class Backbone(nn.Module):
         self.interpolation = v2.InterpolationMode(data["interpolation"])
         self.eval()
         self.width = self._measured_width()
-        if self.is_frozen:
-            shape = (1, self.channels, self.image_size, self.image_size)
-            self.net = folded(self.net, torch.rand(shape, generator=torch.Generator().manual_seed(0)))
-            self.set_memory_format(channels_last=True)
         self.requires_grad_(config.train == "all")
 
     @property
@@ -165,8 +160,6 @@ class Backbone(nn.Module):
         about = (how, self.image_size, self.crop, self.mean, self.std, self.interpolation)
         is_half = self.config.precision == "bf16" and torch.cuda.is_available()
         digest = hashlib.sha256(f"{about!r}{(timm.__version__, torch.__version__, is_half)!r}".encode())
-        if self.memory_format is not torch.channels_last:
-            digest.update(repr(self.memory_format).encode())
         if self.is_nhwc and self.config.pool == "stages":
             digest.update(b"NHWC")  # features from before these were read right are no longer used
         update_with(digest, self.net.state_dict())

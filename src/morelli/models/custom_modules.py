@@ -70,7 +70,6 @@ class ModuleBackbone(nn.Module):
         self.descriptions: dict[str, dict[str, Any]] = {}
         self.image_size = int(images.shape[-1])
         self.is_frozen = True
-        self.memory_format = torch.contiguous_format
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.net(images)
@@ -84,8 +83,10 @@ class ModuleBackbone(nn.Module):
         """The function from an RGB picture to this module's input."""
         return self._transform
 
-    def set_memory_format(self, *, channels_last: bool) -> None:
-        """It stays as it was given."""
+    @property
+    def input_settings(self) -> tuple[Any, ...]:
+        """What its transform depends on: itself."""
+        return (id(self._transform),)
 
     def fingerprint(self) -> str:
         """A digest of the weights and of what comes of two pictures, so that no feature of other code is reused."""

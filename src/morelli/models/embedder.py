@@ -1,18 +1,20 @@
 """Embedding: the pictures of a dataset through a backbone and a head."""
 
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from morelli._processes import gathered, is_first, shard
 from morelli._progress import progress_bar
 from morelli.errors import InputError
 from morelli.models.backbones import AnyBackbone
 from morelli.models.custom_modules import ModuleHead
+from morelli.models.engines import InferenceBackbone, in_threads
 from morelli.models.heads import EmbeddingHead
 
 
@@ -62,18 +64,46 @@ def embed(
     module = module.to(device).eval()
     count = len(dataset)  # type: ignore[arg-type]  # torch's Dataset says nothing of its length
     share: Subset[tuple[Any, Tensor]] = Subset(dataset, shard(count))
-    loader: DataLoader[tuple[Any, Tensor]] = DataLoader(
-        share, batch_size, num_workers=loader_workers(len(share), device)
-    )
-    rows: list[Tensor] = []
-    # Moved before inference begins: weights that are moved inside it cannot be trained afterwards.
-    with torch.inference_mode(), progress_bar(hidden=not is_first()) as progress:
-        for images, _ in progress.track(loader, description=what):
-            found = module(send_to_device(images, device))
-            if not isinstance(found, Tensor):
-                raise InputError(
-                    f"{type(module).__name__} gives a {type(found).__name__}, not a tensor of embeddings (B, D). Wrap "
-                    "it in a module that returns the one to use."
-                )
-            rows.append(found.float().cpu())
+    batches = in_batches(module, share, device, batch_size=batch_size)
+    with progress_bar(hidden=not is_first()) as progress:
+        total = -(-len(share) // batch_size)
+        rows = [_checked(found, module) for found, _ in progress.track(batches, total, description=what)]
     return gathered(torch.cat(rows), count)
+
+
+def in_batches(
+    module: nn.Module,
+    dataset: Dataset[Any],
+    device: torch.device,
+    *,
+    batch_size: int = 8,
+    collate: Callable[[list[Any]], Any] = default_collate,
+    few: int = 512,
+) -> Iterator[tuple[Any, Any]]:
+    """Pass a dataset's items, collated as (inputs, rest), through a module: (output, rest) of each batch, in order.
+
+    ``module`` is on ``device`` and in evaluation mode. Inputs of None have the output None. From ``few`` pictures on,
+    processes decode for torch; other engines' threads decode for themselves.
+    """
+
+    def forward(batch: Any) -> tuple[Any, Any]:
+        inputs, rest = batch
+        return None if inputs is None else module(send_to_device(inputs, device)), rest
+
+    threads = sum(one.start() for one in module.modules() if isinstance(one, InferenceBackbone))
+    if threads:
+        count = len(dataset)  # type: ignore[arg-type]
+        places = [range(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+        return in_threads(lambda own: forward(collate([dataset[place] for place in own])), places, threads)
+    workers = loader_workers(len(dataset), device, few=few)  # type: ignore[arg-type]
+    loader: DataLoader[Any] = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=collate)
+    return in_threads(forward, loader, 0)
+
+
+def _checked(found: Any, module: nn.Module) -> Tensor:
+    if not isinstance(found, Tensor):
+        raise InputError(
+            f"{type(module).__name__} gives a {type(found).__name__}, not a tensor of embeddings (B, D). Wrap it in a "
+            "module that returns the one to use."
+        )
+    return found.float().cpu()

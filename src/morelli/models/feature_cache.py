@@ -6,10 +6,11 @@ and an interrupted computation goes on with the first missing block.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,34 +20,44 @@ from torch import Tensor
 from morelli._files import cache_folder, written_whole
 from morelli._processes import is_first, on_any_process
 from morelli.errors import MorelliError
-from morelli.models.backbones import SingleBackbone
+from morelli.models.engines import Engine
 
 _BLOCK = 1024
 _DAMAGE = (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError)
 
 
 def cached_features(
-    backbone: SingleBackbone, root: Path, paintings: pd.DataFrame, compute: Callable[[pd.DataFrame], Tensor]
-) -> Tensor:
-    """Return the features of a prepared folder's ``paintings``, (N, …) float32; ``compute`` gives those not on disk.
+    engines: Sequence[Engine],
+    root: Path,
+    paintings: pd.DataFrame,
+    compute: Callable[[Sequence[Engine], pd.DataFrame], Sequence[Tensor]],
+) -> list[Tensor]:
+    """Return the features by each engine of a prepared folder's ``paintings``, (N, …) float32.
 
-    Several processes compute together what any of them lacks; the first of each machine writes it.
+    ``compute`` gives those not on disk, by engines that lack the same paintings together. Several processes compute
+    together what any of them lacks; the first of each machine writes it.
     """
-    folder = cache_folder() / "features" / backbone.fingerprint()[:32]
     keys = _keys(root, paintings)
-    known = _read(folder, set(keys))
-    is_missing = ~(keys.isin(known) | keys.duplicated())
-    missing = paintings[on_any_process(is_missing.to_numpy())]
-    for start in range(0, len(missing), _BLOCK):
-        block = missing.iloc[start : start + _BLOCK]
-        block_keys = list(keys[block.index])
-        features = compute(block)
-        name = hashlib.sha256("".join(block_keys).encode()).hexdigest()[:32]
-        if is_first(of_machine=True):
-            with written_whole(folder / f"{name}.safetensors") as temporary:
-                save_file({"features": features}, temporary, metadata={"keys": ",".join(block_keys)})
-        known.update(zip(block_keys, features, strict=True))
-    return torch.stack([known[key] for key in keys])
+    folders = [cache_folder() / "features" / one.fingerprint[:32] for one in engines]
+    known = [_read(folder, set(keys)) for folder in folders]
+    lacking = [on_any_process((~(keys.isin(one) | keys.duplicated())).to_numpy()) for one in known]
+    for is_missing in {marks.tobytes(): marks for marks in lacking}.values():
+        together = [place for place, marks in enumerate(lacking) if np.array_equal(marks, is_missing)]
+        missing = paintings[is_missing]
+        for start in range(0, len(missing), _BLOCK):
+            block = missing.iloc[start : start + _BLOCK]
+            block_keys = list(keys[block.index])
+            for place, features in zip(together, compute([engines[one] for one in together], block), strict=True):
+                _write(folders[place], block_keys, features)
+                known[place].update(zip(block_keys, features, strict=True))
+    return [torch.stack([one[key] for key in keys]) for one in known]
+
+
+def _write(folder: Path, keys: list[str], features: Tensor) -> None:
+    if is_first(of_machine=True):
+        name = hashlib.sha256("".join(keys).encode()).hexdigest()[:32]
+        with written_whole(folder / f"{name}.safetensors") as temporary:
+            save_file({"features": features.contiguous()}, temporary, metadata={"keys": ",".join(keys)})
 
 
 def _keys(root: Path, paintings: pd.DataFrame) -> pd.Series:

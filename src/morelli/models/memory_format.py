@@ -1,7 +1,7 @@
-"""Memory format of a backbone's images and weights: channels last, unless contiguous was measured to be faster.
+"""Memory format of a trained backbone's images and weights: channels last, unless contiguous was measured faster.
 
 Channels last suits most convolutions, but not every network on every processor. Rounding differs between the two, so
-the choice is measured once, kept on disk, and part of a backbone's fingerprint: features of both are never mixed.
+the choice is measured once and kept on disk: runs on one machine give the same numbers.
 """
 
 import copy
@@ -16,7 +16,7 @@ import torch
 
 from morelli._files import cache_folder, write_text_whole
 from morelli._processes import on_main_process
-from morelli.models.backbones import Backbone, SingleBackbone
+from morelli.models.backbones import Backbone
 
 _PICTURES = 5_000
 """Fewer are not worth it: measuring takes about as long as 100 pictures."""
@@ -25,23 +25,17 @@ _GAIN = 0.9
 _BATCH, _ROUNDS = 16, 3
 
 
-def settle_memory_format(
-    backbone: SingleBackbone, device: torch.device, *, pictures: int, precision: str = "no", trained: bool = False
-) -> None:
-    """Let a backbone use the memory format that is faster on ``device``, if enough ``pictures`` will pass.
+def settle_memory_format(backbone: Backbone, device: torch.device, *, pictures: int, precision: str = "no") -> None:
+    """Let a backbone be trained in the memory format that is faster on ``device``, if enough ``pictures`` will pass.
 
-    What was once measured for the same model, size, device and torch is read from the cache folder, so that runs on one
-    machine give the same numbers. With several processes the first measures for all, with backward passes if it is
-    ``trained``, autocast to ``precision``.
+    What was once measured for the same model, size, device and torch is read from the cache folder. With several
+    processes the first measures for all, autocast to ``precision``.
     """
-    if not isinstance(backbone, Backbone):
-        return  # somebody's own module stays as it was given
     facts = {
         "model": backbone.config.name,
         "pool": backbone.config.pool,
         "pixels": backbone.image_size,
-        "precision": [backbone.config.precision, precision],
-        "trained": trained,
+        "precision": precision,
         "device": _name(device),
         "torch": torch.__version__,
     }
@@ -57,28 +51,27 @@ def _is_channels_last(backbone: Backbone, device: torch.device, facts: dict[str,
         return bool(json.loads(path.read_text(encoding="utf-8"))["channels_last"])
     if pictures < _PICTURES:
         return True
-    seconds = _measured(backbone, device, facts["precision"][1], facts["trained"])
+    seconds = _measured(backbone, device, facts["precision"])
     chosen = seconds[False] > _GAIN * seconds[True]
     found = {"channels_last": chosen, "seconds": {"channels_last": seconds[True], "contiguous": seconds[False]}}
     write_text_whole(path, json.dumps(facts | found, indent=1) + "\n")
     return chosen
 
 
-def _measured(backbone: Backbone, device: torch.device, precision: str, trained: bool) -> dict[bool, float]:
-    """Seconds of a batch with channels last (True) and without (False): the quickest of some turns after the first."""
-    ways = {is_last: copy.deepcopy(backbone).to(device).train(trained) for is_last in (True, False)}
+def _measured(backbone: Backbone, device: torch.device, precision: str) -> dict[bool, float]:
+    """Seconds of a batch with channels last (True) and without: the quickest of some turns after the first."""
+    ways = {is_last: copy.deepcopy(backbone).to(device).train() for is_last in (True, False)}
     images = torch.zeros(_BATCH, 3, backbone.image_size, backbone.image_size, device=device)
     seconds: dict[bool, list[float]] = {is_last: [] for is_last in ways}
     devices = [device] if device.type == "cuda" else []
     kind = torch.float16 if precision == "fp16" else torch.bfloat16
-    with torch.random.fork_rng(devices), torch.set_grad_enabled(trained):
+    with torch.random.fork_rng(devices), torch.enable_grad():
         for is_last, way in (1 + _ROUNDS) * list(ways.items()):
             way.set_memory_format(channels_last=is_last)
             started = time.perf_counter()
             with torch.autocast(device.type, kind, enabled=precision != "no"):
                 features = way(images)
-            if trained:
-                features.sum().backward()
+            features.sum().backward()
             if devices:
                 torch.cuda.synchronize(device)
             seconds[is_last].append(time.perf_counter() - started)

@@ -39,7 +39,8 @@ from morelli.models.model_folder import CARD, WEIGHTS, model_folder
 from morelli.models.sources import SourceStatistics
 from morelli.models.transforms import settings_of
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""3: batch norms are kept as they are; 2 held them folded into convolutions."""
 
 
 class NetworkCard(Section):
@@ -87,7 +88,10 @@ class NetworkCard(Section):
         """
         content = json.loads((folder / CARD).read_text(encoding="utf-8"))
         if content.get("format") != FORMAT_VERSION:
-            raise MorelliError(f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}.")
+            raise MorelliError(
+                f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}: another version of morelli "
+                "saved it. Train it again."
+            )
         return cls.model_validate(content)
 
 
