@@ -1,20 +1,25 @@
 """What an index costs beyond the bare backbone, and how long a search takes.
 
 Run it with:  python benchmarks/gallery.py index MODEL FOLDER [--rounds 3]
+         or:  python benchmarks/gallery.py growth [--pictures 100000] [--width 512]
          or:  python benchmarks/gallery.py search [--pictures 100000] [--widths 512 1536] [--queries 50] [--save]
 
 index: the whole of Painters.index on a fresh index, against the network's bare time on the same batches, which are in
-memory already; in turns, the quickest round of each counts. search: unit embeddings drawn at random, one query at a
-time after loading, the copies among all looks included.
+memory already; in turns, the quickest round of each counts. growth: pictures of 32 px read from disk, with embeddings
+drawn at random in place of a network; the time of each tenth, and of what comes after the last. search: unit embeddings
+drawn at random, one query at a time after loading, the copies among all looks included.
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch.nn import functional
@@ -22,7 +27,9 @@ from torch.nn import functional
 from _rates import save_rates
 from morelli import Painters
 from morelli.data.hashes import DHashes
-from morelli.gallery.pictures import open_picture
+from morelli.gallery.index import index_folder
+from morelli.gallery.pictures import open_picture, read_file
+from morelli.gallery.reader import ReadBatch, Reader
 from morelli.gallery.search import Nearest
 from morelli.models.embedder import in_batches
 
@@ -46,6 +53,36 @@ def index(model: Path, folder: Path, rounds: int) -> None:
     print(
         f"{len(files):,} pictures: bare network {min(bare):.1f} s, index {min(whole):.1f} s, "
         f"{min(whole) / min(bare) - 1:+.1%} ({rounds} rounds in turns, the quickest of each)"
+    )
+
+
+def growth(pictures: int, width: int) -> None:
+    """Time each tenth of an index of many pictures, whose network costs nothing."""
+    ended = [0.0]
+
+    class Cheap:
+        fingerprint = "none"
+
+        def read(self, root: Path, files: list[str], _: str) -> Iterator[ReadBatch]:
+            ended[0] = time.perf_counter()
+            for start in range(0, len(files), 8):
+                read = [read_file(root / file, file, 32).info for file in files[start : start + 8]]
+                yield ReadBatch(read, torch.randn(len(read), width), [])
+                if (start + 8) * 10 // len(files) > len(ended) - 1:  # after what the index did with it
+                    ended.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "pictures"
+        for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (pictures, 32, 32, 3), np.uint8)):
+            (folder / f"{number // 1000:03d}").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{number // 1000:03d}" / f"{number:06d}.jpg")
+        index_folder(cast(Reader, Cheap()), "nowhere", folder)
+        after = time.perf_counter() - ended[-1]
+    tenths = np.diff(ended)
+    each = ", ".join(f"{one:.1f}" for one in tenths)
+    print(
+        f"{pictures:,} pictures of 32 px, {width} numbers each: tenths of {each} s, the last against the first "
+        f"{tenths[-1] / tenths[0]:.2f}; then {after:.1f} s for copies and one table"
     )
 
 
@@ -84,6 +121,9 @@ def main() -> None:
     indexing.add_argument("model", type=Path)
     indexing.add_argument("folder", type=Path)
     indexing.add_argument("--rounds", type=int, default=3)
+    growing = parts.add_parser("growth")
+    growing.add_argument("--pictures", type=int, default=100_000)
+    growing.add_argument("--width", type=int, default=512)
     searching = parts.add_parser("search")
     searching.add_argument("--pictures", type=int, default=100_000)
     searching.add_argument("--widths", type=int, nargs="*", default=[512, 1536])
@@ -92,6 +132,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.part == "index":
         index(arguments.model, arguments.folder, arguments.rounds)
+    elif arguments.part == "growth":
+        growth(arguments.pictures, arguments.width)
     else:
         rates = search(arguments.pictures, arguments.widths, arguments.queries)
         if arguments.save:

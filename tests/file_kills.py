@@ -6,7 +6,8 @@ A *scenario* is a Python file with three functions, each given one folder:
     def work(place): ...     # the command itself, as one calls it from Python
     def found(place): ...    # what must be there after it, as plain JSON: files, contents, no times
 
-A test asserts that ``killed_at_every_event(scenario, tmp_path)`` is empty. For n = 1, 2, …, a fresh place is started
+A file may hold several scenarios, as classes with these three as static methods. A test asserts that
+``killed_at_every_event(file, tmp_path, "Class")`` is empty. For n = 1, 2, …, a fresh place is started
 and ``work`` is killed just before its n-th file event under the place (opening to write, making, renaming, linking or
 removing); then ``work`` runs again and ``found`` must equal that of a run nobody killed. One process imports everything
 and forks a child for each run, because imports take longer than work; so ``start`` must not leave threads behind.
@@ -29,10 +30,10 @@ _EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.syml
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def killed_at_every_event(scenario: Path, tmp_path: Path, *, fewest: int = 1) -> list[str]:
+def killed_at_every_event(scenario: Path, tmp_path: Path, name: str = "", *, fewest: int = 1) -> list[str]:
     """What went wrong, one line a kill; ``fewest`` is how many events there are at least."""
     done = subprocess.run(
-        [sys.executable, __file__, scenario, tmp_path], capture_output=True, text=True, timeout=500, check=False
+        [sys.executable, __file__, scenario, tmp_path, name], capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr
     events, wrong = json.loads(done.stdout.splitlines()[-1])
@@ -40,7 +41,7 @@ def killed_at_every_event(scenario: Path, tmp_path: Path, *, fewest: int = 1) ->
     return wrong
 
 
-def _every_kill(module: ModuleType, base: Path) -> tuple[int, list[str]]:
+def _every_kill(module: ModuleType | type, base: Path) -> tuple[int, list[str]]:
     wrong, wanted = [], None
     for number in count():  # the 0th is not killed
         place = base / f"kill-{number:03d}"
@@ -105,4 +106,5 @@ if __name__ == "__main__":
     assert spec.loader is not None
     scenario_module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(scenario_module)
-    print(json.dumps(_every_kill(scenario_module, Path(sys.argv[2]))))
+    one = getattr(scenario_module, sys.argv[3]) if sys.argv[3] else scenario_module
+    print(json.dumps(_every_kill(one, Path(sys.argv[2]))))

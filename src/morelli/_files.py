@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -104,6 +104,18 @@ def locked(path: Path, refusal: str) -> Iterator[None]:
         yield
     finally:
         os.close(held)
+
+
+def check_output(path: Path, *suffixes: str, read: Iterable[Path] = ()) -> None:
+    """Refuse to write a file that has none of these suffixes, or that is one of those read.
+
+    Raises:
+        MorelliError: it has, or it is.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise MorelliError(f"This command writes a {' or '.join(suffixes)} file; it was given {path}.")
+    if path.exists() and any(one.exists() and path.samefile(one) for one in read):
+        raise MorelliError(f"{path} is what is read here, and would be overwritten. Choose another file to write.")
 
 
 def check_writable(path: Path) -> None:

@@ -13,12 +13,14 @@ from morelli._files import check_writable
 from morelli.errors import MorelliError, MorelliWarning
 
 LOCK: Final = ".lock"
-"""The lock file; it stays, since others may be waiting for it. A killed process holds it no longer."""
+"""The lock file, which may stay; a killed process holds it no longer."""
+WAIT: Final = 10.0
+"""Seconds that a second writer waits."""
 
 
 @contextmanager
-def only_writer(folder: Path, *, wait: float = 10.0) -> Iterator[None]:
-    """Hold a folder against others that ask for it too; one that is held is waited for, some seconds long.
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold a folder against others that ask for it too; one that is held is waited for, :data:`WAIT` seconds.
 
     Raises:
         MorelliError: another process goes on holding it; it is named.
@@ -33,7 +35,7 @@ def only_writer(folder: Path, *, wait: float = 10.0) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout:
             warnings.warn(MorelliWarning(f"{_holder(path)} writes into {folder}; waiting for it."), stacklevel=3)
-            lock.acquire(timeout=wait)
+            lock.acquire(timeout=WAIT)
     except Timeout as error:
         raise MorelliError(f"{_holder(path)} writes into {folder}. Run this again when that has ended.") from error
     try:

@@ -123,6 +123,7 @@ def test_mistakes_end_with_a_sentence_and_status_2(
         (("compare", picture, tmp_path / "none.jpg", "--model", model), "There is no picture"),
         (("compare", picture, picture, "--prior", 1, "--model", model), "between 0 and 1"),
         (("compare", picture, picture, "--explain", "why.txt", "--model", model), ".png or .jpg"),
+        (("compare", picture, picture, "--explain", picture, "--model", model), "would be overwritten"),
         (("index", tmp_path / "none", "--model", model), "no folder"),
         (("search", pictures, picture), "is no index"),
         (("export", "--model", tmp_path, "--onnx", "hands.onnx"), "holds no trained model"),

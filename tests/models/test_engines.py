@@ -214,7 +214,7 @@ def test_threads_share_the_batches(prepared: Path, monkeypatch: pytest.MonkeyPat
     torch.set_num_threads(3)
     try:
         inference = InferenceBackbone(engines_for(make_backbone(), CPU, pictures=1))
-        assert inference.start() == engine_threads() == 3
+        assert inference.start() == engine_threads() == 4
         features_of(make_backbone(), PaintersByNumbers(prepared), CPU)
         assert torch.get_num_threads() == 3
     finally:

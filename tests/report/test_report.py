@@ -301,3 +301,11 @@ def test_a_run_folder_is_never_changed(benched: Path, hostile: Path, tmp_path: P
     report([benched], tmp_path / "report.html", data=hostile)
     assert {path: path.stat().st_mtime_ns for path in benched.rglob("*")} == before
     assert isinstance(find_runs([benched])[0], RunFolder)
+
+
+def test_only_pages_are_written(benched: Path) -> None:
+    metrics = next(benched.rglob("metrics.json"))
+    before = metrics.read_bytes()
+    with pytest.raises(MorelliError, match=r"writes a \.html or \.htm file"):
+        report([benched], metrics)
+    assert metrics.read_bytes() == before

@@ -31,13 +31,14 @@ def compare(
 
         morelli compare one.jpg another.jpg --model runs/mine --explain why.png
     """
-    from morelli.gallery.explain import check_suffix
+    from morelli._files import check_output
+    from morelli.gallery.explain import SUFFIXES
     from morelli.gallery.painters import Painters
 
     if third:
         model, a, b = model_first("compare", a, b, third)
     if explain:
-        check_suffix(explain)
+        check_output(explain, *SUFFIXES, read=[a, b])
     painters = Painters.load(model)
     _print(painters.compare(a, b, prior=prior), as_json)
     if explain:

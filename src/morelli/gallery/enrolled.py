@@ -28,26 +28,28 @@ def enrolled(index: PictureIndex) -> list[EnrolledArtist]:
 
 def rename(index: PictureIndex, artist: str, new: str) -> EnrolledArtist:
     """Give an enrolled artist another name, which no other has; the paintings stay."""
-    renamed, is_theirs = _named(index, artist)
     new = " ".join(new.split())
     if not new:
         raise MorelliError('An artist needs a name: --rename "Bertha Morisot" "Berthe Morisot".')
-    pictures = index.artists.pictures
-    is_new = pictures["artist"].map(artist_key) == artist_key(new)
-    if artist_key(new) != artist_key(artist) and is_new.any():
-        raise MorelliError(
-            f"{pictures['artist'][is_new].iloc[0]} is enrolled already, with {int(is_new.sum())} paintings. "
-            "Remove one of the two first: --remove NAME."
-        )
-    mended = pictures.assign(artist=pictures["artist"].mask(is_theirs, new))
-    replace(index.artists, pictures=mended).write(index.path, ARTISTS)
+    with index.only_writer() as index:
+        renamed, is_theirs = _named(index, artist)
+        pictures = index.artists.pictures
+        is_new = pictures["artist"].map(artist_key) == artist_key(new)
+        if artist_key(new) != artist_key(artist) and is_new.any():
+            raise MorelliError(
+                f"{pictures['artist'][is_new].iloc[0]} is enrolled already, with {int(is_new.sum())} paintings. "
+                "Remove one of the two first: --remove NAME."
+            )
+        mended = pictures.assign(artist=pictures["artist"].mask(is_theirs, new))
+        replace(index.artists, pictures=mended).write(index.path / ARTISTS)
     return EnrolledArtist(new, renamed.paintings)
 
 
 def remove(index: PictureIndex, artist: str) -> EnrolledArtist:
     """Take an artist with all paintings out of those that are enrolled."""
-    removed, is_theirs = _named(index, artist)
-    index.artists.take(np.flatnonzero(~is_theirs).tolist()).write(index.path, ARTISTS)
+    with index.only_writer() as index:
+        removed, is_theirs = _named(index, artist)
+        index.artists.take(np.flatnonzero(~is_theirs)).write(index.path / ARTISTS)
     return removed
 
 

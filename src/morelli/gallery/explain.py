@@ -17,10 +17,10 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageStat
 
-from morelli._files import written_whole
-from morelli.errors import MorelliError
+from morelli._files import check_output, written_whole
 from morelli.gallery.reader import Reader
 
+SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 WINDOWS: Final = 12
 """Steps of the window along the longer side of a picture; the window is three steps wide."""
 _SPAN: Final = 3
@@ -58,15 +58,9 @@ class Explanation:
 
     def save(self, path: Path) -> None:
         """Write :meth:`image` as a PNG or JPEG, by the suffix."""
-        check_suffix(path)
+        check_output(path, *SUFFIXES)
         with written_whole(path) as temporary:
             self.image().save(temporary)
-
-
-def check_suffix(path: Path) -> None:
-    """Refuse a file that is neither .png nor .jpg."""
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise MorelliError(f"An explanation is written as .png or .jpg; it cannot be {path}.")
 
 
 def explain(reader: Reader, a: Image.Image, b: Image.Image) -> Explanation:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import default_collate
 
-from morelli._files import write_text_whole, written_whole
+from morelli._files import check_output, write_text_whole, written_whole
 from morelli.errors import MorelliError
 from morelli.gallery.reader import Reader
 from morelli.models.backbones import JointBackbone, SingleBackbone
@@ -59,8 +59,7 @@ def export(reader: Reader, path: Path) -> Exported:
     Embeddings are of length 1 where the network compares by the cosine, so that a product of two is their score. The
     file is tried in onnxruntime before it is put in place.
     """
-    if path.suffix.lower() != ".onnx":
-        raise MorelliError(f"--onnx writes a .onnx file; it was given {path}.")
+    check_output(path, ".onnx")
     if missing := [name for name in ("onnxscript", "onnxruntime") if find_spec(name) is None]:
         raise MorelliError(f"ONNX files need {' and '.join(missing)}. Install: pip install 'morelli[export]'")
     network = copy.deepcopy(reader.network).cpu()

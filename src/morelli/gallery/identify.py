@@ -127,16 +127,10 @@ def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, re
     artist = " ".join(artist.split())
     if not artist:
         raise MorelliError("An artist needs a name: --artist 'Berthe Morisot'.")
-    before = index.artists
-    is_same = before.pictures["artist"].map(artist_key).to_numpy() == artist_key(artist)
-    if is_same.any() and not replace:
-        raise MorelliError(
-            f"{before.pictures['artist'][is_same].iloc[0]} is enrolled already, with {int(is_same.sum())} paintings. "
-            "To take these pictures instead, add --replace."
-        )
+    _others(index, artist, replace)  # before any work is spent
     folder = folder.resolve()
     files, summary = list_pictures(folder, index.path.resolve())
-    about = {"fingerprint": index.fingerprint, "model": str(index.model), "folder": ""}
+    about = index.pictures.metadata.model_copy(update={"folder": "", "generation": 0})
     parts = [Store.empty(about)]
     for read in reader.read(folder, files, "enroll"):
         summary.left_out += read.left_out
@@ -147,13 +141,26 @@ def enroll(reader: Reader, index: PictureIndex, artist: str, folder: Path, *, re
     copies = [[found.pictures["file"][place] for place in group] for group in groups]
     repeated = {place for group in groups for place in group[1:]}
     found = found.take([place for place in range(len(found.pictures)) if place not in repeated])
-    others = before.take(np.flatnonzero(~is_same).tolist()) if len(before.pictures) else before
-    _refuse_shared(index, others.pictures, found.pictures, artist)
     files_there = [str(Path(printable(str(folder))) / file) for file in found.pictures["file"]]
-    found = Store(found.pictures.assign(file=files_there), found.embeddings, about)
-    joined([Store(others.pictures, others.embeddings, about), found]).write(index.path, ARTISTS)
+    with index.only_writer() as index:
+        others = _others(index, artist, replace)
+        _refuse_shared(index, others.pictures, found.pictures, artist)
+        found = Store(found.pictures.assign(file=files_there), found.embeddings, about)
+        joined([Store(others.pictures, others.embeddings, about), found]).write(index.path / ARTISTS)
     notes = _enrolment_notes(reader.network, artist, len(found.pictures))
     return Enrolment(artist, len(found.pictures), copies, summary.left_out, notes)
+
+
+def _others(index: PictureIndex, artist: str, replace: bool) -> Store:
+    """Who else is enrolled; refused if the artist is, and is not to be replaced."""
+    before = index.artists
+    is_same = before.pictures["artist"].map(artist_key).to_numpy() == artist_key(artist)
+    if is_same.any() and not replace:
+        raise MorelliError(
+            f"{before.pictures['artist'][is_same].iloc[0]} is enrolled already, with {int(is_same.sum())} paintings. "
+            "To take these pictures instead, add --replace."
+        )
+    return before.take(np.flatnonzero(~is_same)) if len(before.pictures) else before
 
 
 def _refuse_shared(index: PictureIndex, others: pd.DataFrame, found: pd.DataFrame, artist: str) -> None:
@@ -191,7 +198,7 @@ class Identifier:
             raise MorelliError(
                 f"No artist is enrolled in {index.path}. Do so with: morelli enroll {index.path} --artist NAME FOLDER"
             )
-        self.network = network
+        self.network, self._index = network, index
         self._sha256 = pictures["sha256"].to_numpy()
         self._hashes = DHashes(list(pictures["look"]))
         self._embeddings = index.artists.embeddings
@@ -203,6 +210,7 @@ class Identifier:
 
     def identify(self, queries: Sequence[PictureInfo], embeddings: Tensor, prior: float) -> list[Answer]:
         """Say whose hands Q pictures are by, from their embeddings (Q, D); see ``Painters.identify``."""
+        self._index.check_width(embeddings.shape[1])
         return [self._one(query, embedding, prior) for query, embedding in zip(queries, embeddings, strict=True)]
 
     def _one(self, query: PictureInfo, embedding: Tensor, prior: float) -> Answer:

@@ -1,26 +1,33 @@
 """An index of one's own pictures: any folder, embedded once and kept, so that it can be searched."""
 
+import re
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from morelli._file_names import printable, unescaped
+from morelli._file_names import escaped, printable, unescaped
 from morelli._files import check_writable
+from morelli._locks import LOCK, only_writer
+from morelli._tables import DamagedTableError
 from morelli.data.hashes import copy_groups
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, MorelliWarning
 from morelli.gallery.reader import ReadBatch, Reader
-from morelli.gallery.store import SCHEMA, Store, joined
+from morelli.gallery.store import SCHEMA, Metadata, Store, append, compact, joined, part_paths, read_with_parts
 from morelli.models.packaged import packaged_version
 from morelli.preparation.listing import list_folder, pictures_of
 
-PICTURES, ARTISTS = "pictures", "artists"
+PICTURES, ARTISTS = "pictures.parquet", "artists.parquet"
 _KEPT_EVERY: Final = 4096
+_OURS: Final = re.compile(r"\.lock|\..*\.partial.*|(pictures|artists)(-\w+)?\.(parquet|safetensors)")
+"""The names of what may lie in an index, whole or not."""
+_MAYBE_OUTSIDE: Final = r"^[/\\]|\.\.|:|\\u"
 
 
 @dataclass(frozen=True)
@@ -51,24 +58,55 @@ class PictureIndex:
             MorelliError: there is none, or it is damaged or of another format.
         """
         path = Path(path)
-        if not (path / f"{PICTURES}.parquet").is_file():
-            raise MorelliError(f"{path} is no index. Make one with: morelli index FOLDER --out {path}")
-        pictures = Store.read(path, PICTURES)
-        about = pictures.metadata
-        has_artists = (path / f"{ARTISTS}.parquet").is_file()
-        artists = Store.read(path, ARTISTS) if has_artists else Store.empty(about)
         try:
-            index = cls(path, about["model"], about["fingerprint"], Path(about["folder"]), pictures, artists)
-        except KeyError as error:
-            raise MorelliError(f"{path} is damaged: it lacks {error}. Make it again.") from error
-        index.check(artists.metadata["fingerprint"], f"the enrolled artists in {path}")
-        return index
+            pictures = read_with_parts(path / PICTURES)
+        except DamagedTableError as error:
+            raise MorelliError(
+                f"{error} Move the damaged file away and run: morelli index FOLDER --out {path}. Who is enrolled stays."
+            ) from error
+        if pictures is None:
+            raise MorelliError(f"{path} is no index. Make one with: morelli index FOLDER --out {path}")
+        _check_inside(pictures, path)
+        about = pictures.metadata
+        if about.format == 1:
+            note = f"{path} has an earlier format, without checksums; it is written anew by the next: morelli index"
+            warnings.warn(MorelliWarning(f"{note} {about.folder} --out {path}"), stacklevel=2)
+        folder, none = Path(unescaped(about.folder)), Store.empty(about)
+        return cls(path, unescaped(about.model), about.fingerprint, folder, pictures, none).with_artists()
+
+    def with_artists(self) -> "PictureIndex":
+        """This index with the artists that are enrolled now."""
+        path = self.path / ARTISTS
+        try:
+            artists = Store.read(path)
+        except FileNotFoundError:
+            return replace(self, artists=Store.empty(self.pictures.metadata))
+        except DamagedTableError as error:
+            raise MorelliError(f"{error} Put a copy of it back, or move it away and enrol its artists anew.") from error
+        self.check(artists.metadata.fingerprint, f"the enrolled artists in {self.path}")
+        return replace(self, artists=artists)
+
+    @contextmanager
+    def only_writer(self) -> Iterator["PictureIndex"]:
+        """This index with the artists that are enrolled now, held against other writers."""
+        with only_writer(self.path):
+            _remove_leftovers(self.path, ".*.partial*")
+            yield self.with_artists()
+
+    def check_width(self, width: int) -> None:
+        """Refuse embeddings of another width than the network's."""
+        for store in (self.pictures, self.artists):
+            if len(store.embeddings) and store.embeddings.shape[1] != width:
+                raise MorelliError(
+                    f"{self.path} is damaged: its embeddings have {store.embeddings.shape[1]} numbers, and this "
+                    f"network's {width}."
+                )
 
     def check(self, fingerprint: str, whose: str) -> None:
         """Refuse what another network made, by its fingerprint."""
         if fingerprint == self.fingerprint:
             return
-        version, now = self.pictures.metadata.get("version"), packaged_version(self.model)
+        version, now = self.pictures.metadata.version, packaged_version(self.model)
         if version != now:
             raise MorelliError(
                 f"{self.path} was made with version {version} of the packaged network {self.model}, and this morelli "
@@ -136,36 +174,62 @@ def index_folder(reader: Reader, model: str | Path, folder: Path, out: Path | No
     out = (out or folder.with_name(f"{folder.name}.index")).resolve()
     check_writable(out / PICTURES)
     files, summary = list_pictures(folder, out)
+    _refuse_other_folder(out)
     version = packaged_version(model)
-    noted = str(model) if version else str(Path(model).resolve())
-    about = {"model": noted, "version": version, "fingerprint": reader.fingerprint, "folder": str(folder)}
-    before = _before(out, about)
-    kept = before.take(_unchanged(before.pictures, folder, files))
-    summary.unchanged = len(kept.pictures)
-    known = set(kept.pictures["file"])
-    parts = [Store(kept.pictures, kept.embeddings, about)]
-    fresh = 0
-    try:
-        for read in reader.read(folder, [file for file in files if file not in known], "index"):
-            summary.left_out += read.left_out
-            parts.append(as_store(read, about))
-            fresh += len(read.pictures)
-            if fresh // _KEPT_EVERY > summary.embedded // _KEPT_EVERY:
-                parts = [joined(parts)]
-                parts[0].write(out, PICTURES)
-            summary.embedded = fresh
-    except BaseException:  # Ctrl-C above all: what is done is kept
-        if fresh:
-            joined(parts).write(out, PICTURES)
-        raise
-    found = joined(parts)
-    refuse_empty(found, folder, summary)
-    now, summary.copies = _with_copies(found)
-    now.write(out, PICTURES)
-    summary.pictures = len(now.pictures)
-    summary.dropped = len(set(before.pictures["file"]) - set(now.pictures["file"]))
+    noted = escaped(str(model if version else Path(model).resolve()))
+    about = Metadata(model=noted, version=version, fingerprint=reader.fingerprint, folder=escaped(str(folder)))
+    with only_writer(out):
+        try:
+            _index(reader, folder, files, out, about, summary)
+        finally:
+            _remove_leftovers(out, ".*.partial*")
+            if [inner.name for inner in out.iterdir()] == [LOCK]:  # nothing was indexed
+                with suppress(OSError):
+                    (out / LOCK).unlink()
+                    out.rmdir()
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _index(
+    reader: Reader, folder: Path, files: Sequence[str], out: Path, about: Metadata, summary: IndexSummary
+) -> None:
+    before = _before(out, about)
+    about = about.model_copy(update={"generation": before.metadata.generation})
+    kept = before.take(_unchanged(before.pictures, folder, files))
+    known = set(kept.pictures["file"])
+    summary.unchanged = len(known)
+    fresh = _embedded(reader, folder, [file for file in files if file not in known], out, about, summary)
+    found = joined([replace(kept, metadata=about), *fresh])
+    refuse_empty(found, folder, summary)
+    now, summary.copies = _with_copies(found)
+    summary.pictures = len(now.pictures)
+    summary.dropped = len(set(before.pictures["file"]) - set(now.pictures["file"]))
+    if summary.embedded or summary.dropped or part_paths(out / PICTURES) or before.metadata != about:
+        compact(out / PICTURES, now)
+    _remove_leftovers(out, "*.safetensors")  # of the former format
+
+
+def _embedded(
+    reader: Reader, folder: Path, files: Sequence[str], out: Path, about: Metadata, summary: IndexSummary
+) -> list[Store]:
+    """Embed files and append what is done to the index, part by part; the last part is only returned."""
+    parts: list[Store] = []
+    fresh: list[Store] = []
+    try:
+        for read in reader.read(folder, files, "index"):
+            summary.left_out += read.left_out
+            fresh.append(as_store(read, about))
+            summary.embedded += len(read.pictures)
+            if sum(len(one.pictures) for one in fresh) >= _KEPT_EVERY:
+                parts.append(joined(fresh))
+                fresh = []
+                append(out / PICTURES, parts[-1])
+    except BaseException:  # Ctrl-C above all: what is done is kept
+        if any(len(one.pictures) for one in fresh):
+            append(out / PICTURES, joined(fresh))
+        raise
+    return [*parts, *fresh]
 
 
 def list_pictures(folder: Path, ignored: Path) -> tuple[list[str], IndexSummary]:
@@ -193,7 +257,7 @@ def list_pictures(folder: Path, ignored: Path) -> tuple[list[str], IndexSummary]
     return files, summary
 
 
-def as_store(read: ReadBatch, metadata: dict[str, Any], artist: str | None = None) -> Store:
+def as_store(read: ReadBatch, metadata: Metadata, artist: str | None = None) -> Store:
     """A batch of pictures as rows."""
     rows = [
         (one.name, artist, None, one.length, one.mtime_ns, one.width, one.height, one.sha256, one.hash)
@@ -223,17 +287,39 @@ def _with_copies(store: Store) -> tuple[Store, list[list[str]]]:
     return Store(store.pictures.assign(copy_of=copy_of), store.embeddings, store.metadata), named
 
 
-def _before(out: Path, about: dict[str, Any]) -> Store:
-    """The index as it was, empty where there is none; refused if it is something else or of other pictures."""
-    if not (out / f"{PICTURES}.parquet").is_file():
-        if out.exists() and (not out.is_dir() or any(".partial" not in inner.name for inner in out.iterdir())):
-            raise MorelliError(f"{out} is already there and is no index. Choose another --out.")
-        return Store.empty(about)
-    index = PictureIndex.load(out)
-    index.check(about["fingerprint"], f"the one in {about['model']}")
-    if str(index.folder) != about["folder"] and index.folder.exists():
-        raise MorelliError(f"{out} is an index of {index.folder}, not of {about['folder']}. Choose another --out.")
+def _refuse_other_folder(out: Path) -> None:
+    """Refuse a place that is something else than an index, whole or not."""
+    if out.exists() and (not out.is_dir() or any(not _OURS.fullmatch(inner.name) for inner in out.iterdir())):
+        raise MorelliError(f"{out} is already there and is no index. Choose another --out.")
+
+
+def _before(out: Path, about: Metadata) -> Store:
+    """The index as it was, empty where there is none; refused if it is of other pictures or by another network."""
+    folder, none = Path(unescaped(about.folder)), Store.empty(about)
+    if (out / PICTURES).exists() or part_paths(out / PICTURES):
+        index = PictureIndex.load(out)
+    else:
+        index = PictureIndex(out, unescaped(about.model), about.fingerprint, folder, none, none).with_artists()
+    index.check(about.fingerprint, f"the one in {unescaped(about.model)}")
+    if index.folder != folder and index.folder.exists():
+        raise MorelliError(f"{out} is an index of {index.folder}, not of {folder}. Choose another --out.")
+    if index.artists.metadata.format == 1:
+        index.artists.write(out / ARTISTS)
     return index.pictures
+
+
+def _remove_leftovers(out: Path, pattern: str) -> None:
+    for path in out.glob(pattern):
+        path.unlink(missing_ok=True)
+
+
+def _check_inside(pictures: Store, path: Path) -> None:
+    """Refuse names that lead out of the pictures' folder."""
+    files = pictures.pictures["file"]
+    for name in files[files.str.contains(_MAYBE_OUTSIDE)]:
+        there = Path(unescaped(name))
+        if there.is_absolute() or there.drive or ".." in there.parts:
+            raise MorelliError(f"{path} is damaged: {name} is no file of its folder.")
 
 
 def _unchanged(pictures: pd.DataFrame, folder: Path, files: Sequence[str]) -> list[int]:

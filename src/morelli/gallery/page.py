@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from PIL import Image
 
-from morelli._files import write_text_whole
+from morelli._files import check_output, write_text_whole
 from morelli.errors import MorelliError
 from morelli.gallery.compare import CAVEAT, percent
 from morelli.gallery.pictures import open_picture
@@ -20,8 +20,7 @@ _SIDE: Final = 200
 
 def write_page(query: Path, found: SearchResult, path: Path) -> None:
     """Write an HTML page (``.html``) with the query and what was found; it needs no network."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise MorelliError(f"--html writes a .html file; it was given {path}.")
+    check_output(path, ".html", ".htm", read=[query])
     pages = Environment(loader=PackageLoader("morelli.gallery", "templates"), autoescape=True)
     pages.filters["percent"] = percent
     text = pages.get_template("search.html").render(found=found, query=query, picture=_thumbnail, caveat=CAVEAT)

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, default_collate
 
 from morelli._file_names import unescaped
 from morelli._progress import progress_bar
+from morelli.errors import MorelliError
 from morelli.gallery.pictures import PictureInfo, read_file
 from morelli.models.custom_modules import update_with
 from morelli.models.embedder import in_batches
@@ -54,7 +55,7 @@ class Reader:
         """Embed shrunk RGB pictures: (N, D) on the CPU."""
         embedder, transform = self._embedder(len(images))
         rows = in_batches(embedder, _Images(images, transform), self.device, batch_size=_BATCH)
-        return torch.cat([found.float().cpu() for found, _ in rows])
+        return torch.cat([_finite(found) for found, _ in rows])
 
     def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[ReadBatch]:
         """Read and embed files, in their order; their names are written as :func:`morelli._file_names.escaped` does."""
@@ -65,7 +66,7 @@ class Reader:
         with progress_bar() as progress:
             task = progress.add_task(what, total=len(files))
             for found, (pictures, left_out) in batches:
-                embeddings = torch.empty(0, 0) if found is None else found.float().cpu()
+                embeddings = torch.empty(0, 0) if found is None else _finite(found)
                 yield ReadBatch(pictures, embeddings, left_out)
                 progress.advance(task, len(pictures) + len(left_out))
 
@@ -88,6 +89,13 @@ class Reader:
         state = self.network.state_dict().items()  # without what takes no part in an embedding
         update_with(digest, {name: one for name, one in state if name.startswith(("backbone.", "head."))})
         return digest.hexdigest()[:32]
+
+
+def _finite(embeddings: Tensor) -> Tensor:
+    embeddings = embeddings.float().cpu()
+    if not embeddings.isfinite().all():
+        raise MorelliError("This network gives embeddings that are not finite; its weights are damaged.")
+    return embeddings
 
 
 class _Images(Dataset[tuple[Any, int]]):

@@ -122,6 +122,7 @@ class Searcher:
         if k < 1:
             raise MorelliError(f"-k is the number of pictures to find, at least 1; it cannot be {k}.")
         check_prior(prior)
+        self.index.check_width(embeddings.shape[1])
         return [self._one(query, row[None], k, prior) for query, row in zip(queries, embeddings, strict=True)]
 
     def _one(self, query: PictureInfo, embedding: Tensor, k: int, prior: float) -> SearchResult:

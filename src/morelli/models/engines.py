@@ -37,11 +37,11 @@ Run = Callable[[np.ndarray], np.ndarray]
 TOLERANCE: Final = 1e-4
 """How far an engine's features may be from torch's, of the largest feature."""
 _GAIN = 1.1
-_FEW = 500 * 224**2
+_FEW = 300 * 224**2
 """Pixels of all views below which converting and measuring take longer than they save."""
 _BATCH, _ROUNDS = 8, 3
-_MOST_THREADS = 8
-"""Each prepares pictures too, in Python; with more cores an engine takes several for a batch."""
+_MOST_STREAMS = 8
+"""Batches that pass an engine at once, a core for each; with more cores each takes several."""
 
 
 def _openvino(backbone: Backbone, images: Tensor, path: Path) -> Run:
@@ -58,7 +58,7 @@ def _openvino(backbone: Backbone, images: Tensor, path: Path) -> Run:
         with written_whole(path.with_suffix(".bin")) as weights, written_whole(path) as temporary:
             openvino.serialize(model, temporary, weights)
     hints: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-    hints |= {"NUM_STREAMS": engine_threads(), "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    hints |= {"NUM_STREAMS": _streams(), "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = openvino.Core().compile_model(path, "CPU", hints)
     own = threading.local()
 
@@ -77,7 +77,7 @@ def _onnxruntime(backbone: Backbone, images: Tensor, path: Path) -> Run:
         with written_whole(path) as temporary:
             onnx_program(backbone, (images,), names=["images"], output="features").save(temporary)
     options = SessionOptions()
-    options.intra_op_num_threads = max(1, torch.get_num_threads() // engine_threads())
+    options.intra_op_num_threads = max(1, torch.get_num_threads() // _streams())
     session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda images: np.asarray(session.run(None, {"images": images})[0])
 
@@ -89,9 +89,13 @@ _ENGINES: Final[dict[str, tuple[Callable[[Backbone, Tensor, Path], Run], str, tu
 """In the order in which they are tried: how one is made, its file's suffix, and what it needs."""
 
 
+def _streams() -> int:
+    return min(_MOST_STREAMS, torch.get_num_threads())
+
+
 def engine_threads() -> int:
-    """Threads that pass pictures through an engine, each with batches of its own."""
-    return min(_MOST_THREADS, torch.get_num_threads())
+    """Threads that prepare batches and pass them through an engine: one more than can pass it at once."""
+    return _streams() + 1
 
 
 class Engine:

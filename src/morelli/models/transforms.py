@@ -51,7 +51,11 @@ def create_transform(
         augment: one random crop, mirrored or not, in place of all that.
     """
     settings = {**locals(), "mean": list(mean), "std": list(std), "interpolation": interpolation.value}
-    normalise = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std), inplace=True)]
+    scaled = (
+        [255 * value for value in mean],
+        [255 * value for value in std],
+    )  # a pass over the pixels less than 0 to 1
+    normalise = [v2.ToImage(), v2.ToDtype(torch.float32), v2.Normalize(*scaled, inplace=True)]
     colour = [v2.Grayscale(1)] if len(mean) == 1 else []
     if augment:
         crop = v2.RandomResizedCrop([size, size], scale=(0.3, 1.0), interpolation=interpolation, antialias=True)

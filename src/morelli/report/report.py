@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from morelli._files import cache_folder, check_writable, write_text_whole
+from morelli._files import cache_folder, check_output, check_writable, write_text_whole
 from morelli.bench.columns import Column
 from morelli.bench.run_folder import SUBSETS, RunFolder, data_digest, find_runs
 from morelli.bench.tables import copies_note, over_folds_and_seeds, table
@@ -65,6 +65,7 @@ def report(
     started = time.perf_counter()
     if out.is_dir():
         raise MorelliError(f"{out} is a folder. Name a file: --out {out / 'report.html'}")
+    check_output(out, ".html", ".htm")
     check_writable(out)
     found = find_runs(runs)
     finished = [one for one in found if one.is_finished]
