@@ -160,7 +160,11 @@ def test_places_that_are_no_folder_of_pictures(painters: Painters, pictures: Pat
         painters.index(pictures, empty)
     with pytest.raises(MorelliError, match="is no index"):
         PictureIndex.load(pictures)
+    with pytest.raises(MorelliError, match="Not a directory"):
+        painters.index(pictures, empty / "notes.txt")
     index = painters.index(pictures).path
+    (index / ".DS_Store").touch()
+    assert painters.index(pictures, index).unchanged == 9
     shutil.copytree(pictures, tmp_path / "second")
     with pytest.raises(MorelliError, match="is an index of"):
         painters.index(tmp_path / "second", index)

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from morelli import MorelliError, Painters, _locks
 from morelli.errors import MorelliWarning
 from morelli.gallery import index as index_module
+from morelli.gallery import store
 from morelli.gallery.index import PictureIndex
 from morelli.gallery.store import Store
 
@@ -238,9 +239,9 @@ def test_a_second_index_run_waits_and_then_says_who_writes(
     assert cheap.remove(enrolled, "First").paintings == 2
 
 
-def test_an_unfinished_index_is_searched_and_its_parts_are_plain_tables(
-    cheap: Painters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def unfinished(cheap: Painters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An index of 20 pictures that was interrupted after two parts of 8."""
     monkeypatch.setattr(index_module, "_KEPT_EVERY", 8)
     paint(tmp_path / "pictures", range(20))
     batches = []
@@ -254,7 +255,48 @@ def test_an_unfinished_index_is_searched_and_its_parts_are_plain_tables(
     with pytest.raises(KeyboardInterrupt):
         cheap.index(tmp_path / "pictures")
     hook.remove()
-    index = tmp_path / "pictures.index"
+    return tmp_path / "pictures.index"
+
+
+def test_a_reader_that_finds_the_parts_gone_reads_again(
+    cheap: Painters, unfinished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = store.part_paths
+
+    def just_compacted(path: Path) -> list[Path]:
+        monkeypatch.setattr(store, "part_paths", listed)
+        cheap.index(tmp_path / "pictures")
+        return listed(path)
+
+    monkeypatch.setattr(store, "part_paths", just_compacted)
+    assert len(PictureIndex.load(unfinished).pictures.pictures) == 20
+
+
+def test_parts_that_outlive_the_whole_table_count_no_more(
+    cheap: Painters, unfinished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pictures" / "01.png").unlink()
+    unlink = Path.unlink
+
+    def killed(path: Path, **options: bool) -> None:
+        if path.name.startswith("pictures-"):
+            raise KeyboardInterrupt
+        unlink(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cheap.index(tmp_path / "pictures")
+    assert len(list(unfinished.glob("pictures-*.parquet"))) == 2
+    assert "01.png" not in set(PictureIndex.load(unfinished).pictures.pictures["file"])
+    assert cheap.index(tmp_path / "pictures").unchanged == 19
+    assert not list(unfinished.glob("pictures-*.parquet"))
+
+
+def test_an_unfinished_index_is_searched_and_its_parts_are_plain_tables(
+    cheap: Painters, unfinished: Path, tmp_path: Path
+) -> None:
+    index = unfinished
     assert sorted(path.name for path in index.glob("*.parquet")) == ["pictures-00001.parquet", "pictures-00002.parquet"]
     assert len(cheap.search(index, tmp_path / "pictures" / "01.png", k=99).matches) == 15
     assert cheap.index(tmp_path / "pictures").unchanged == 16

@@ -25,8 +25,9 @@ from morelli.preparation.listing import list_folder, pictures_of
 
 PICTURES, ARTISTS = "pictures.parquet", "artists.parquet"
 _KEPT_EVERY: Final = 4096
-_OURS: Final = re.compile(r"\.lock|\..*\.partial.*|(pictures|artists)(-\w+)?\.(parquet|safetensors)")
-"""The names of what may lie in an index, whole or not."""
+_TABLES: Final = re.compile(r"(pictures|artists)(-\d{5})?\.parquet")
+_LEFTOVERS: Final = re.compile(r"\.lock|\..*\.partial.*|(pictures|artists)-\w+\.safetensors")
+"""What a killed writer may leave before there is a table."""
 _MAYBE_OUTSIDE: Final = r"^[/\\]|\.\.|:|\\u"
 
 
@@ -288,8 +289,9 @@ def _with_copies(store: Store) -> tuple[Store, list[list[str]]]:
 
 
 def _refuse_other_folder(out: Path) -> None:
-    """Refuse a place that is something else than an index, whole or not."""
-    if out.exists() and (not out.is_dir() or any(not _OURS.fullmatch(inner.name) for inner in out.iterdir())):
+    """Refuse a place that is something else than an index, whole or begun."""
+    names = [inner.name for inner in out.iterdir()] if out.exists() else []
+    if not any(map(_TABLES.fullmatch, names)) and not all(map(_LEFTOVERS.fullmatch, names)):
         raise MorelliError(f"{out} is already there and is no index. Choose another --out.")
 
 
