@@ -34,7 +34,9 @@ AT_2 = Metric("precision_at_2", "P@2", "share of the two nearest", lambda r: r.p
 def test_every_metric_has_one_entry() -> None:
     names = [metric.name for metric in METRICS]
     assert len(set(names)) == len(names)
-    assert [metric.name for metric in METRICS if metric.lower_is_better] == ["eer", "brier", "ece"]
+    assert [metric.name for metric in METRICS if metric.lower_is_better] == [
+        *("eer", "brier", "cllr", "cllr_min", "cllr_cal", "min_dcf_0.1", "ece")
+    ]
 
 
 def test_variants_are_those_of_their_metric() -> None:

@@ -58,10 +58,13 @@ class Calibration:
             MorelliError: the prior is not between 0 and 1.
         """
         check_prior(prior)
-        probability: Array = scipy.special.expit(
-            self.slope * np.asarray(scores) + self.offset + scipy.special.logit(prior)
-        )
+        probability: Array = scipy.special.expit(self.log_likelihood_ratio(scores) + scipy.special.logit(prior))
         return probability
+
+    def log_likelihood_ratio(self, scores: Array | float) -> Array:
+        """The natural logarithm of the likelihood ratio: of this score by one hand against by two. Any shape."""
+        ratio: Array = self.slope * np.asarray(scores) + self.offset
+        return ratio
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

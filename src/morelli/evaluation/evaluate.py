@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from morelli.errors import MorelliError
 from morelli.evaluation import verification
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.intervals import LeaveOneOut, interval
-from morelli.evaluation.metrics import METRICS, Metric, check_metrics, guarded
+from morelli.evaluation.metrics import METRICS, Metric, check_metrics, guarded, metric_of
 from morelli.evaluation.normalisation import CohortScorer
 from morelli.evaluation.pair_metrics import (
     ArtistCurves,
@@ -118,9 +119,13 @@ def evaluate(
     for own in dict.fromkeys([pairs, *(one.own for one in besides.values())]):
         also = [Normalised(one, name, table) for name, one in besides.items() if one.own is own]
         measured |= collect(own, [*(collectors if own is pairs else []), *also])
+    for metric in table:
+        if metric.takes == "metrics" and metric.compute is not None:
+            with suppress(KeyError):
+                measured[metric.name] = metric.compute(measured)
     measured = {name: values for name, values in measured.items() if not np.isnan(values[0])}
     values = {name: float(all_artists[0]) for name, all_artists in measured.items()}
-    bounds = {name: interval(values[name], measured[name][1:]) for name in measured}
+    bounds = {name: interval(values[name], measured[name][1:], scale=metric_of(name, table).scale) for name in measured}
     counts = {"artists": len(order.names), "paintings": len(paintings), "lone_artists": len(retrieval.lone_artists)}
     by_artist = retrieval.per_artist()
     return Evaluation(

@@ -20,11 +20,15 @@ import numpy as np
 from morelli._dotted import load_dotted
 from morelli._text import one_line
 from morelli.errors import MorelliError
+from morelli.evaluation.intervals import Scale
+from morelli.evaluation.likelihood_ratios import cllr, cllr_min, min_detection_cost
 from morelli.evaluation.verification import eer, pair_auc, recall_at_false_accept
 
 Array = np.ndarray
 
 FALSE_ACCEPT_RATES: Final = (0.1, 0.01, 0.001)
+COST_PRIOR: Final = 0.1
+"""Share of same-hand pairs at which the detection cost is taken."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,14 @@ class Metric:
         compute: the function; what it gets depends on ``takes``. NaN says that these paintings do not define it.
         takes: ``ranking``: a :class:`Ranking` of Q queries → (Q,) values. ``scores``: how many same-artist and how many
             different-artist pairs fall into each of B bins of score, lowest first: two arrays (…, B) → (…).
-            ``probabilities``: two arrays (…, 3, B), the number of pairs in each bin of probability, and the sums of
-            their probabilities and of their squares → (…). ``threshold``: the shares of same-artist and of
-            different-artist pairs accepted at a threshold, (…) each → (…). ``other``: it is computed elsewhere.
+            ``probabilities``: two arrays (…, 4, B), the number of pairs in each bin of probability, and the sums of
+            their probabilities, of their squares, and of their costs in bits (see :func:`cllr`) → (…). ``threshold``:
+            the shares of same-artist and of different-artist pairs accepted at a threshold, (…) each → (…).
+            ``metrics``: a mapping of the other metrics → their values (…); a KeyError says that it is not defined.
+            ``other``: it is computed elsewhere.
         looks: how far a metric of rankings looks: at the ``first`` neighbour, the ``r`` nearest (as many as there are
             to find), or all ``k`` that were searched.
+        scale: what its values are, for intervals: a ``share`` from 0 to 1, a ``cost`` above 0, or a ``difference``.
         lower_is_better: less is better.
         shown_first: printed tables show it unless asked for others.
         per_artist: the tables of single artists have it.
@@ -53,8 +60,9 @@ class Metric:
     heading: str
     doc: str
     compute: Callable[..., Any] | None
-    takes: Literal["ranking", "scores", "probabilities", "threshold", "other"] = "ranking"
+    takes: Literal["ranking", "scores", "probabilities", "threshold", "metrics", "other"] = "ranking"
     looks: Literal["first", "r", "k"] = "r"
+    scale: Scale = "share"
     lower_is_better: bool = False
     shown_first: bool = False
     per_artist: bool = False
@@ -118,7 +126,7 @@ class Ranking:
 
 def brier(same: Array, different: Array) -> Array:
     """Mean squared error of the probability (Brier 1950), same-artist and different-artist pairs weighing the same."""
-    counts, sums, squares = np.moveaxis(same, -2, 0)
+    counts, sums, squares, _ = np.moveaxis(same, -2, 0)
     wrong = (counts - 2 * sums + squares).sum(-1) / counts.sum(-1)
     error: Array = (wrong + different[..., 2, :].sum(-1) / different[..., 0, :].sum(-1)) / 2
     return error
@@ -190,6 +198,33 @@ METRICS: Final[tuple[Metric, ...]] = (
         "threshold",
     ),
     _of_probabilities("brier", "brier", "mean squared error of the probability, at prior ½", brier),
+    _of_probabilities("cllr", "cllr", "cost of the likelihood ratios in bits: 1 says nothing", cllr, scale="cost"),
+    Metric(
+        "cllr_min",
+        "cllr min",
+        "what of `cllr` the best monotone calibration would leave: discrimination",
+        cllr_min,
+        "scores",
+        scale="cost",
+        lower_is_better=True,
+    ),
+    Metric(
+        "cllr_cal",
+        "cllr cal",
+        "`cllr` − `cllr_min`: what the calibration costs",
+        lambda measured: measured["cllr"] - measured["cllr_min"],
+        "metrics",
+        scale="difference",
+        lower_is_better=True,
+    ),
+    Metric(
+        f"min_dcf_{COST_PRIOR}",
+        f"min dcf {COST_PRIOR}",
+        f"the least cost of deciding by a threshold where {COST_PRIOR:.0%} of pairs are by one hand",
+        partial(min_detection_cost, prior=COST_PRIOR),
+        "scores",
+        lower_is_better=True,
+    ),
     _of_probabilities("ece", "ece", "expected calibration error, 15 even bins, at prior ½", expected_calibration_error),
     Metric(
         "classifier_accuracy",
@@ -265,7 +300,7 @@ def guarded(metric: Metric, failures: dict[str, str]) -> Metric:
     """A metric from outside that gives NaN where it fails, and leaves the reason in ``failures`` under its name."""
 
     def compute(*given: Any) -> Array:
-        shape = given[0].to_find.shape if metric.takes == "ranking" else given[0].shape[: -_AXES[metric.takes] or None]
+        shape = _shape_of(metric.takes, given[0])
         try:
             assert metric.compute is not None
             values = np.asarray(metric.compute(*given), dtype=float)
@@ -281,3 +316,11 @@ def guarded(metric: Metric, failures: dict[str, str]) -> Metric:
 
 
 _AXES: Final = {"scores": 1, "probabilities": 2, "threshold": 0}
+
+
+def _shape_of(takes: str, given: Any) -> tuple[int, ...]:
+    if takes == "ranking":
+        return tuple(given.to_find.shape)
+    if takes == "metrics":
+        return tuple(next(iter(given.values())).shape)
+    return tuple(given.shape[: -_AXES[takes] or None])

@@ -13,6 +13,7 @@ import pandas as pd
 from morelli.evaluation import verification
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.intervals import FEWEST_ARTISTS
+from morelli.evaluation.likelihood_ratios import cllr_costs
 from morelli.evaluation.metrics import METRICS, Metric, reliability
 from morelli.evaluation.pair_subsets import PairSubset
 from morelli.evaluation.pairs import COARSE_BINS, FINE_BINS, Block, NormalisedPairs, Pairs
@@ -162,7 +163,7 @@ class Probabilities(_Tally):
     """
 
     def __init__(self, pairs: Pairs, calibration: Calibration, metrics: Iterable[Metric] = METRICS) -> None:
-        super().__init__(pairs, 3, RELIABILITY_BINS)
+        super().__init__(pairs, 4, RELIABILITY_BINS)
         self._calibration = calibration
         self._metrics = [metric for metric in metrics if metric.takes == "probabilities"]
 
@@ -170,8 +171,9 @@ class Probabilities(_Tally):
         for side, scores in ((self.same, block.positives), (self.different, block.others)):
             probability = self._calibration.probability(scores).ravel()
             bins = np.minimum((probability * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
-            for power in range(3):
-                side[block.artist, power] = np.bincount(bins, probability**power, RELIABILITY_BINS)
+            costs = cllr_costs(self._calibration.log_likelihood_ratio(scores).ravel(), same=side is self.same)
+            for row, values in enumerate((np.ones(len(bins)), probability, probability**2, costs)):
+                side[block.artist, row] = np.bincount(bins, values, RELIABILITY_BINS)
 
     def of(self, same: Array, different: Array) -> Measured:
         return {metric.name: metric.compute(same, different) for metric in self._metrics if metric.compute}

@@ -40,7 +40,7 @@ def auc_error_bound(positive: Array, negative: Array) -> float:
     return float((positive * negative.astype(float)).sum() / positive.sum() / negative.sum() / 2)
 
 
-def _rejection(positive: Array, negative: Array) -> tuple[Array, Array]:
+def rejection(positive: Array, negative: Array) -> tuple[Array, Array]:
     """(…, B + 1) false reject and false accept rates as the threshold climbs past each bin."""
     edge = np.zeros((*positive.shape[:-1], 1))
     rejected, refused = (np.concatenate([edge, np.cumsum(x, axis=-1)], axis=-1) for x in (positive, negative))
@@ -61,13 +61,13 @@ def _at_crossing(values: Array, rising: Array) -> Array:
 
 def eer(positive: Array, negative: Array) -> Array:
     """Equal error rate: where false accepts are as frequent as false rejects, on the ROC curve drawn with lines."""
-    false_reject, false_accept = _rejection(positive, negative)
+    false_reject, false_accept = rejection(positive, negative)
     return _at_crossing(false_reject, false_reject - false_accept)
 
 
 def recall_at_false_accept(positive: Array, negative: Array, rate: float) -> Array:
     """Share of positives accepted at the threshold that accepts ``rate`` of the negatives, on the same ROC curve."""
-    false_reject, false_accept = _rejection(positive, negative)
+    false_reject, false_accept = rejection(positive, negative)
     return 1 - _at_crossing(false_reject, rate - false_accept)
 
 
