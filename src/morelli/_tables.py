@@ -62,10 +62,11 @@ def read_table(path: Path, remedy: str = "", *, schema: pa.Schema | None = None)
     """
     try:
         with path.open("rb") as file:
-            _check(file.fileno())
-            opened = pq.ParquetFile(file, page_checksum_verification=True)
-            _refuse_bomb(opened.metadata)
-            table = opened.read()
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        _check(content)
+        opened = pq.ParquetFile(pa.BufferReader(pa.py_buffer(content)), page_checksum_verification=True)
+        _refuse_bomb(opened.metadata)
+        table = opened.read()
         table.validate(full=True)  # text that is not UTF-8
     except FileNotFoundError:
         raise
@@ -86,11 +87,10 @@ def _refuse_bomb(metadata: pq.FileMetaData) -> None:
         raise ValueError(f"unpacked, it would have {metadata.num_rows:,} rows and {size:,} bytes")
 
 
-def _check(file: int) -> None:
-    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as content:
-        place = content.rfind(_MARK) + len(_MARK)
-        if place >= len(_MARK) and content[place : place + _DIGITS] != _checksum(content, place):
-            raise ValueError("its checksum does not fit")
+def _check(content: mmap.mmap) -> None:
+    place = content.rfind(_MARK) + len(_MARK)
+    if place >= len(_MARK) and content[place : place + _DIGITS] != _checksum(content, place):
+        raise ValueError("its checksum does not fit")
 
 
 def _checksum(content: mmap.mmap, place: int) -> bytes:

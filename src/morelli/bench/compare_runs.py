@@ -46,7 +46,7 @@ def _read(folder: Path, subset: str) -> LeaveOneOut:
         return LeaveOneOut.read(path)
     if resamples_path(folder, subset).is_file():
         raise MorelliError(
-            f"{folder} was measured by an earlier version, whose resamples cannot be compared any more. Delete it and "
-            "run it again."
+            f"{folder} was measured by an earlier version, whose resamples cannot be compared any more. Move it "
+            "away and run it again."
         )
     raise MorelliError(f"{folder} has no {path.name}: it is no finished run, or was not measured on {subset} artists.")

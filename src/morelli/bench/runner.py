@@ -221,6 +221,6 @@ def _notes(run: RunFolder) -> list[str]:
 
 def _check_free(run: RunFolder, resume: bool) -> None:
     if run.is_finished:
-        raise MorelliError(f"{run.path} holds a finished run. Choose another --out, or delete it to train again.")
+        raise MorelliError(f"{run.path} holds a finished run. Choose another --out.")
     if (run.path / CHECKPOINT).is_file() and not resume:
         raise MorelliError(f"{run.path} holds an interrupted training. Go on with --resume, or choose another --out.")

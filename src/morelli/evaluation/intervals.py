@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy import special, stats
+from scipy import special
 
 from morelli._files import reading
 from morelli._json import parsed_json
@@ -68,7 +68,7 @@ def interval(value: float, without: Array, level: float = 0.95, scale: Scale = "
     to, back, slope = _SCALES[scale]
     if error is None or not np.isfinite(to(value)):
         return None
-    reach = error * slope(value) * stats.t.ppf((1 + level) / 2, len(without) - 1)
+    reach = error * slope(value) * special.stdtrit(len(without) - 1, (1 + level) / 2)
     low, high = back(to(value) + np.array([-reach, reach]))
     return float(low), float(high)
 
@@ -106,9 +106,9 @@ class LeaveOneOut:
         Raises:
             MorelliError: no such file, or not one of these.
         """
-        remedy = "Run the evaluation again."
-        table = read_table(path, remedy)
+        remedy = "It holds no leave-one-out values of a run. Run the evaluation again."
         with reading(path, remedy):
+            table = read_table(path, remedy)
             about = parsed_json((table.schema.metadata or {})[_ABOUT], _About)
             if set(about.measured) != set(table.schema.names):
                 raise ValueError("what was measured and what was left out differ")
@@ -155,7 +155,7 @@ def paired_difference(metric: str, first: LeaveOneOut, second: LeaveOneOut, leve
             f"The difference in {metric} has no interval: {len(without)} artists are too few, or leaving one out "
             "leaves it undefined or changes nothing."
         )
-    reach = error * float(stats.t.ppf((1 + level) / 2, len(without) - 1))
+    reach = error * float(special.stdtrit(len(without) - 1, (1 + level) / 2))
     return Difference(value, value - reach, value + reach)
 
 
@@ -168,4 +168,4 @@ def mean_over_runs(values: Sequence[float], level: float = 0.95) -> tuple[float,
     if len(values) < 2:
         return float(np.mean(values)), None
     error = float(np.std(values, ddof=1)) / np.sqrt(len(values))
-    return float(np.mean(values)), error * float(stats.t.ppf((1 + level) / 2, len(values) - 1))
+    return float(np.mean(values)), error * float(special.stdtrit(len(values) - 1, (1 + level) / 2))
