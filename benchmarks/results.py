@@ -9,23 +9,25 @@ a command are not here, what stands there stays, and the command is named.
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
-_FILLED = re.compile(r"(<!-- (morelli .*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+from typer.testing import CliRunner
+
+from morelli.cli import app
+
+_FILLED = re.compile(r"(<!-- morelli (.*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def _fill(found: re.Match[str]) -> str:
-    command = shlex.split(found[2])
-    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"kept: {found[2]}\n  {done.stderr.strip().splitlines()[0]}")
+    done = CliRunner().invoke(app, shlex.split(found[2]))
+    if done.exit_code:
+        print(f"kept: morelli {found[2]}\n  {done.stderr.strip() or done.exception}")
         return found[0]
     printed = done.stdout.strip()
     is_table = any(line.startswith("|") for line in printed.splitlines())
     shown = printed if is_table else f"```text\n{printed}\n```"
-    return f"{found[1]}\n`{found[2]}`\n\n{shown}\n\n{found[4]}"
+    return f"{found[1]}\n`morelli {found[2]}`\n\n{shown}\n\n{found[4]}"
 
 
 if __name__ == "__main__":

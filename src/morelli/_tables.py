@@ -54,8 +54,9 @@ def read_table(path: Path, *, schema: pa.Schema | None = None) -> pa.Table:
     """
     try:
         with path.open("rb") as file:
-            _check(file.fileno())
-            table = pq.read_table(file, page_checksum_verification=True)
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        _check(content)
+        table = pq.read_table(pa.BufferReader(pa.py_buffer(content)), page_checksum_verification=True)
         table.validate(full=True)  # text that is not UTF-8
     except FileNotFoundError:
         raise
@@ -70,11 +71,10 @@ def read_table(path: Path, *, schema: pa.Schema | None = None) -> pa.Table:
     return table
 
 
-def _check(file: int) -> None:
-    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as content:
-        place = content.rfind(_MARK) + len(_MARK)
-        if place >= len(_MARK) and content[place : place + _DIGITS] != _checksum(content, place):
-            raise ValueError("its checksum does not fit")
+def _check(content: mmap.mmap) -> None:
+    place = content.rfind(_MARK) + len(_MARK)
+    if place >= len(_MARK) and content[place : place + _DIGITS] != _checksum(content, place):
+        raise ValueError("its checksum does not fit")
 
 
 def _checksum(content: mmap.mmap, place: int) -> bytes:

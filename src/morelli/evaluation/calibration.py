@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation.metrics import FALSE_ACCEPT_RATES
@@ -58,7 +58,7 @@ class Calibration:
             MorelliError: the prior is not between 0 and 1.
         """
         check_prior(prior)
-        probability: Array = special.expit(self.log_likelihood_ratio(scores) + special.logit(prior))
+        probability: Array = scipy.special.expit(self.log_likelihood_ratio(scores) + scipy.special.logit(prior))
         return probability
 
     def log_likelihood_ratio(self, scores: Array | float) -> Array:
@@ -126,12 +126,14 @@ def fit_calibration(positives: Array, negatives: Array, method: Method = "platt"
 
     def loss(line: Array) -> tuple[float, Array]:
         log_odds = line[0] * z + line[1]
-        wrong = weight * (special.expit(log_odds) - target)
+        wrong = weight * (scipy.special.expit(log_odds) - target)
         return float(weight @ (np.logaddexp(0, log_odds) - target * log_odds)), np.array([wrong @ z, wrong.sum()])
 
     bounds = [(0, None), (None, None) if method == "platt" else (0, 0)]
     options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500}
-    found = optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    found = scipy.optimize.minimize(
+        loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    )
     slope = float(found.x[0] / spread)
     return slope, float(found.x[1] - slope * centre)
 

@@ -21,6 +21,7 @@ from scipy import optimize, special
 from torch import Tensor
 from torch.nn import functional
 
+from morelli._progress import progress_bar
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import check_prior
 from morelli.models.heads import DistanceScorer, Scorer
@@ -170,15 +171,16 @@ def learn_identification(
     """
     codes = np.unique(np.asarray(artists), return_inverse=True)[1]
     rules = {}
-    for n in ENROLLED:
-        trials: list[Trial] = []
-        for rows in subsets or [np.arange(len(codes))]:
-            fit = [code for code in np.unique(codes[rows]) if (codes == code).sum() > n]
-            if len(fit) >= FEWEST_ARTISTS:
-                queries = max(_FEWEST_QUERIES, _SCORES // (DRAWS * round(KNOWN_SHARE * len(fit))))
-                trials += simulate(embeddings, codes, scorer, fit, n, queries=queries)
-        if trials:
-            rules[n] = _learn(trials)
+    with progress_bar() as progress:
+        for n in progress.track(ENROLLED, description="Learning to identify"):
+            trials: list[Trial] = []
+            for rows in subsets or [np.arange(len(codes))]:
+                fit = [code for code in np.unique(codes[rows]) if (codes == code).sum() > n]
+                if len(fit) >= FEWEST_ARTISTS:
+                    queries = max(_FEWEST_QUERIES, _SCORES // (DRAWS * round(KNOWN_SHARE * len(fit))))
+                    trials += simulate(embeddings, codes, scorer, fit, n, queries=queries)
+            if trials:
+                rules[n] = _learn(trials)
     return Identification(rules) if rules else None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy import special, stats
+from scipy import special
 
 from morelli._files import written_whole
 from morelli.errors import MorelliError, UnmeasurableError, did_you_mean
@@ -67,7 +67,7 @@ def interval(value: float, without: Array, level: float = 0.95, scale: Scale = "
     to, back, slope = _SCALES[scale]
     if error is None or not np.isfinite(to(value)):
         return None
-    reach = error * slope(value) * stats.t.ppf((1 + level) / 2, len(without) - 1)
+    reach = error * slope(value) * special.stdtrit(len(without) - 1, (1 + level) / 2)
     low, high = back(to(value) + np.array([-reach, reach]))
     return float(low), float(high)
 
@@ -150,7 +150,7 @@ def paired_difference(metric: str, first: LeaveOneOut, second: LeaveOneOut, leve
             f"The difference in {metric} has no interval: {len(without)} artists are too few, or leaving one out "
             "leaves it undefined or changes nothing."
         )
-    reach = error * float(stats.t.ppf((1 + level) / 2, len(without) - 1))
+    reach = error * float(special.stdtrit(len(without) - 1, (1 + level) / 2))
     return Difference(value, value - reach, value + reach)
 
 
@@ -163,4 +163,4 @@ def mean_over_runs(values: Sequence[float], level: float = 0.95) -> tuple[float,
     if len(values) < 2:
         return float(np.mean(values)), None
     error = float(np.std(values, ddof=1)) / np.sqrt(len(values))
-    return float(np.mean(values)), error * float(stats.t.ppf((1 + level) / 2, len(values) - 1))
+    return float(np.mean(values)), error * float(special.stdtrit(len(values) - 1, (1 + level) / 2))

@@ -6,7 +6,7 @@ score, lowest first, (…, B) each → (…).
 """
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 from morelli.evaluation.verification import rejection
 
@@ -51,7 +51,7 @@ def _cllr_min(positive: Array, negative: Array) -> float:
     some = same + different > 0
     same, different = same[some], different[some]
     weight = same + different
-    probability = optimize.isotonic_regression(same / weight, weights=weight).x
+    probability = scipy.optimize.isotonic_regression(same / weight, weights=weight).x
     with np.errstate(divide="ignore"):
         costs = [
             -side[side > 0] @ np.log2(one[side > 0])

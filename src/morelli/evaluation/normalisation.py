@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from morelli._progress import progress_bar
 from morelli.data.artists import artist_key
 from morelli.errors import MorelliError, did_you_mean
 from morelli.evaluation.validate import refuse_unusable
@@ -24,7 +25,7 @@ METHODS: Final[tuple[Method, ...]] = ("csls", "s-norm")
 NEAREST: Final[dict[str, int]] = {"csls": 15, "s-norm": 200}
 SMALLEST_COHORT: Final = 5
 """Of fewer paintings, how close something is to everything cannot be told."""
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 256
 
 
 class CohortScorer(Scorer):
@@ -80,9 +81,10 @@ class CohortScorer(Scorer):
 
     def highest(self, embeddings: Tensor, k: int) -> Tensor:
         """(N, k) each painting's highest scores with the cohort, highest first; fewer where the cohort is smaller."""
-        starts = range(0, max(1, len(embeddings)), _ROWS_AT_ONCE)
-        blocks = (self.base.matrix(embeddings[start : start + _ROWS_AT_ONCE], self.cohort) for start in starts)
-        return torch.cat([scores.topk(min(k, len(self.cohort)), dim=1).values for scores in blocks])
+        rows, k = torch.split(embeddings, _ROWS_AT_ONCE), min(k, len(self.cohort))
+        with progress_bar(hidden=len(rows) == 1) as progress:
+            blocks = progress.track(rows, description="Scoring the cohort")
+            return torch.cat([self.base.matrix(block, self.cohort).topk(k, dim=1).values for block in blocks])
 
     def closeness_of(self, highest: Tensor) -> Tensor:
         """:meth:`closeness` from at least k of the :meth:`highest` scores."""

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from morelli._progress import progress_bar
 from morelli.data.artists import artist_keys
 from morelli.errors import MorelliError
 from morelli.evaluation.normalisation import NEAREST, CohortScorer
@@ -155,13 +156,14 @@ class Pairs:
     def _all(self) -> Array:
         n = len(self.embeddings)
         scores = np.empty((n, n), dtype=np.float32)
-        for start in range(0, n, _ROWS_AT_ONCE):
-            stop = min(start + _ROWS_AT_ONCE, n)
-            block = self.scores(slice(start, stop), slice(start, n))
-            scores[start:stop, start:] = block
-            scores[start:, start:stop] = block.T
-            square = block[:, : stop - start]
-            scores[start:stop, start:stop] = np.triu(square) + np.triu(square, 1).T
+        with progress_bar(hidden=n <= _ROWS_AT_ONCE) as progress:
+            for start in progress.track(range(0, n, _ROWS_AT_ONCE), description="Scoring pairs"):
+                stop = min(start + _ROWS_AT_ONCE, n)
+                block = self.scores(slice(start, stop), slice(start, n))
+                scores[start:stop, start:] = block
+                scores[start:, start:stop] = block.T
+                square = block[:, : stop - start]
+                scores[start:stop, start:stop] = np.triu(square) + np.triu(square, 1).T
         return scores
 
     @property

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from morelli._file_names import escaped
 from morelli._tables import DamagedTableError, read_table, write_table
@@ -216,5 +217,6 @@ def _matrix(column: pa.ChunkedArray) -> Tensor:
     kind = column.type
     if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32() or column.null_count:
         raise ValueError("its vectors are not lists of float32 of one length")
-    rows = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    return torch.from_numpy(np.concatenate([np.empty(0, np.float32), *rows]).reshape(len(column), kind.list_size))
+    rows = [from_dlpack(chunk.flatten()) for chunk in column.chunks if len(chunk)]  # without a copy
+    flat = rows[0] if len(rows) == 1 else torch.cat([torch.empty(0), *rows])
+    return flat.view(len(column), kind.list_size)
