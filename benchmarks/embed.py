@@ -1,6 +1,8 @@
 """How fast pictures of a prepared folder pass frozen backbones: from files, bare in memory, and in torch.
 
-Run it with:  python benchmarks/embed.py PREPARED [--pictures 256] [--rounds 3] [--former SRC] [--only NAME …] [--save]
+Run it with:  python benchmarks/embed.py [PREPARED] [--pictures 256] [--rounds 3] [--former SRC] [--only …] [--save]
+
+Without a prepared folder, synthetic paintings of 224 px are painted first.
 
 Ways, in turns, each in a process of its own; times exclude starting and converting, which are done once before:
   torch    from files, every core in one batch (MORELLI_ENGINE=torch)
@@ -145,7 +147,7 @@ def measure(options: argparse.Namespace, recipe: str) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder")
+    parser.add_argument("folder", nargs="?")
     parser.add_argument("--pictures", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--former")
@@ -161,6 +163,13 @@ def main() -> None:
 
     print(machine())
     with tempfile.TemporaryDirectory() as options.cache:
+        if options.folder is None:
+            from morelli import SyntheticPainters
+
+            options.folder = str(Path(options.cache) / "paintings")
+            SyntheticPainters(artists=-(-options.pictures // 16), paintings_per_artist=16, size=224).write(
+                options.folder
+            )
         for recipe in options.only:
             found = measure(options, recipe)
             if options.save and recipe == options.only[0]:
