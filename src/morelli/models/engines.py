@@ -2,7 +2,8 @@
 
 Torch runs on a GPU, a module of one's own, and where few pictures pass. Elsewhere OpenVINO and then onnxruntime, as far
 as they are installed, are measured once for each model, size and machine, and the first that is at least 1.1 times as
-fast as torch is chosen. The choice and the converted network are kept in the cache folder. ``MORELLI_ENGINE`` names one engine for all.
+fast as torch is chosen. The choice and the converted network are kept in the cache folder. ``MORELLI_ENGINE`` names one
+engine for all.
 """
 
 import hashlib
