@@ -1,8 +1,9 @@
 """Inference engines: frozen backbones in OpenVINO or onnxruntime, where they are faster on a processor than in torch.
 
-Torch runs on a GPU, a module of one's own, and where few pictures pass. Elsewhere the first of OpenVINO and onnxruntime
-that is installed is measured once for each model, size and machine, and chosen if it is at least 1.1 times as fast.
-The choice and the converted network are kept in the cache folder. ``MORELLI_ENGINE`` names one engine for all.
+Torch runs on a GPU, a module of one's own, and where few pictures pass. Elsewhere OpenVINO and then onnxruntime, as far
+as they are installed, are measured once for each model, size and machine, and the first that is at least 1.1 times as
+fast as torch is chosen. The choice and the converted network are kept in the cache folder. ``MORELLI_ENGINE`` names one
+engine for all.
 """
 
 import hashlib
@@ -40,6 +41,7 @@ _GAIN = 1.1
 _FEW = 300 * 224**2
 """Pixels of all views below which converting and measuring take longer than they save."""
 _BATCH, _ROUNDS = 8, 3
+_SET_TORCH = " Set MORELLI_ENGINE=torch."
 _MOST_STREAMS = 8
 """Batches that pass an engine at once, a core for each; with more cores each takes several."""
 
@@ -145,7 +147,7 @@ class Engine:
             except Exception as failure:  # whatever an exporter meets in a network
                 reason = first_line(failure)
         path.unlink(missing_ok=True)
-        raise MorelliError(f"{self.name} cannot run {self.backbone.config.name}: {reason}. Set MORELLI_ENGINE=torch.")
+        raise MorelliError(f"{self.name} cannot run {self.backbone.config.name}: {reason}.{_SET_TORCH}")
 
     def __call__(self, images: Tensor) -> Tensor:
         if self.name == "torch":
@@ -206,7 +208,7 @@ def _chosen(backbone: SingleBackbone, device: torch.device, pictures: int, is_ca
     is_few = pictures * backbone.config.views * backbone.image_size**2 < _FEW
     if not names or (is_few and not is_cached):
         return "torch"
-    return on_main_process(lambda: _recorded(Engine(backbone, names[0]), is_few))
+    return on_main_process(lambda: _recorded(backbone, names, is_few))
 
 
 def _asked() -> str | None:
@@ -221,29 +223,42 @@ def _asked() -> str | None:
     return asked
 
 
-def _recorded(engine: Engine, is_few: bool) -> str:
+def _recorded(backbone: Backbone, names: Sequence[str], is_few: bool) -> str:
     """What was measured once for the same model, size, machine and versions, or is now."""
-    backbone = engine.backbone
-    facts = [backbone.config.name, backbone.config.pool, backbone.image_size, engine.label, torch.__version__]
+    engines = [Engine(backbone, name) for name in names]
+    facts = [backbone.config.name, backbone.config.pool, backbone.image_size, torch.__version__]
+    facts += [one.label for one in engines]
     facts += [torch.backends.cpu.get_cpu_capability(), os.cpu_count(), torch.get_num_threads()]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
     path = cache_folder() / "engines" / f"{digest}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is measured again
         chosen = json.loads(path.read_text(encoding="utf-8"))["engine"]
-        if chosen in ("torch", engine.name):
+        if chosen in ("torch", *names):
             return str(chosen)
     if is_few:
         return "torch"
-    try:
-        engine.run  # noqa: B018  # converted before anything is measured
-        rates = {one.name: _images_per_second(one) for one in (Engine(backbone, "torch"), engine)}
-        chosen = engine.name if rates[engine.name] >= _GAIN * rates["torch"] else "torch"
-    except MorelliError as error:
-        warnings.warn(str(error).replace("Set MORELLI_ENGINE=torch", "Torch runs it"), MorelliWarning, stacklevel=2)
-        chosen, rates = "torch", {}
+    chosen, rates = _measured(backbone, engines)
     about = {"facts": facts, "images_per_second": rates, "engine": chosen}
     write_text_whole(path, json.dumps(about, indent=1) + "\n")
     return chosen
+
+
+def _measured(backbone: Backbone, engines: Sequence[Engine]) -> tuple[str, dict[str, float]]:
+    """The first engine that is fast enough, and the images per second of those that were tried."""
+    rates, failures, chosen = {"torch": _images_per_second(Engine(backbone, "torch"))}, [], "torch"
+    for engine in engines:
+        try:
+            engine.run  # noqa: B018  # converted before anything is measured
+        except MorelliError as error:
+            failures.append(str(error).removesuffix(_SET_TORCH))
+            continue
+        rates[engine.name] = _images_per_second(engine)
+        if rates[engine.name] >= _GAIN * rates["torch"]:
+            chosen = engine.name
+            break
+    for failure in failures:
+        warnings.warn(f"{failure} It runs in {chosen}.", MorelliWarning, stacklevel=2)
+    return chosen, rates
 
 
 def _images_per_second(engine: Engine) -> float:
