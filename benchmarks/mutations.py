@@ -3,13 +3,14 @@
 python benchmarks/mutations.py --count 10000 --seed 0
 
 The formats and the mutations are those of ``tests/test_damaged_files.py``. The exit code is 1 if any file raised
-anything but a ``MorelliError`` that names it, or was read otherwise although the format has a checksum.
+anything but a ``MorelliError`` that names it (warnings count), or was read otherwise although it has a checksum.
 """
 
 import argparse
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000, help="files of each format")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    warnings.simplefilter("error")
     wrong = 0
     with tempfile.TemporaryDirectory() as place:
         base = Path(place)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from morelli._csv import read_csv, write_csv
-from morelli._json import parsed_json, read_json, write_json
+from morelli._json import json_text, parsed_json, read_json, write_json
 from morelli._tensors import read_tensors, write_tensors
 from morelli._yaml import YAMLError, load_yaml, read_yaml, write_yaml
 from morelli.bench.recipe import load_recipe
@@ -170,6 +170,11 @@ def test_what_a_tag_or_an_alias_does_not_fit_is_no_yaml(text: str, tmp_path: Pat
         load_yaml(tmp_path / "a.yaml")
 
 
+def test_an_argument_of_other_bytes_is_no_yaml() -> None:
+    with pytest.raises(YAMLError, match="surrogates"):
+        read_yaml("a\ud800")
+
+
 def test_a_few_lines_of_aliases_may_not_stand_for_billions() -> None:
     lines = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20)]
     with pytest.raises(YAMLError, match="more than 1,000,000 values"):
@@ -193,6 +198,14 @@ def test_json_that_is_written_is_read_back(tmp_path: Path) -> None:
         read_json(tmp_path / "b.json", dict[str, Any])
 
 
+def test_json_for_terminals_has_no_nan_and_moves_no_cursor() -> None:
+    content = {"auc": float("nan"), "artist": "Zoë\n\x1b[31m\x85\u202e", "file": "\udce9", "rows": [1]}
+    text = json_text(content)
+    assert text.replace("\n", "").isprintable()
+    assert "Zoë" in text
+    assert json.loads(text) == content | {"auc": None}
+
+
 def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
     table = pd.DataFrame({"artist": ["NA", "007", "", "nan"], "paintings": [1, 2, 3, 4], "auc": [0.5, None, 0.25, 1]})
     write_csv(tmp_path / "a.csv", table)
@@ -202,7 +215,19 @@ def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
     assert found["auc"].isna().tolist() == [False, True, False, False]
 
 
-@pytest.mark.parametrize("content", [b"", b"artist\n", b"artist,paintings\nA,x\n", b"artist,paintings\nA\xff,1\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"artist\n",
+        b"artist,paintings\nA,x\n",
+        b"artist,paintings\nA\xff,1\n",
+        b"artist,paintings\nA,1,2\n",
+        b"artist,paintings,auc\nA,1\n",
+        b"artist,paintings,artist\nA,1,B\n",
+        b'artist,paintings\n"A,1\n',
+    ],
+)
 def test_a_csv_of_other_columns_or_types_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(MorelliError, match=r"a\.csv cannot be read"):

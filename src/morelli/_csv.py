@@ -1,5 +1,6 @@
 """CSV files of ours: written whole, and read with the types that their columns must have."""
 
+import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,11 +25,16 @@ def read_csv(path: Path, columns: Mapping[str, type], others: type = float, reme
         remedy: the last sentence of the error.
 
     Raises:
-        UnreadableError: it is damaged, or a column is missing or of another type.
+        UnreadableError: it is damaged, or a column is missing, there twice or of another type.
     """
     with reading(path, remedy):
-        text = io.StringIO(read_text(path), newline="")
-        table = pd.read_csv(text, dtype=str, keep_default_na=False, index_col=False)
+        lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        header, *rows = [row for row in lines if row] or [[]]
+        if ragged := [place for place, row in enumerate(rows, 1) if len(row) != len(header)]:
+            raise ValueError(f"its row {ragged[0]} has {len(rows[ragged[0] - 1])} cells instead of {len(header)}")
+        if len(set(header)) < len(header):
+            raise ValueError("it has two columns of one name")
+        table = pd.DataFrame(rows, columns=header, dtype=str)
         if missing := [name for name in columns if name not in table]:
             raise ValueError(f"it has no column {missing[0]}")
         for name in map(str, table):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json, to_json, to_jsonable_python
 
 from morelli._files import read_text, reading, write_text_whole
+from morelli._text import UNSHOWABLE
 
 _T = TypeVar("_T")
 
@@ -60,8 +61,9 @@ def _adapter(expected: Hashable) -> TypeAdapter[Any]:
 
 
 def json_text(content: Any, indent: int = 1) -> str:
-    """Plain values as JSON for other programs, in which NaN and infinity are null."""
-    return to_json(content, indent=indent, inf_nan_mode="null").decode()
+    """Plain values as JSON for other programs and terminals: NaN is null, and no character moves a cursor."""
+    text = json.dumps(to_jsonable_python(content, inf_nan_mode="null"), indent=indent, ensure_ascii=False)
+    return UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}" if found[0] != "\n" else "\n", text)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Control characters, marks that turn the direction of writing, and bytes of file names that are no UTF-8.
-_UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # What GitHub's Markdown understands inside a cell; brackets alone and underscores inside words mean nothing to it.
 _MARKDOWN: Final = re.compile(r"[\\|`*<]|(?<!\w)_|_(?!\w)|(?<=\])[(]|~(?=~)|&(?=#?\w+;)|(?<=~)~")
 _LATEX: Final = str.maketrans({"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"})
@@ -18,12 +18,12 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def one_line(text: str) -> str:
     r"""Put text on one line, and show what would move a terminal's cursor: ``\x1b``."""
-    return _UNSHOWABLE.sub(_escape, " ".join(text.split()))
+    return UNSHOWABLE.sub(_escape, " ".join(text.split()))
 
 
 def shown(text: str) -> str:
     """As :func:`one_line`, but lines and spaces stay."""
-    return "\n".join(_UNSHOWABLE.sub(_escape, line) for line in text.split("\n"))
+    return "\n".join(UNSHOWABLE.sub(_escape, line) for line in text.split("\n"))
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -28,7 +28,7 @@ _MOST_VALUES: Final = 1_000_000
 _OTHERS_OF_1_1 = (*_NUMBERS, f"{_TAG}timestamp")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml, if PyYAML has it
     yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OTHERS_OF_1_1]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -56,8 +56,8 @@ def read_yaml(text: str) -> Any:
     Raises:
         YAMLError: it is no YAML, is nested too deeply, or has aliases that stand for more than a million values.
     """
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -70,8 +70,6 @@ def read_yaml(text: str) -> Any:
         raise YAMLError("it is nested too deeply, or in itself") from error
     except Exception as error:  # of a tag such as !!float before what is none
         raise YAMLError(f"a value does not fit its tag ({first_line(error)})") from error
-    finally:
-        loader.dispose()
 
 
 def _values(node: Any, known: dict[int, int]) -> int:

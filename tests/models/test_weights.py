@@ -180,7 +180,11 @@ def test_a_folder_that_timm_did_not_write_is_named(timm_folder: Path) -> None:
     (timm_folder / "model.safetensors").unlink()
     with pytest.raises(MorelliError, match=r"holds no model\.safetensors or"):
         load("auto", f"local-dir:{timm_folder}")
-    for content, expected in (("{", "is damaged"), ('{"model_type": "vit"}', "names no architecture of timm's")):
+    for content, expected in (
+        ("{", r"config\.json cannot be read"),
+        ("[]", r"config\.json cannot be read"),
+        ('{"model_type": "vit"}', "names no architecture of timm's"),
+    ):
         (timm_folder / "config.json").write_text(content)
         with pytest.raises(MorelliError, match=expected):
             load("auto", f"local-dir:{timm_folder}")

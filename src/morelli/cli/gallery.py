@@ -1,6 +1,5 @@
 """``morelli compare``, ``index``, ``search``, ``enroll``, ``identify``, ``export`` and ``push``."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -197,7 +196,10 @@ def push(
 
 
 def _print(result: Any, as_json: bool) -> None:
-    typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False) if as_json else result.text())
+    from morelli._json import json_text
+    from morelli._text import shown
+
+    typer.echo(json_text(result.to_dict()) if as_json else shown(result.text()))
 
 
 COMMANDS = (compare, index, search, enroll, identify, export, push)

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.cluster.hierarchy import DisjointSet
 
 from morelli._csv import write_csv
 from morelli._files import UnwritableError
@@ -22,7 +21,6 @@ from morelli._progress import progress_bar
 from morelli.data.artists import artist_key
 from morelli.data.hashes import BITS, both_dhashes, close_pairs, signs_of
 from morelli.data.prepared import read_paintings, write_paintings
-from morelli.data.same_picture import SIDE, same_picture, thumbnail
 from morelli.errors import MorelliError
 
 Array = np.ndarray
@@ -148,6 +146,10 @@ def _preferred(paintings: pd.DataFrame) -> pd.DataFrame:
 
 def _groups(paintings: pd.DataFrame, paths: list[Path]) -> pd.Series:
     """A number for each painting, the same for copies of one another."""
+    from scipy.cluster.hierarchy import DisjointSet  # with the next hundreds of modules, which only this needs
+
+    from morelli.data.same_picture import same_picture, thumbnail
+
     files = pd.Series(pd.factorize(paintings["sha256"].fillna(paintings["id"]))[0], paintings.index)
     first = np.flatnonzero(~files.duplicated())
     same = DisjointSet(range(len(first)))
@@ -194,6 +196,8 @@ def _coarse(image: Image.Image) -> Array:
 
 def _opened(path: Path) -> Image.Image:
     """The picture, or as much of it as a thumbnail needs: a JPEG is decoded at a fraction of its size."""
+    from morelli.data.same_picture import SIDE
+
     try:
         with Image.open(path) as image:
             image.draft("RGB", (2 * SIDE, 2 * SIDE))

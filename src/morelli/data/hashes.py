@@ -11,8 +11,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy import sparse
-from scipy.sparse import csgraph
 
 Array = np.ndarray
 
@@ -68,6 +66,9 @@ def copy_groups(hashes: Sequence[bytes], sha256: Sequence[str]) -> list[list[int
 
     A file with the same digest is a copy whatever its hash. Exact: all pairs are compared, some rows at a time.
     """
+    from scipy import sparse  # hundreds of modules, which those who only compare hashes need not load
+    from scipy.sparse import csgraph
+
     if not hashes:
         return []
     first: dict[str, int] = {}

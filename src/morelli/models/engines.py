@@ -24,9 +24,11 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from PIL import Image
+from pydantic import BaseModel
 from torch import Tensor, nn
 
-from morelli._files import cache_folder, write_text_whole, written_whole
+from morelli._files import UnreadableError, cache_folder, written_whole
+from morelli._json import read_json, write_json
 from morelli._processes import on_main_process
 from morelli.errors import MorelliError, MorelliWarning, did_you_mean, first_line
 from morelli.models.backbones import AnyBackbone, Backbone, SingleBackbone
@@ -223,6 +225,10 @@ def _asked() -> str | None:
     return asked
 
 
+class _Measured(BaseModel):
+    engine: str
+
+
 def _recorded(backbone: Backbone, names: Sequence[str], is_few: bool) -> str:
     """What was measured once for the same model, size, machine and versions, or is now."""
     engines = [Engine(backbone, name) for name in names]
@@ -231,15 +237,15 @@ def _recorded(backbone: Backbone, names: Sequence[str], is_few: bool) -> str:
     facts += [torch.backends.cpu.get_cpu_capability(), os.cpu_count(), torch.get_num_threads()]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
     path = cache_folder() / "engines" / f"{digest}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is measured again
-        chosen = json.loads(path.read_text(encoding="utf-8"))["engine"]
+    with suppress(UnreadableError):  # measured again
+        chosen = read_json(path, _Measured).engine
         if chosen in ("torch", *names):
-            return str(chosen)
+            return chosen
     if is_few:
         return "torch"
     chosen, rates = _measured(backbone, engines)
     about = {"facts": facts, "images_per_second": rates, "engine": chosen}
-    write_text_whole(path, json.dumps(about, indent=1) + "\n")
+    write_json(path, about)
     return chosen
 
 

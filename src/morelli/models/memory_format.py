@@ -13,8 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 
-from morelli._files import cache_folder, write_text_whole
+from morelli._files import UnreadableError, cache_folder
+from morelli._json import read_json, write_json
 from morelli._processes import on_main_process
 from morelli.models.backbones import Backbone
 
@@ -23,6 +25,10 @@ _PICTURES = 5_000
 _GAIN = 0.9
 """Share of the time that the other format must not exceed, so that noise does not choose between equals."""
 _BATCH, _ROUNDS = 16, 3
+
+
+class _Measured(BaseModel):
+    channels_last: bool
 
 
 def settle_memory_format(backbone: Backbone, device: torch.device, *, pictures: int, precision: str = "no") -> None:
@@ -47,14 +53,14 @@ def settle_memory_format(backbone: Backbone, device: torch.device, *, pictures: 
 def _is_channels_last(backbone: Backbone, device: torch.device, facts: dict[str, Any], pictures: int) -> bool:
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
     path = cache_folder() / "memory_formats" / f"{digest}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is measured again
-        return bool(json.loads(path.read_text(encoding="utf-8"))["channels_last"])
+    with suppress(UnreadableError):  # measured again
+        return read_json(path, _Measured).channels_last
     if pictures < _PICTURES:
         return True
     seconds = _measured(backbone, device, facts["precision"])
     chosen = seconds[False] > _GAIN * seconds[True]
     found = {"channels_last": chosen, "seconds": {"channels_last": seconds[True], "contiguous": seconds[False]}}
-    write_text_whole(path, json.dumps(facts | found, indent=1) + "\n")
+    write_json(path, facts | found)
     return chosen
 
 

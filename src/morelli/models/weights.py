@@ -19,6 +19,7 @@ import torch
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
+from morelli._json import read_json
 from morelli.errors import MorelliError, did_you_mean, first_line, last_line
 from morelli.models.config import HUB, KINDS, LOCAL, BackboneConfig, is_own
 from morelli.models.hub_files import check_reachable, hub_file
@@ -86,11 +87,8 @@ def described_model(name: str) -> dict[str, Any] | None:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise MorelliError(f"{path} is damaged: {error}") from error
-    if not isinstance(content, dict) or not timm.is_model(str(content.get("architecture"))):
+    content = read_json(path, dict[str, Any])
+    if not timm.is_model(str(content.get("architecture"))):
         raise MorelliError(f"{path} names no architecture of timm's, so it is of no timm model.")
     return content
 
