@@ -1,7 +1,8 @@
 """Parquet tables with checksums: a bit that flips anywhere in the file is noticed when it is read.
 
 Parquet's own checksums (CRC-32) cover its pages and not its footer, where names, types and metadata stand. So the
-footer's metadata keep one more, of the whole file with eight zeros in the checksum's own place.
+footer's metadata keep one more, of the whole file without the checksum's own place, and the file's length: a program
+that edits a table may copy the metadata, and what it wrote has another length.
 """
 
 import mmap
@@ -19,7 +20,7 @@ from morelli.errors import MorelliError, first_line
 
 _MARK: Final = b"morelli-crc32:"
 _DIGITS: Final = 8
-
+_LENGTH_DIGITS: Final = 12
 
 _MOST_BYTES: Final = 4 << 30
 _MOST_CELLS: Final = 1 << 30
@@ -38,12 +39,13 @@ def write_table(
     Raises:
         UnwritableError: as :func:`morelli._files.written_whole`.
     """
-    about = {**metadata, b"checksum": _MARK + b"0" * _DIGITS}
+    about = {**metadata, b"checksum": _MARK + b"0" * (_DIGITS + _LENGTH_DIGITS)}
     with written_whole(path, durable=durable) as temporary:
         with temporary.open("wb") as stream:  # pyarrow takes a name that begins with ~ for another, and not every byte
             pq.write_table(table.replace_schema_metadata(about), stream, write_page_checksum=True, **options)
         with temporary.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
             place = content.rfind(_MARK) + len(_MARK)
+            content[place + _DIGITS : place + _DIGITS + _LENGTH_DIGITS] = b"%012d" % len(content)
             content[place : place + _DIGITS] = _checksum(content, place)
 
 
@@ -89,7 +91,9 @@ def _refuse_bomb(metadata: pq.FileMetaData) -> None:
 
 def _check(content: mmap.mmap) -> None:
     place = content.rfind(_MARK) + len(_MARK)
-    if place >= len(_MARK) and content[place : place + _DIGITS] != _checksum(content, place):
+    if place < len(_MARK) or content[place + _DIGITS : place + _DIGITS + _LENGTH_DIGITS] != b"%012d" % len(content):
+        return  # another program wrote it
+    if content[place : place + _DIGITS] != _checksum(content, place):
         raise ValueError("its checksum does not fit")
 
 

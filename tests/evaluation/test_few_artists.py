@@ -14,12 +14,14 @@ from morelli.evaluation.calibration import calibrate
 from morelli.evaluation.evaluate import evaluate, pair_scores, too_few
 from morelli.evaluation.identification import learn_identification
 from morelli.evaluation.intervals import FEWEST_ARTISTS, paired_difference
+from morelli.evaluation.metrics import metric_of
 from morelli.evaluation.normalisation import METHODS, CohortScorer
 from morelli.evaluation.verification import best_threshold
 from morelli.models.heads import CosineScorer, DistanceScorer, PairHead, Scorer
 
 COSINE = CosineScorer()
 WIDTH = 8
+ENDS = {"share": (0, 1), "cost": (0, np.inf), "difference": (-np.inf, np.inf)}
 COUNTS = {"artists", "paintings", "lone_artists"}
 
 
@@ -91,9 +93,11 @@ def test_every_measure_is_a_number_or_absent_and_no_interval_is_impossible(
 
     for name, value in found.metrics.items():
         assert np.isfinite(value), name
-        assert name in COUNTS or -1e-9 <= value <= 1 + 1e-9, name
+        least, most = ENDS[metric_of(name).scale]
+        assert name in COUNTS or least - 1e-9 <= value <= most + 1e-9, name
     for name, (low, high) in found.intervals.items():
-        assert 0 <= low <= found.metrics[name] <= high <= 1, name
+        least, most = ENDS[metric_of(name).scale]
+        assert least <= low <= found.metrics[name] <= high <= most, name
     if sum(count > 1 for count in counts) < FEWEST_ARTISTS:
         assert not found.intervals
     if how == "perfect" and kind is COSINE:
