@@ -132,7 +132,7 @@ class Engine:
         path = cache_folder() / "engines" / f"{self.fingerprint[:32]}{suffix}"
         shape = (2, self.backbone.channels, self.backbone.image_size, self.backbone.image_size)
         images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-        for is_kept in (path.is_file(), False):
+        for is_kept in (True, False) if path.is_file() else (False,):  # what cannot be converted is tried once
             if not is_kept:
                 path.unlink(missing_ok=True)
             try:

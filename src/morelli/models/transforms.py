@@ -51,10 +51,8 @@ def create_transform(
         augment: one random crop, mirrored or not, in place of all that.
     """
     settings = {**locals(), "mean": list(mean), "std": list(std), "interpolation": interpolation.value}
-    scaled = (
-        [255 * value for value in mean],
-        [255 * value for value in std],
-    )  # a pass over the pixels less than 0 to 1
+    # Of pixels from 0 to 255: bringing them to 0 to 1 first would be another pass over them.
+    scaled = [255 * value for value in mean], [255 * value for value in std]
     normalise = [v2.ToImage(), v2.ToDtype(torch.float32), v2.Normalize(*scaled, inplace=True)]
     colour = [v2.Grayscale(1)] if len(mean) == 1 else []
     if augment:
