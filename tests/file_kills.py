@@ -21,7 +21,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,10 +30,16 @@ _EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.syml
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def killed_at_every_event(scenario: Path, tmp_path: Path, name: str = "", *, fewest: int = 1) -> list[str]:
-    """What went wrong, one line a kill; ``fewest`` is how many events there are at least."""
+def killed_at_every_event(
+    scenario: Path, tmp_path: Path, name: str = "", *, fewest: int = 1, step: int = 1
+) -> list[str]:
+    """What went wrong, one line a kill; ``fewest`` are the events at least, and each ``step``-th is tried."""
     done = subprocess.run(
-        [sys.executable, __file__, scenario, tmp_path, name], capture_output=True, text=True, timeout=500, check=False
+        [sys.executable, __file__, scenario, tmp_path, name, str(step)],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     events, wrong = json.loads(done.stdout.splitlines()[-1])
@@ -41,15 +47,15 @@ def killed_at_every_event(scenario: Path, tmp_path: Path, name: str = "", *, few
     return wrong
 
 
-def _every_kill(module: ModuleType | type, base: Path) -> tuple[int, list[str]]:
+def _every_kill(module: ModuleType | type, base: Path, step: int) -> tuple[int, list[str]]:
     wrong, wanted = [], None
-    for number in count():  # the 0th is not killed
+    for number in chain([0], count(1, step)):  # the 0th is not killed
         place = base / f"kill-{number:03d}"
         place.mkdir()
         _child(module.start, place)
         status, said = _child(module.work, place, kill_at=number)
         if number and status != -signal.SIGKILL:
-            return number - 1, wrong if status == 0 else [*wrong, f"event {number}: ended with {status}: {said}"]
+            return number - step, wrong if status == 0 else [*wrong, f"event {number}: ended with {status}: {said}"]
         if number:
             status, said = _child(module.work, place)
         there = json.loads(json.dumps(module.found(place))) if status == 0 else f"ended with {status}: {said}"
@@ -107,4 +113,4 @@ if __name__ == "__main__":
     scenario_module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(scenario_module)
     one = getattr(scenario_module, sys.argv[3]) if sys.argv[3] else scenario_module
-    print(json.dumps(_every_kill(one, Path(sys.argv[2]))))
+    print(json.dumps(_every_kill(one, Path(sys.argv[2]), int(sys.argv[4]))))

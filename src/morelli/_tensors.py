@@ -41,7 +41,9 @@ def read_tensors(
         about = dict(file.metadata() or {})
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         digest = about.pop(_DIGEST, None)
-        if digest != _digest(tensors, about) and (digest is not None or needs_digest):
+        if digest is None and needs_digest:
+            raise ValueError("it has no digest: an earlier version wrote it")
+        if digest is not None and digest != _digest(tensors, about):
             raise ValueError("its content was changed since it was written")
         return tensors, about
 

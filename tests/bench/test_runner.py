@@ -315,3 +315,6 @@ def test_an_interrupted_train_goes_on_only_with_resume(
     with pytest.raises(MorelliError, match="--resume"):
         train(recipe(), tmp_path / "cut")
     assert metrics_of([train(recipe(), tmp_path / "cut", resume=True)]) == metrics_of([whole])
+    (tmp_path / "cut" / CHECKPOINT).touch()  # killed after the last file, before this was removed
+    assert metrics_of([train(recipe(), tmp_path / "cut", resume=True)]) == metrics_of([whole])
+    assert not (tmp_path / "cut" / CHECKPOINT).exists()

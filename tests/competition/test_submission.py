@@ -278,7 +278,14 @@ def test_unusable_embeddings_and_outputs(tmp_path: Path) -> None:
         write_submission(EMBEDDINGS, IDS, scorer, listed, tmp_path / "folder.csv")
     with pytest.raises(MorelliError, match="is the list of pairs itself"):
         write_submission(EMBEDDINGS, IDS, scorer, listed, listed)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.csv", "pairs.csv"]
+    (tmp_path / "history.csv").write_text("epoch,loss\n")
+    (tmp_path / "history.csv.gz").write_text("no gzip file")
+    for foreign in ("history.csv", "history.csv.gz"):
+        with pytest.raises(MorelliError, match="is there already and is no submission"):
+            write_submission(EMBEDDINGS, IDS, scorer, listed, tmp_path / foreign)
+    assert (tmp_path / "history.csv").read_text() == "epoch,loss\n"
+    left = ["folder.csv", "history.csv", "history.csv.gz", "pairs.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
 RUN = """

@@ -2,7 +2,8 @@
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 from morelli._csv import write_csv
 from morelli._files import UnwritableError, cache_folder, write_text_whole
+from morelli._locks import only_writer
 from morelli._processes import first_goes_first, is_first, on_main_process, processes
 from morelli.bench.concatenated import concatenate, concatenated_config, fold_groups
 from morelli.bench.environment import environment
@@ -78,14 +80,23 @@ def bench(
     tell(notes)
     digest = data_digest(paintings)
     runs = [RunFolder(out / recipe.name / point.folder_name) for point in points]
-    for number, (point, run) in enumerate(zip(points, runs, strict=True), 1):
-        title, config = f"[{number}/{len(points)}] {point.folder_name}", partial(point.resolved, digest)
-        run_once(run, title, config, run_experiment, point, data, paintings, run, resume=resume, log=log)
-    for run, of_folds in fold_groups(points, runs):
-        runs.append(run)
-        config = partial(concatenated_config, of_folds)
-        run_once(run, run.path.name, config, concatenate, of_folds, data, paintings, run)
+    with _only_one(out / recipe.name):
+        for number, (point, run) in enumerate(zip(points, runs, strict=True), 1):
+            title, config = f"[{number}/{len(points)}] {point.folder_name}", partial(point.resolved, digest)
+            run_once(run, title, config, run_experiment, point, data, paintings, run, resume=resume, log=log)
+        for run, of_folds in fold_groups(points, runs):
+            runs.append(run)
+            config = partial(concatenated_config, of_folds)
+            run_once(run, run.path.name, config, concatenate, of_folds, data, paintings, run)
     return runs
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Hold a folder against another bench or training; the first process does it for all."""
+    with ExitStack() as held:
+        on_main_process(lambda: held.enter_context(only_writer(folder)))
+        yield
 
 
 def _record(run: RunFolder, title: str, say: Say, told: set[str], work: Callable[[], None]) -> None:
@@ -145,13 +156,16 @@ def train(
     )
     check_objective(point)
     run = RunFolder(out)
-    on_main_process(lambda: _check_free(run, resume))
+    if on_main_process(lambda: _is_finished_before(run, resume)):
+        return run
     data, paintings = _paintings(recipe)
     (point,), notes = fit_grid([point], paintings)
     for note in notes if is_first() else ():
         say(note)
-    on_main_process(lambda: run.start(point.resolved(data_digest(paintings))))
-    run_experiment(point, data, paintings, run, resume=resume, log=log)
+    with _only_one(out):
+        on_main_process(lambda: _is_finished_before(run, resume))  # by one that was waited for
+        on_main_process(lambda: run.start(point.resolved(data_digest(paintings))))
+        run_experiment(point, data, paintings, run, resume=resume, log=log)
     for note in _notes(run):
         say(note)
     return run
@@ -219,8 +233,11 @@ def _notes(run: RunFolder) -> list[str]:
     return [*metrics.get("unmeasured", {}).values(), *metrics.get("notes", [])]
 
 
-def _check_free(run: RunFolder, resume: bool) -> None:
-    if run.is_finished:
+def _is_finished_before(run: RunFolder, resume: bool) -> bool:
+    """Whether only the end of a finished run was cut off, which is made good; refuse a folder that is not free."""
+    is_begun = (run.path / CHECKPOINT).is_file()
+    if run.is_finished and not (is_begun and resume):
         raise MorelliError(f"{run.path} holds a finished run. Choose another --out.")
-    if (run.path / CHECKPOINT).is_file() and not resume:
+    if is_begun and not resume:
         raise MorelliError(f"{run.path} holds an interrupted training. Go on with --resume, or choose another --out.")
+    return _is_finished(run)

@@ -1,8 +1,9 @@
 """The competition's submission: a score for each of a list's pairs of pictures, streamed from file to file."""
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -136,6 +137,15 @@ def _refuse_unfit_out(out: Path, pairs: Path) -> None:
         raise MorelliError(f"{out} is a folder. Name a file in it, for example {out / 'submission.csv.gz'}.")
     if out.exists() and pairs.exists() and out.samefile(pairs):
         raise MorelliError(f"{out} is the list of pairs itself. Name another file for the submission.")
+    if out.exists() and not _is_submission(out):
+        raise MorelliError(f"{out} is there already and is no submission. Name another file for the submission.")
+
+
+def _is_submission(path: Path) -> bool:
+    """Whether a file is empty or begins as a submission does."""
+    with suppress(OSError, EOFError, zlib.error), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        return file.read(len(HEADER)) in (b"", HEADER)
+    return False
 
 
 @contextmanager
