@@ -18,10 +18,9 @@ from morelli.data.artists import artist_key
 from morelli.data.copies import count_copies, is_shared, paintings_and_copies, pictures_of, without_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
-from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import evaluate, too_few
+from morelli.evaluation.learning import calibration_of, in_other_ways
 from morelli.evaluation.metrics import load_metrics
-from morelli.evaluation.normalisation import cohort_scorers
 from morelli.models.heads import Scorer
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
@@ -83,6 +82,7 @@ def evaluate_network(
         if reason := too_few(subset, rows):
             notes.append(reason)
             continue
+        is_other = not _is_one_of(rows, network.card.validation_artists).any()  # else what was learned says nothing
         measured[subset], more = measure_subset(
             subset,
             embeddings[torch.tensor(chosen.to_numpy(copy=True))],
@@ -91,8 +91,8 @@ def evaluate_network(
             found,
             out,
             threshold=network.card.threshold,
-            calibration=_calibration(network, rows),
-            normalised=cohort_scorers(network) if subset == "unseen" else None,
+            calibration=calibration_of(network.card) if is_other else None,
+            **(in_other_ways(network, embeddings, calibrated=is_other) if subset == "unseen" else {}),
             metrics=own_metrics,
         )
         notes += more
@@ -134,13 +134,6 @@ def measure_subset(
 
 def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
     return paintings["artist"].map(artist_key).isin({artist_key(name) for name in artists})
-
-
-def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
-    """The network's calibration, unless it was learned on these artists, of whom it would say nothing."""
-    if network.card.calibration is None or _is_one_of(rows, network.card.validation_artists).any():
-        return None
-    return Calibration.from_dict(network.card.calibration)
 
 
 def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int, copies: int) -> list[str]:
