@@ -13,7 +13,7 @@ from torch import Tensor
 
 from morelli._processes import is_first, on_main_process
 from morelli.bench.grid import GridPoint
-from morelli.bench.measure import measure_subset
+from morelli.bench.measure import decisions, measure_subset
 from morelli.bench.run_folder import SUBSETS
 from morelli.data.artists import artist_key, artist_keys
 from morelli.data.copies import count_copies
@@ -45,8 +45,6 @@ from morelli.models.sources import SourceStatistics
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
 from morelli.training.objectives import create_objective
-
-_MEASURED = ("pair_auc", "precision_at_1", "brier", "ece", "realised_")
 
 
 class Experiment:
@@ -211,10 +209,7 @@ class Experiment:
             return
         method = self.point.recipe.evaluation.calibration
         try:
-            self.metadata |= validation.learn(method).facts()
-            self.metadata["with_cohort"] = {
-                cohort: validation.learn(method, cohort).facts() for cohort in validation.cohorts()
-            }
+            self.metadata |= validation.facts(method)
         except TooFewPairsError as few:
             self.notes.append(f"{few} are too few for a threshold and a calibration; it takes {FEWEST_PAIRS} of each.")
             if identification := validation.identification():
@@ -264,7 +259,7 @@ class Experiment:
             metrics["seen"] |= self.objective.measure(embeddings["seen"], self._labels_of("seen"))
         said = {"own_metrics": [one.described() for one in own_metrics], "unmeasured": unmeasured, "notes": self.notes}
         metrics |= {key: value for key, value in said.items() if value}
-        self.metadata["measured"] = _decisions(metrics["unseen"])
+        self.metadata["measured"] = decisions(metrics["unseen"])
         self.network().save(self.folder / "model")  # now with this metadata
         return metrics
 
@@ -276,10 +271,3 @@ class Experiment:
 
 def _names(paintings: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sorted(paintings["artist"].unique()))
-
-
-def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
-    """What a user of the network must be told with every answer: how its decisions fared."""
-    named = {name: value for name, value in metrics.items() if name in _MEASURED or name.startswith(_MEASURED[-1])}
-    counts = {name: metrics[name] for name in ("artists", "paintings")}
-    return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}

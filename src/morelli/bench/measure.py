@@ -1,7 +1,7 @@
 """Measure a finished network on any prepared folder."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from morelli.evaluation.metrics import load_metrics
 from morelli.models.heads import Scorer
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
+_DECISIONS = ("pair_auc", "precision_at_1", "brier", "ece", "cllr", "cllr_own_cohort", "pair_auc_own_cohort")
 _COUNTED = ("artists", "paintings", "copies", "copy_pairs", "interval")
 
 
@@ -34,6 +35,7 @@ def evaluate_network(
     metrics: Sequence[str] = (),
     out: Path | None = None,
     keep_copies: bool = False,
+    cohort: Callable[[Network], Tensor] | None = None,
 ) -> dict[str, Any]:
     """Measure a finished network; artists in its training list are ``seen``, all others ``unseen``.
 
@@ -45,6 +47,8 @@ def evaluate_network(
         data: a prepared folder.
         metrics: dotted paths of metrics of your own, as in a recipe's ``evaluation.metrics``.
         keep_copies: measure copies of other paintings too.
+        cohort: gives the (C, D) embeddings of pictures like these, which scores are normalised by (``own_cohort``);
+            by default the folder's own.
         out: a folder for ``metrics.json`` and the files of :func:`morelli.bench.run_folder.write_subset`.
 
     Returns:
@@ -76,6 +80,7 @@ def evaluate_network(
     if own_metrics:
         measured["own_metrics"] = [metric.described() for metric in own_metrics]
     embeddings = embed_with(network, dataset, Accelerator().device)
+    own_cohort = cohort(network) if cohort else embeddings
     for subset, is_in in (("seen", is_seen), ("unseen", ~is_seen)):
         chosen = is_in & (keep_copies | ~is_shared(paintings))
         rows = paintings[chosen].reset_index(drop=True)
@@ -92,7 +97,7 @@ def evaluate_network(
             out,
             threshold=network.card.threshold,
             calibration=calibration_of(network.card) if is_other else None,
-            **(in_other_ways(network, embeddings, calibrated=is_other) if subset == "unseen" else {}),
+            **(in_other_ways(network, own_cohort, calibrated=is_other) if subset == "unseen" else {}),
             metrics=own_metrics,
         )
         notes += more
@@ -130,6 +135,13 @@ def measure_subset(
     copies = count_copies(paintings, rows["id"]).of_side()
     notes = [f"{subset.capitalize()} artists: {note}" for note in result.notes]
     return {**result.metrics, **copies, "interval": result.intervals}, notes
+
+
+def decisions(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What a user of the network must be told with every answer: how its decisions fared."""
+    named = {name: value for name, value in metrics.items() if name in _DECISIONS or name.startswith("realised_")}
+    counts = {name: metrics[name] for name in ("artists", "paintings")}
+    return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}
 
 
 def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:

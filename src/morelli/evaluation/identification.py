@@ -12,11 +12,12 @@ reach wrongly.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from scipy import optimize, special
 from torch import Tensor
 from torch.nn import functional
@@ -118,7 +119,7 @@ class Identification:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {str(n): asdict(rule) for n, rule in self.rules.items()}
+        return {str(n): TypeAdapter(Rule).dump_python(rule, mode="json") for n, rule in self.rules.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Identification":

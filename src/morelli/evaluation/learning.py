@@ -108,6 +108,11 @@ class Validation:
         calibration = calibrate(positives, negatives, artists, method=method, tallies=tallies)
         return Learned(best_threshold(positives, negatives), calibration, self.identification(cohort))
 
+    def facts(self, method: Method) -> dict[str, Any]:
+        """All that a card keeps, of every way of scoring. Errors as of :meth:`learn`."""
+        with_cohort = {cohort: self.learn(method, cohort).facts() for cohort in self.cohorts()}
+        return self.learn(method).facts() | {"with_cohort": with_cohort}
+
     def _scorers(self, cohort: Cohort) -> Sequence[Scorer]:
         """Each group's scorer."""
         if cohort == "own":

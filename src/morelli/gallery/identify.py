@@ -20,7 +20,7 @@ from morelli.gallery.compare import CAVEAT, was_trained_on
 from morelli.gallery.index import ARTISTS, PictureIndex, as_store, list_pictures, refuse_empty
 from morelli.gallery.pictures import PictureInfo
 from morelli.gallery.reader import Reader
-from morelli.gallery.scoring import Scoring, percent
+from morelli.gallery.scoring import Scoring, in_tens, percent
 from morelli.gallery.store import Store, joined
 from morelli.models.network import Network, NetworkCard
 from morelli.preparation.attributions import unattributed
@@ -273,7 +273,7 @@ class Identifier:
         ranked = tuple(
             Candidate(
                 artists[i],
-                rules.rule(counts[i]).log_likelihood_ratio(float(scores[i])) / np.log(10),
+                in_tens(rules.rule(counts[i]).log_likelihood_ratio(float(scores[i]))),
                 float(probabilities[i]),
                 float(scores[i]),
                 counts[i],

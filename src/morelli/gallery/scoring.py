@@ -4,6 +4,7 @@ A cohort is the pictures of a folder or an index of one's own (s-norm, own cohor
 saved with the network; see :class:`morelli.evaluation.normalisation.FolderScorer`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,14 +108,9 @@ class LikelihoodRatio:
         """Of one score; None where nothing was learned, or by a version that learned no bounds."""
         if calibration is None or calibration.bounds is None:
             return None
-        in_tens = np.log(10)
-        interval = calibration.interval(score)
-        return cls(
-            float(calibration.log_likelihood_ratio(score) / in_tens),
-            (float(interval[0] / in_tens), float(interval[1] / in_tens)) if interval else None,
-            (float(calibration.bounds[0] / in_tens), float(calibration.bounds[1] / in_tens)),
-            len(calibration.artists),
-        )
+        interval, bounds = calibration.interval(score), calibration.bounds
+        ratio = float(calibration.log_likelihood_ratio(score))
+        return cls(in_tens(ratio), _both(interval) if interval else None, _both(bounds), len(calibration.artists))
 
     @staticmethod
     def fields(ratio: "LikelihoodRatio | None") -> dict[str, Any]:
@@ -126,18 +122,17 @@ class LikelihoodRatio:
         """As a comparison prints it."""
         times = 10 ** abs(self.log10)
         much = f"{times:.1f}" if times < 10 else f"{times:.0f}"
-        hands = ("one hand", "two") if self.log10 >= 0 else ("two hands", "one")
-        between = f" ({self.interval[0]:.2f} to {self.interval[1]:.2f})" if self.interval else ""
+        hands, others = ("one hand", "two did") if self.log10 >= 0 else ("two hands", "one did")
+        between = f" (95 %: {self.interval[0]:.2f} to {self.interval[1]:.2f})" if self.interval else ""
         word = next(word for most, word in _WORDS if times < most)
-        side = "" if times < _WORDS[0][0] else f" for {'one hand' if self.log10 >= 0 else 'two hands'}"
-        lines = [
-            f"log10 LR {self.log10:.2f}{between}: {much} times likelier if {hands[0]} painted both than {hands[1]}.",
-            f"  {self.artists} validation artists support ratios from {self.bounds[0]:.2f} to {self.bounds[1]:.2f}.",
+        side = "" if times < _WORDS[0][0] else f" for {hands}"
+        cut = "; this one is cut there" if self.log10 in self.bounds else ""
+        return [
+            f"log10 LR {self.log10:.2f}{between}",
+            f"  Such a score is {much} times likelier if {hands} painted them than if {others}.",
+            f"  {self.artists} validation artists support {self.bounds[0]:.2f} to {self.bounds[1]:.2f}{cut}.",
             f"  In words, a convention (ENFSI 2015): {word}{side}.",
         ]
-        if self.log10 in self.bounds:
-            lines[1] = lines[1].rstrip(".") + "; this one is cut there."
-        return lines
 
 
 @dataclass(frozen=True)
@@ -267,10 +262,27 @@ def read_cohort(reader: Reader, name: str | Path) -> Cohort | None:
     return Cohort(printable(str(path)), embeddings, [one.hash for one in pictures], [one.sha256 for one in pictures])
 
 
+def cohort_embeddings(path: Path, network: Network) -> Tensor:
+    """The embeddings (C, D) of a folder's or an index's pictures by a network. Errors as of :func:`read_cohort`."""
+    found = read_cohort(Reader(network), path)
+    if found is None:
+        raise MorelliError(f"{path} is no folder of pictures and no index.")
+    return found.embeddings
+
+
 def percent(share: float) -> str:
     """As many digits as tell something: 1.3 %, 62 %, 99.2 %."""
     digits = 0 if 0.1 <= share <= 0.9 else 1 if 0.01 <= share <= 0.99 else 2
     return f"{100 * share:.{digits}f} %"
+
+
+def in_tens(natural: float) -> float:
+    """A natural logarithm as one to the base of 10, to nine digits."""
+    return round(natural / math.log(10), 9)
+
+
+def _both(natural: tuple[float, float]) -> tuple[float, float]:
+    return in_tens(natural[0]), in_tens(natural[1])
 
 
 def _rate(rate: float, interval: tuple[float, float] | None) -> str:

@@ -83,7 +83,7 @@ class SearchResult:
             lines += ["Copies of the picture itself:", *(f"  {copy.file}" for copy in self.copies)]
         if any(match.probability is not None for match in self.matches):
             lines.append(
-                f"Nearest, with log10 LR, probability of the same hand if {percent(self.prior)} are, and score:"
+                f"Nearest: log10 LR, probability of the same hand (if {percent(self.prior)} of pairs are), score:"
             )
         for place, match in enumerate(self.matches, 1):
             chance = "" if match.probability is None else f"{percent(match.probability):>8}"
