@@ -84,6 +84,17 @@ def evaluate(
         Path | None,
         Option(help="Pictures like these, a folder or index: normalise scores by them. By default the data's own."),
     ] = None,
+    never_seen: Annotated[
+        bool, Option("--never-seen", help="Only artists that it was neither trained nor validated on.")
+    ] = False,
+    shift: Annotated[
+        bool,
+        Option("--shift", help="Measure again as JPEGs of quality 30, half size, recaptured, grey and cropped."),
+    ] = False,
+    own_conditions: Annotated[
+        list[str] | None,
+        Option("--with-condition", metavar="PACKAGE.MODULE:NAME", help="Add a condition to --shift; repeatable."),
+    ] = None,
     resamples: Annotated[int | None, Option(min=0, hidden=True)] = None,
     out: Annotated[
         Path | None, Option(help="A folder to keep the metrics in, with what reports and comparisons read.")
@@ -98,10 +109,13 @@ def evaluate(
         morelli evaluate --data prepared/mine
 
         morelli evaluate --data prepared/other --model runs/mine --out measured/mine --json
+
+        morelli evaluate --data prepared/other --never-seen --shift
     """
     from morelli._json import json_text
     from morelli.bench.measure import evaluate_network, render_evaluation
     from morelli.bench.recipe import NO_RESAMPLES
+    from morelli.evaluation.shift import load_conditions
     from morelli.gallery.scoring import cohort_embeddings
 
     if first:
@@ -110,7 +124,14 @@ def evaluate(
         tell(f"Note: {NO_RESAMPLES}")
     pictures = partial(cohort_embeddings, cohort) if cohort else None
     measured = evaluate_network(
-        model, data, metrics=own_metrics or (), out=out, keep_copies=keep_copies, cohort=pictures
+        model,
+        data,
+        metrics=own_metrics or (),
+        out=out,
+        keep_copies=keep_copies,
+        never_seen=never_seen,
+        cohort=pictures,
+        conditions=load_conditions(own_conditions or ()) if shift or own_conditions else (),
     )
     if as_json:
         typer.echo(json_text(measured))
