@@ -1,6 +1,7 @@
 """Measuring a finished network on any folder: who counts as seen, and what is left out."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from morelli.bench.measure import evaluate_network, render_evaluation
 from morelli.bench.recipe import load_recipe
@@ -21,6 +23,7 @@ from morelli.data.splits import Split
 from morelli.errors import MorelliError
 from morelli.evaluation.evaluate import evaluate
 from morelli.evaluation.normalisation import cohort_scorers
+from morelli.evaluation.shift import CONDITIONS
 from morelli.models.network import Network, embed_with
 from morelli.synthetic.painters import SyntheticPainters
 
@@ -209,3 +212,66 @@ def test_the_card_has_threshold_and_calibration(run: RunFolder) -> None:
     assert card.threshold is not None
     assert card.calibration is not None
     assert card.prepared_size == 64
+
+
+def test_each_condition_measures_what_a_folder_of_such_pictures_measures(
+    run: RunFolder, prepared: Path, tmp_path: Path
+) -> None:
+    plain = evaluate_network(run.path, prepared)
+    out = tmp_path / "measured"
+    measured = evaluate_network(run.path, prepared, conditions=CONDITIONS, out=out)
+    assert json.loads((out / "metrics.json").read_text()) == json.loads(json.dumps(measured))
+    found = measured.pop("shift")
+    assert measured == plain == evaluate_network(run.path, prepared)
+    assert list(found) == [one.name for one in CONDITIONS]
+    for one in CONDITIONS:
+        folder: Any = shutil.copytree(prepared, tmp_path / one.name)
+        for path in folder.rglob("*.jpg"):
+            with Image.open(path) as picture:
+                changed = one.change(picture.convert("RGB"))
+            changed.save(path, "PNG")  # nothing more is lost
+        expected = evaluate_network(run.path, folder)
+        for subset in ("seen", "unseen"):
+            interval = found[one.name][subset].pop("interval")
+            for metric, value in found[one.name][subset].items():
+                assert value == pytest.approx(expected[subset][metric], abs=1e-6), (one.name, metric)
+            assert interval["pair_auc"] == pytest.approx(expected[subset]["interval"]["pair_auc"], abs=1e-6)
+            assert found[one.name][subset]["pair_auc"] != plain[subset]["pair_auc"]
+
+
+def test_the_table_of_conditions_fits_a_terminal_and_begins_with_the_pictures_as_they_are(
+    run: RunFolder, prepared: Path
+) -> None:
+    measured = evaluate_network(run.path, prepared, conditions=CONDITIONS)
+    text = re.sub(r"\x1b\[[\d;]*m", "", render_evaluation(measured, width=80))
+    assert max(map(len, text.splitlines())) <= 80
+    rows = [line for line in text.splitlines() if "as they are" in line]
+    assert rows
+    seen, unseen = measured["seen"], measured["unseen"]
+    for value in (seen["pair_auc"], unseen["pair_auc"], seen["cllr"], seen["realised_far_0.1"]):
+        assert any(f" {value:.3f}" in row for row in rows)
+    assert " - " in rows[-1]  # validation artists are among the unseen, so the calibration says nothing of them
+    for name in measured["shift"]:
+        assert text.count(name) == len(rows)
+    piped = render_evaluation(measured)
+    assert len([line for line in piped.splitlines() if "as they are" in line]) == 1
+
+
+def test_artists_never_seen_are_neither_those_trained_on_nor_those_validated_on(run: RunFolder, prepared: Path) -> None:
+    measured = evaluate_network(run.path, prepared, never_seen=True)
+    split, table = split_of(run), read_paintings(prepared)
+    assert "seen" not in measured
+    for metric, value in run.metrics["unseen"].items():  # the calibration's measures, too
+        if metric != "interval":
+            assert measured["unseen"][metric] == pytest.approx(value, abs=1e-6), metric
+    assert "cllr" in measured["unseen"]
+    known = {*split.keys(table, "train"), *split.keys(table, "validation")}
+    assert f"{len(known)} artists that it was trained on or validated on are left out." in measured["notes"]
+    assert not any("served to choose" in note for note in measured["notes"])
+
+
+def test_a_folder_without_an_artist_never_seen_cannot_be_measured(run: RunFolder, changed: Callable[..., Path]) -> None:
+    unseen = split_of(run).unseen
+    folder = changed(lambda table: table[~table["id"].isin(unseen)].reset_index(drop=True))
+    with pytest.raises(MorelliError, match=r"cannot be measured\..*Unseen artists: 0 with 0 paintings"):
+        evaluate_network(run.path, folder, never_seen=True)

@@ -19,6 +19,7 @@ from morelli.bench.runner import bench
 from morelli.cli import main
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError
+from morelli.evaluation.shift import CONDITIONS
 from morelli.models.embedder import embed
 from morelli.models.heads import CosineScorer
 
@@ -118,6 +119,49 @@ def test_every_command_takes_its_folder(network: Network, prepared: Path, morell
         "ToDtype",
         "Normalize",
     ]
+
+
+OWN_CONDITION = """
+from PIL import ImageOps
+from morelli.evaluation.shift import Condition
+
+UPSIDE_DOWN = Condition("upside down", "turned over", ImageOps.flip)
+"""
+
+
+def test_it_is_measured_on_pictures_of_other_kinds(
+    network: Network, prepared: Path, morelli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, index = tmp_path / "model", tmp_path / "some.index"
+    network.save(model)
+    (tmp_path / "conditions_of_mine.py").write_text(OWN_CONDITION)
+    monkeypatch.chdir(tmp_path)
+    about = ("evaluate", "--model", model, "--data", prepared)
+
+    status, said, _ = morelli(*about, "--shift", "--with-condition", "conditions_of_mine:UPSIDE_DOWN", "--json")
+    assert status == 0
+    measured = json.loads(said)
+    assert list(measured["shift"]) == [*(one.name for one in CONDITIONS), "upside down"]
+    aucs = {name: one["unseen"]["pair_auc"] for name, one in measured["shift"].items()}
+    status, said, _ = morelli(*about, "--shift", "--out", tmp_path / "measured")
+    assert status == 0
+    assert json.loads((tmp_path / "measured" / "metrics.json").read_text())["shift"].keys() == {*aucs} - {"upside down"}
+    lines = {line.split("│")[1].strip(): line for line in said.splitlines() if line.startswith("│")}
+    assert list(lines) == ["as they are", *list(aucs)[:-1]]
+    for name, line in list(lines.items())[1:]:
+        assert f" {aucs[name]:.3f} " in line
+
+    assert morelli("index", prepared / "images", "--model", model, "--out", index)[0] == 0
+    for mistake, why in (
+        (("evaluate", "--model", model, "--data", index, "--shift"), str(index)),
+        ((*about, "--with-condition", "conditions_of_mine:UPSIDE"), 'Did you mean "UPSIDE_DOWN"?'),
+        ((*about, "--with-condition", "upside down"), "package.module:Name"),
+    ):
+        status, _, said = morelli(*mistake)
+        assert status == 2
+        assert why in said
+        assert "Traceback" not in said
+        assert len(said.strip().splitlines()) == 1
 
 
 def test_a_folder_that_holds_no_such_code_is_one_sentence(prepared: Path, morelli: Command, tmp_path: Path) -> None:

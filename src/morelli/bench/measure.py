@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from morelli._files import check_writable
+from morelli.bench.columns import Cell
 from morelli.bench.run_folder import CONFIG, METRICS, SUBSETS, RunFolder, write_subset
 from morelli.bench.text_tables import as_text, paragraph, with_interval
 from morelli.data.artists import artist_key
@@ -20,11 +22,17 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import evaluate, too_few
-from morelli.evaluation.metrics import load_metrics
+from morelli.evaluation.metrics import Metric, load_metrics
 from morelli.evaluation.normalisation import cohort_scorers
+from morelli.evaluation.shift import AS_THEY_ARE, Condition
 from morelli.models.heads import Scorer
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
 
+_SHOWN_OF_SHIFT = (
+    {"pair_auc": "pair AUC", "cllr": "Cllr"},
+    {"realised_far_0.1": "FAR 0.1", "realised_far_0.01": "FAR 0.01"},
+)
+"""The columns of the table of conditions, by metric; those of one group stay side by side."""
 _COUNTED = ("artists", "paintings", "copies", "copy_pairs", "interval")
 
 
@@ -35,6 +43,8 @@ def evaluate_network(
     metrics: Sequence[str] = (),
     out: Path | None = None,
     keep_copies: bool = False,
+    never_seen: bool = False,
+    conditions: Sequence[Condition] = (),
 ) -> dict[str, Any]:
     """Measure a finished network; artists in its training list are ``seen``, all others ``unseen``.
 
@@ -46,6 +56,10 @@ def evaluate_network(
         data: a prepared folder.
         metrics: dotted paths of metrics of your own, as in a recipe's ``evaluation.metrics``.
         keep_copies: measure copies of other paintings too.
+        never_seen: leave out the artists that the network was trained on or validated on, so that its threshold and
+            calibration can be measured.
+        conditions: measure again under each of them, such as :data:`morelli.evaluation.shift.CONDITIONS`; what was
+            found stands under ``shift`` by the condition's name, and then by subset.
         out: a folder for ``metrics.json`` and the files of :func:`morelli.bench.run_folder.write_subset`.
 
     Returns:
@@ -64,43 +78,70 @@ def evaluate_network(
     found = paintings_and_copies(data)
     is_known = pd.Series(short_digests(found), found.index).isin(network.card.training_paintings)
     is_new = ~is_known if keep_copies else ~is_known.groupby(pictures_of(found)).transform("any")
-    notes = _notes(network, found, trained_on=int(is_known.sum()), copies=int((~is_new & ~is_known).sum()))
+    left_out = {"trained_on": int(is_known.sum()), "copies": int((~is_new & ~is_known).sum())}
+    notes = _notes(network, found, never_seen=never_seen, **left_out)
     if not is_new.any():
         raise MorelliError(f"{data} cannot be measured: the network was trained on every painting in it.")
     found = found[is_new]
-    dataset = dataset.only(list((found if keep_copies else without_copies(found))["id"]))
-    paintings = dataset.paintings
-    is_seen = _is_one_of(paintings, network.card.training_artists)
+    paintings = found if keep_copies else without_copies(found)
+    rows = _rows(network, paintings if keep_copies else paintings[~is_shared(paintings)], never_seen=never_seen)
     place = "in memory" if isinstance(model, Network) else str(model)
     measured: dict[str, Any] = {"model": place, "objective": network.card.objective, "notes": notes}
     measured["copies"] = asdict(count_copies(found))
     if own_metrics:
         measured["own_metrics"] = [metric.described() for metric in own_metrics]
-    embeddings = embed_with(network, dataset, Accelerator().device)
-    for subset, is_in in (("seen", is_seen), ("unseen", ~is_seen)):
-        chosen = is_in & (keep_copies | ~is_shared(paintings))
-        rows = paintings[chosen].reset_index(drop=True)
-        if reason := too_few(subset, rows):
-            notes.append(reason)
-            continue
-        measured[subset], more = measure_subset(
-            subset,
-            embeddings[torch.tensor(chosen.to_numpy(copy=True))],
-            rows,
-            network.scorer,
-            found,
-            out,
-            threshold=network.card.threshold,
-            calibration=_calibration(network, rows),
-            normalised=cohort_scorers(network) if subset == "unseen" else None,
-            metrics=own_metrics,
-        )
-        notes += more
-    if not set(SUBSETS) & measured.keys():
+    reasons = {subset: too_few(subset, chosen) for subset, chosen in rows.items()}
+    notes += filter(None, reasons.values())
+    rows = {subset: chosen for subset, chosen in rows.items() if reasons[subset] is None}
+    if not rows:
         raise MorelliError(f"{data} cannot be measured. " + " ".join(notes))
+    measure = partial(_subsets, network, dataset, rows, found, notes, own_metrics)
+    measured |= measure(out)
+    for one in conditions:
+        measured.setdefault("shift", {})[one.name] = measure(None, one)
     notes += _copy_notes(measured, keep_copies=keep_copies)
     if out is not None:
         RunFolder(out).write(METRICS, measured)
+    return measured
+
+
+def _rows(network: Network, paintings: pd.DataFrame, *, never_seen: bool) -> dict[str, pd.DataFrame]:
+    """The rows of each subset that is to be measured."""
+    is_seen = _is_one_of(paintings, network.card.training_artists)
+    subsets = {"seen": is_seen, "unseen": ~is_seen}
+    if never_seen:
+        subsets = {"unseen": ~is_seen & ~_is_one_of(paintings, network.card.validation_artists)}
+    return {subset: paintings[is_in].reset_index(drop=True) for subset, is_in in subsets.items()}
+
+
+def _subsets(
+    network: Network,
+    dataset: PaintersByNumbers,
+    rows: dict[str, pd.DataFrame],
+    paintings: pd.DataFrame,
+    notes: list[str],
+    metrics: Sequence[Metric],
+    folder: Path | None,
+    condition: Condition | None = None,
+) -> dict[str, Any]:
+    """Embed the subsets' pictures, under a condition or as they are, and measure each; ``notes`` are added to."""
+    shown = dataset.only([one for chosen in rows.values() for one in chosen["id"]])
+    embeddings = embed_with(network, shown, Accelerator().device, condition.change if condition else None)
+    measured = {}
+    for (subset, chosen), own in zip(rows.items(), torch.split(embeddings, list(map(len, rows.values()))), strict=True):
+        measured[subset], more = measure_subset(
+            subset,
+            own,
+            chosen,
+            network.scorer,
+            paintings,
+            folder,
+            threshold=network.card.threshold,
+            calibration=_calibration(network, chosen),
+            normalised=cohort_scorers(network) if subset == "unseen" else None,
+            metrics=metrics,
+        )
+        notes += [one for one in more if one not in notes]
     return measured
 
 
@@ -143,14 +184,18 @@ def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
     return Calibration.from_dict(network.card.calibration)
 
 
-def _notes(network: Network, paintings: pd.DataFrame, *, trained_on: int, copies: int) -> list[str]:
+def _notes(network: Network, paintings: pd.DataFrame, *, never_seen: bool, trained_on: int, copies: int) -> list[str]:
+    known = (*network.card.training_artists, *network.card.validation_artists)
+    known_artists = paintings["artist"][_is_one_of(paintings, known)].nunique()
     chosen_on = paintings["artist"][_is_one_of(paintings, network.card.validation_artists)].nunique()
     size = largest_shorter_side(paintings)
     trained_size = network.card.prepared_size
     said = {
         f"{trained_on} paintings that the network was trained on are left out.": trained_on,
         f"{copies} copies of paintings that the network was trained on are left out, too.": copies,
-        f"{chosen_on} of the unseen artists served to choose the best weights and the threshold.": chosen_on,
+        f"{chosen_on} of the unseen artists served to choose the best weights and the threshold; --never-seen leaves "
+        "them out.": chosen_on and not never_seen,
+        f"{known_artists} artists that it was trained on or validated on are left out.": known_artists and never_seen,
         f"The network was trained on pictures of {trained_size} px, these have {size} px.": trained_size
         not in (None, size),
     }
@@ -177,8 +222,28 @@ def render_evaluation(measured: dict[str, Any], *, width: int | None = None) -> 
     about += [
         f"{name.capitalize()}: {one['artists']} artists, {one['paintings']} paintings." for name, one in found.items()
     ]
-    names = [name for name in dict.fromkeys(itertools.chain(*found.values())) if name not in _COUNTED]
-    shown = {subset: [with_interval(one, name) for name in names] for subset, one in found.items()}
-    table = as_text(pd.DataFrame({"metric": names, **shown}), "", "rich", width, names=["metric"])
+    if "shift" in measured:
+        about.append("FAR: pairs by two hands above the network's own threshold for that rate, realised.")
+        table = _shift_table({AS_THEY_ARE: found, **measured["shift"]}, width)
+    else:
+        names = [name for name in dict.fromkeys(itertools.chain(*found.values())) if name not in _COUNTED]
+        shown = {subset: [with_interval(one, name) for name in names] for subset, one in found.items()}
+        table = as_text(pd.DataFrame({"metric": names, **shown}), "", "rich", width, names=["metric"])
     notes = [paragraph(f"Note: {note}", width) for note in measured["notes"]]
     return "\n".join([*(paragraph(line, width) for line in about), table.rstrip("\n"), *notes, ""])
+
+
+def _shift_table(by_condition: dict[str, dict[str, Any]], width: int | None) -> str:
+    """A row a condition: what shows whether the ranking, and whether the calibration held."""
+    cells, units = {"pictures": list(by_condition)}, []
+    for subset, group in itertools.product(by_condition[AS_THEY_ARE], _SHOWN_OF_SHIFT):
+        units.append([f"{subset}\n{heading}" for heading in group.values()])
+        for name, heading in zip(group, units[-1], strict=True):
+            cells[heading] = [_cell(one[subset], name) for one in by_condition.values()]
+    return as_text(pd.DataFrame(cells), "", "rich", width, names=["pictures"], units=units)
+
+
+def _cell(metrics: dict[str, Any], name: str) -> str:
+    if (value := metrics.get(name)) is None:
+        return "-"
+    return Cell(f"{value:.3f}", value, metrics["interval"].get(name)).with_interval

@@ -79,6 +79,17 @@ def evaluate(
         list[str] | None,
         Option("--with-metric", metavar="PACKAGE.MODULE:NAME", help="Measure this metric, too; repeatable."),
     ] = None,
+    never_seen: Annotated[
+        bool, Option("--never-seen", help="Only artists that it was neither trained nor validated on.")
+    ] = False,
+    shift: Annotated[
+        bool,
+        Option("--shift", help="Measure again as JPEGs of quality 30, half size, recaptured, grey and cropped."),
+    ] = False,
+    own_conditions: Annotated[
+        list[str] | None,
+        Option("--with-condition", metavar="PACKAGE.MODULE:NAME", help="Add a condition to --shift; repeatable."),
+    ] = None,
     resamples: Annotated[int | None, Option(min=0, hidden=True)] = None,
     out: Annotated[
         Path | None, Option(help="A folder to keep the metrics in, with what reports and comparisons read.")
@@ -93,16 +104,27 @@ def evaluate(
         morelli evaluate --data prepared/mine
 
         morelli evaluate --data prepared/other --model runs/mine --out measured/mine --json
+
+        morelli evaluate --data prepared/other --never-seen --shift
     """
     from morelli._json import json_text
     from morelli.bench.measure import evaluate_network, render_evaluation
     from morelli.bench.recipe import NO_RESAMPLES
+    from morelli.evaluation.shift import load_conditions
 
     if first:
         (model,) = model_first("evaluate", first)
     if resamples is not None:
         tell(f"Note: {NO_RESAMPLES}")
-    measured = evaluate_network(model, data, metrics=own_metrics or (), out=out, keep_copies=keep_copies)
+    measured = evaluate_network(
+        model,
+        data,
+        metrics=own_metrics or (),
+        out=out,
+        keep_copies=keep_copies,
+        never_seen=never_seen,
+        conditions=load_conditions(own_conditions or ()) if shift or own_conditions else (),
+    )
     if as_json:
         typer.echo(json_text(measured))
     else:

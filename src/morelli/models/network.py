@@ -39,7 +39,7 @@ from morelli.models.heads import SCORERS, CosineScorer, EmbeddingHead, Scorer, s
 from morelli.models.learned import CalibrationCard, RuleCard
 from morelli.models.model_folder import CARD, WEIGHTS, model_folder
 from morelli.models.sources import SourceStatistics
-from morelli.models.transforms import settings_of
+from morelli.models.transforms import Change, settings_of
 
 FORMAT_VERSION = 3
 """3: batch norms are kept as they are; 2 held them folded into convolutions."""
@@ -317,9 +317,11 @@ def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
-def embed_with(network: Network, dataset: PaintersByNumbers, device: torch.device) -> Tensor:
-    """Embeddings of a dataset's pictures, (N, D) on the CPU; a picture passes the backbone once and is then on disk."""
-    features = features_of(network.backbone, dataset, device)
+def embed_with(
+    network: Network, dataset: PaintersByNumbers, device: torch.device, change: Change | None = None
+) -> Tensor:
+    """Embeddings of a dataset's pictures, (N, D) on the CPU; ``change`` is as in :func:`features_of`."""
+    features = features_of(network.backbone, dataset, device, change)
     if network.sources is not None:
         features = network.sources.cpu().align(features, dataset.paintings["source"])
     return without_gradient(network.head.cpu(), features)

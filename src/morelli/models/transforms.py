@@ -12,6 +12,8 @@ from torchvision.transforms import v2
 from morelli.models.config import Fit
 
 Picture = Image.Image
+Change = Callable[[Picture], Picture]
+"""What is done to an RGB picture before a backbone's transform."""
 _CROPPED_SIDE = 2 / 3
 """Share of each side that a cropped view shows."""
 _CORNERS = ((0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.5, 0.5))
