@@ -37,20 +37,20 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _made(place: Path) -> Path:
-    """A prepared folder and a run that all places share, made by the first."""
-    made = place.parent / "made"
+def made_in(base: Path) -> Path:
+    """A prepared folder, a run and a list of pairs that all places below ``base`` share, made by the first."""
+    made = base / "made"
     if not made.exists():
         SyntheticPainters(artists=12, paintings_per_artist=4, size=48, seed=1).write(made / "prepared", workers=1)
         os.environ["MORELLI_CACHE"] = str(made / "cache")
-        train(_recipe(made), made / "run", objective="frozen")
+        train(tiny_recipe(made), made / "run", objective="frozen")
         images = [path.name for path in sorted((made / "prepared" / "images").rglob("*.jpg"))]
         pairs = [f"{n},{a},{b}" for n, (a, b) in enumerate(pairwise(images))]
         (made / "pairs.csv").write_text("\n".join(["index,image1,image2", *pairs, ""]))
     return made
 
 
-def _recipe(made: Path) -> Recipe:
+def tiny_recipe(made: Path) -> Recipe:
     return Recipe.model_validate(
         {
             "name": "tiny",
@@ -118,12 +118,12 @@ class Bench:
 
     @staticmethod
     def start(place: Path) -> None:
-        _made(place)
+        made_in(place.parent)
 
     @staticmethod
     def work(place: Path) -> None:
         os.environ["MORELLI_CACHE"] = str(place / "cache")
-        runs = bench(_recipe(_made(place)), place / "runs")
+        runs = bench(tiny_recipe(made_in(place.parent)), place / "runs")
         assert [run.failure for run in runs] == [None, None]
 
     found = staticmethod(files_and_contents)
@@ -135,7 +135,7 @@ class Train(Bench):
     @staticmethod
     def work(place: Path) -> None:
         os.environ["MORELLI_CACHE"] = str(place / "cache")
-        train(_recipe(_made(place)), place / "run", resume=True)
+        train(tiny_recipe(made_in(place.parent)), place / "run", resume=True)
 
 
 class Submit(Bench):
@@ -144,7 +144,7 @@ class Submit(Bench):
     @staticmethod
     def work(place: Path) -> None:
         os.environ["MORELLI_CACHE"] = str(place / "cache")
-        made = _made(place)
+        made = made_in(place.parent)
         submit(made / "run", made / "prepared", made / "pairs.csv", place / "submission.csv")
 
 
@@ -154,7 +154,7 @@ class Report(Bench):
     @staticmethod
     def work(place: Path) -> None:
         os.environ["MORELLI_CACHE"] = str(place / "cache")
-        made = _made(place)
+        made = made_in(place.parent)
         report([made / "run"], place / "report.html", data=made / "prepared")
 
 
@@ -164,6 +164,6 @@ class Export(Bench):
     @staticmethod
     def work(place: Path) -> None:
         os.environ["MORELLI_CACHE"] = str(place / "cache")
-        Painters.load(_made(place) / "run").export(place / "network.onnx")
+        Painters.load(made_in(place.parent) / "run").export(place / "network.onnx")
 
     found = staticmethod(files_and_contents)

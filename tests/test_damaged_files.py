@@ -1,96 +1,53 @@
 """Files of every format, changed at random: read as they were, or refused by name in one sentence."""
 
 import json
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from morelli._csv import read_csv, write_csv
 from morelli._json import json_text, parsed_json, read_json, write_json
-from morelli._tensors import read_tensors, write_tensors
-from morelli._yaml import YAMLError, load_yaml, read_yaml, write_yaml
-from morelli.bench.recipe import load_recipe
-from morelli.bench.run_folder import CONFIG, ENVIRONMENT, METRICS, RunFolder
-from morelli.data.prepared import TABLE, read_left_out, read_paintings
-from morelli.data.splits import Split
+from morelli._tensors import read_tensors
+from morelli._yaml import YAMLError, load_yaml, read_yaml
 from morelli.errors import MorelliError
 
-COUNT = 150
+sys.path.insert(0, str(Path(__file__).parent))
+from file_formats import FORMATS, Format, make_files, outcome, outcomes, path_of
+
+COUNT = 40
 """Changed files for each format; ``benchmarks/mutations.py`` makes any number."""
 
 
-def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """The content with one to three changes: flipped bits, and bytes cut out, doubled or overwritten."""
-    changed = bytearray(content)
-    for _ in range(rng.integers(1, 4)):
-        start = int(rng.integers(len(changed) + 1))
-        end = min(len(changed), start + int(rng.integers(1, 9)))
-        kind = rng.integers(5)
-        if kind == 0 and start < len(changed):
-            changed[start] ^= 1 << int(rng.integers(8))
-        elif kind == 1:
-            del changed[start:end]
-        elif kind == 2:
-            changed[start:start] = changed[start:end]
-        elif kind == 3:
-            changed[start:end] = rng.choice(
-                [b"-1", b"null", b"1e999", b"NaN", b"[[", b"{}", b'"', b"\xff", b",", b"\n"]
-            )
-        else:
-            changed[start:] = b""
-    return bytes(changed)
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a sound file of every format."""
+    base = tmp_path_factory.mktemp("files")
+    make_files(base)
+    return base
 
 
-def refused_or(read: Callable[[], Any], path: Path) -> Any:
-    """What is read, or None where it is refused with the file's name, on one line."""
-    said = ""
-    try:
-        return read()
-    except MorelliError as error:
-        said = str(error)
-    assert path.name in said
-    assert "\x1b" not in said
-    return None
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_was_changed_is_refused_by_name_or_read_and_as_it_was_if_it_has_a_checksum(name: str, files: Path) -> None:
+    counts = outcomes(name, files, COUNT, seed=1)
+    assert counts.keys() <= {"refused", "read"}
+    if FORMATS[name].has_checksum:
+        assert counts["refused"] > counts["read"]
 
 
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, pd.DataFrame):
-        return one.equals(other)
-    if isinstance(one, dict) and one and all(isinstance(value, torch.Tensor) for value in one.values()):
-        return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    return bool(one == other)
-
-
-def a_table(folder: Path, prepared: Path) -> Callable[[], Any]:
-    (folder / TABLE).write_bytes((prepared / TABLE).read_bytes())
-    return lambda: read_paintings(folder)
-
-
-def some_tensors(folder: Path, _: Path) -> Callable[[], Any]:
-    path = folder / "a.safetensors"
-    write_tensors(path, {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(True)}, {"keys": "1,2"})
-    return lambda: read_tensors(path, needs_digest=True)[0]
-
-
-@pytest.mark.parametrize("make", [a_table, some_tensors])
-def test_what_has_a_checksum_is_read_as_it_was_or_refused(
-    make: Callable[[Path, Path], Callable[[], Any]], tmp_path: Path, prepared: Path
-) -> None:
-    read = make(tmp_path, prepared)
-    (path,) = tmp_path.glob("*.*")
-    content, whole = path.read_bytes(), read()
-    rng, refused = np.random.default_rng(0), 0
-    for _ in range(COUNT):
-        path.write_bytes(mutated(content, rng))
-        found = refused_or(read, path)
-        refused += found is None
-        assert found is None or same(found, whole)
-    assert refused > COUNT / 2
+def test_a_reader_that_is_wrong_would_be_seen(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = files / "recipe.yaml"
+    for read, said in (
+        (lambda _: {}["x"], "raised KeyError"),
+        (lambda _: 2, "read otherwise"),
+        (lambda _: parsed_json("nan", float), "raised ValueError"),
+        (lambda path: read_json(path.with_name("other.json"), dict[str, Any]), "refused without its name"),
+    ):
+        monkeypatch.setitem(FORMATS, "wrong", Format("recipe.yaml", read, has_checksum=True))
+        assert outcome("wrong", path, whole=1).startswith(said)
 
 
 def test_a_block_of_another_program_has_no_digest(tmp_path: Path) -> None:
@@ -102,60 +59,19 @@ def test_a_block_of_another_program_has_no_digest(tmp_path: Path) -> None:
         read_tensors(tmp_path / "a.safetensors", needs_digest=True)
 
 
-SUBSET = {"artists": 3, "pair_auc": 0.8, "interval": {"pair_auc": [0.7, 0.9]}}
-BACKBONE = {"name": "x", "beside": [], "pool": "global", "train": "frozen", "image_size": None, "fit": "c", "views": 1}
-READERS: dict[str, tuple[bytes, Callable[[Path], Any]]] = {
-    METRICS: (
-        json.dumps({"parameters": 1, "image_size": 2, "embedding_width": 3, "seen": SUBSET, "unseen": SUBSET}).encode(),
-        lambda path: RunFolder(path.parent).metrics,
-    ),
-    CONFIG: (
-        write_yaml({"format": 1, "recipe": "r", "seed": 0, "backbone": BACKBONE, "training": {"rate": 0.1}}).encode(),
-        lambda path: RunFolder(path.parent).config,
-    ),
-    ENVIRONMENT: (
-        json.dumps({"training_seconds": 1.5, "images_per_second": 2.5, "versions": {"torch": None}}).encode(),
-        lambda path: RunFolder(path.parent).environment,
-    ),
-    "split.json": (
-        json.dumps(
-            {"format": 1, "paintings": {"train": ["a"], "validation": [], "seen": [], "unseen": ["b"]}}
-        ).encode(),
-        Split.load,
-    ),
-    "left_out.csv": (
-        b'id,file,artist,reason\n1,a.jpg,NA,truncated\n2,"b,c.jpg",007,damaged\n',
-        lambda p: read_left_out(p.parent),
-    ),
-    "recipe.yaml": (
-        b"backbones: [test_vit]\nobjectives: [frozen, {loss: SupConLoss}]\nsplit: {kind: fraction}\nseeds: [0, 1]\n",
-        load_recipe,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_what_has_none_is_read_or_refused_by_name(name: str, tmp_path: Path) -> None:
-    content, read = READERS[name]
-    path, rng = tmp_path / name, np.random.default_rng(1)
-    path.write_bytes(content)
-    assert read(path) is not None
-    refused = 0
-    for _ in range(COUNT):
-        path.write_bytes(mutated(content, rng))
-        refused += refused_or(lambda: read(path), path) is None
-    assert refused > COUNT / 10
-
-
 DEEP = "[" * 100_000
 
 
-@pytest.mark.parametrize("name", [name for name in READERS if not name.endswith(".csv")])
+@pytest.mark.parametrize(
+    "name", [name for name, one in FORMATS.items() if one.is_named and one.place.endswith((".json", ".yaml"))]
+)
 @pytest.mark.parametrize("content", [DEEP, '{"a":' * 100_000, "- " * 50_000, "", "\ufeff", "9" * 5000, "1e999", "null"])
-def test_deep_nesting_and_other_extremes_are_refused(name: str, content: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(content, encoding="utf-8")
-    with pytest.raises(MorelliError, match=name):
-        READERS[name][1](tmp_path / name)
+def test_deep_nesting_and_other_extremes_are_refused(name: str, content: str, files: Path) -> None:
+    path = path_of(name, files)
+    whole = path.read_bytes()
+    path.write_text(content, encoding="utf-8")
+    assert outcome(name, path) == "refused"
+    path.write_bytes(whole)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +137,8 @@ def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
         b"",
         b"artist\n",
         b"artist,paintings\nA,x\n",
+        b"artist,paintings,auc\nA,1,inf\n",
+        b"artist,paintings,auc\nA,1,nan\n",
         b"artist,paintings\nA\xff,1\n",
         b"artist,paintings\nA,1,2\n",
         b"artist,paintings,auc\nA,1\n",

@@ -44,14 +44,16 @@ def _with_all_bounds(metrics: dict[str, Any]) -> dict[str, Any]:
     return metrics
 
 
-def _with_intervals(metrics: dict[str, Any]) -> dict[str, Any]:
-    if "interval" not in metrics:
-        raise ValueError("it has no intervals")
+def _with_what_is_told(metrics: dict[str, Any]) -> dict[str, Any]:
+    rates = [name for name in metrics if name.startswith("realised_far_")]
+    needed = ["artists", "paintings", "interval", *rates, *(name.replace("_far_", "_recall_") for name in rates)]
+    if lacking := [name for name in needed if metrics.get(name) is None]:
+        raise ValueError(f"it has no {lacking[0]}")
     return metrics
 
 
 _Metrics = Annotated[dict[str, Any], AfterValidator(_of_numbers)]
 SubsetMetrics = Annotated[_Metrics, AfterValidator(_with_all_bounds)]
 """Metric → its value on one subset, and under ``interval`` metric → its bounds, where it has any."""
-CardMetrics = Annotated[_Metrics, AfterValidator(_with_intervals)]
-"""Metric → its value, and under ``interval`` every metric → its bounds or None."""
+CardMetrics = Annotated[_Metrics, AfterValidator(_with_what_is_told)]
+"""Metric → its value, with all that a comparison tells; under ``interval`` every metric → its bounds or None."""

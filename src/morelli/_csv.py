@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from morelli._files import read_text, reading, write_text_whole
@@ -25,7 +26,7 @@ def read_csv(path: Path, columns: Mapping[str, type], others: type = float, reme
         remedy: the last sentence of the error.
 
     Raises:
-        UnreadableError: it is damaged, or a column is missing, there twice or of another type.
+        UnreadableError: it is damaged, or a column is missing, there twice, of another type or not finite.
     """
     with reading(path, remedy):
         lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
@@ -39,5 +40,8 @@ def read_csv(path: Path, columns: Mapping[str, type], others: type = float, reme
             raise ValueError(f"it has no column {missing[0]}")
         for name in map(str, table):
             if (kind := columns.get(name, others)) is not str:
-                table[name] = pd.to_numeric(table[name].mask(table[name] == "")).astype(kind)
+                numbers = pd.to_numeric(table[name].mask(table[name] == "")).astype(kind)
+                if (strange := ~np.isfinite(numbers) & (table[name] != "")).any():
+                    raise ValueError(f"column {name} holds {table[name][strange].iloc[0]}, no finite number")
+                table[name] = numbers
         return table

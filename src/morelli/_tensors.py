@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors import safe_open
@@ -46,6 +47,19 @@ def read_tensors(
         if digest is not None and digest != _digest(tensors, about):
             raise ValueError("its content was changed since it was written")
         return tensors, about
+
+
+def load_pickled(path: Path) -> Any:
+    """What ``torch.save`` wrote: tensors and plain values, nothing that runs; the checksums of its zip are checked.
+
+    Raises:
+        Exception: of many kinds, for a damaged or foreign file.
+    """
+    if zipfile.is_zipfile(path):  # torch before 1.6 wrote none
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} in it is damaged")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

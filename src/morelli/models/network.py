@@ -97,8 +97,8 @@ class NetworkCard(Section):
             raise ValueError("it has no keys")
         if content.get("format") != FORMAT_VERSION:
             raise MorelliError(
-                f"{folder} has model format {content.get('format')}, not {FORMAT_VERSION}: another version of morelli "
-                "saved it. Train it again."
+                f"{folder / CARD} has model format {content.get('format')}, not {FORMAT_VERSION}: another version of "
+                "morelli saved it. Train it again."
             )
         try:
             return cls.model_validate(content)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from morelli._files import is_lfs_pointer
-from morelli.errors import MorelliError, first_line
+from morelli._files import is_lfs_pointer, reading
+from morelli._tensors import load_pickled
+from morelli.errors import MorelliError
 
 _PREFERRED: Final = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
 _WRAPPERS: Final = re.compile(r"^(module\.|_orig_mod\.)+")
@@ -30,15 +30,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if is_lfs_pointer(path):
         raise MorelliError(f"{path} is a Git LFS pointer, not the weights themselves. Fetch them with: git lfs pull")
-    try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except pickle.UnpicklingError as error:
-        raise MorelliError(
-            f"{path} is no file of weights, or holds Python objects, which are never run. Save only a state dict: "
-            'torch.save(model.state_dict(), "weights.pth")'
-        ) from error
-    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise MorelliError(f"{path} cannot be read ({first_line(error, 120)})") from error
+    with reading(path):
+        try:
+            content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        except pickle.UnpicklingError as error:
+            raise MorelliError(
+                f"{path} is no file of weights, or holds Python objects, which are never run. Save only a state dict: "
+                'torch.save(model.state_dict(), "weights.pth")'
+            ) from error
     return {_WRAPPERS.sub("", name): tensor for name, tensor in _state_in(content, path).items()}
 
 
@@ -72,7 +71,7 @@ def without_prefix(state: dict[str, Tensor], wanted: set[str], path: Path) -> di
 
 def _unpickled(path: Path) -> Any:
     with torch.serialization.safe_globals([argparse.Namespace]):  # timm's training keeps its options in one
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_pickled(path)
 
 
 def _state_in(content: Any, path: Path) -> dict[str, Tensor]:

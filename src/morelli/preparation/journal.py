@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO, NotRequired
+from zlib import crc32
 
 from pydantic import ConfigDict, with_config
 from pydantic_core import to_json
@@ -104,16 +105,19 @@ class Journal:
         self.records = dict(records)
         whole = 0
         stream.seek(0)
-        with suppress(ValueError):  # the first line that is torn, and with it those after it
+        with suppress(ValueError):  # of the first line that is torn or changed, and with it those after it
             for line in stream.read().splitlines(keepends=True):
-                record = parsed_json(line if line.endswith(b"\n") else b"", Record)
+                checksum, record = parsed_json(line if line.endswith(b"\n") else b"", tuple[int, Record])
+                if checksum != crc32(to_json(asdict(record))):
+                    break
                 self.records[record.id] = record
                 whole += len(line)
         stream.truncate(whole)  # a line torn by a kill would spoil the next one
 
     def add(self, record: Record) -> None:
         """Remember one finished original."""
-        line = to_json(asdict(record)) + b"\n"
+        content = asdict(record)
+        line = to_json([crc32(to_json(content)), content]) + b"\n"
         while line:  # a nearly full disk takes a part, then refuses
             line = line[self._stream.write(line) :]
         self.records[record.id] = record

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from morelli._files import written_whole
 from morelli._processes import is_first, on_main_process
+from morelli._tensors import load_pickled
 from morelli.errors import MorelliError
 
 CHECKPOINT: Final = "checkpoint.pt"
@@ -96,8 +97,8 @@ class TrainingState:
         for left_over in self.path.parent.glob(f".*.partial{self.path.suffix}"):
             left_over.unlink(missing_ok=True)
         try:
-            return torch.load(self.path, map_location="cpu", weights_only=True) if self.path.is_file() else None
-        except Exception as error:  # torch.load raises many kinds for a damaged or foreign file
+            return load_pickled(self.path) if self.path.is_file() else None
+        except Exception as error:  # of many kinds
             raise self._unfit(error) from error
 
     def _unfit(self, error: Exception) -> MorelliError:

@@ -52,15 +52,16 @@ class ObjectiveConfig(Section):
         }
         if value.get("loss"):
             value = {"kind": "metric", **value}
-        if not isinstance(kind := value.get("kind"), str):
-            return value
+        kind = value.get("kind")
+        if not isinstance(kind, str) or not all(isinstance(value.get(key, {}), dict) for key in _PARTS):
+            return value  # and is refused by its types
         with suppress(ValueError):  # a kind that there is not is refused below
             for key, default in objective_class(kind).parts.items():
                 part = value.setdefault(key, default)
                 if part and "name" not in part:
                     value[key] = {**default, **part}
-        label = (value.get("loss") or {}).get("name", kind) if kind == "metric" else kind
-        return value if value.get("name") else {**value, "name": label.rpartition(":")[2]}
+        label = value.get("loss", {}).get("name", kind) if kind == "metric" else kind
+        return value if value.get("name") else {**value, "name": str(label).rpartition(":")[2]}
 
     @field_validator("kind")
     @classmethod
