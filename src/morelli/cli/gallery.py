@@ -10,6 +10,10 @@ from morelli.cli._options import DEFAULT, AsJson, Model, ModelFirst, model_first
 
 Index = Annotated[Path, Argument(help="An index, made with morelli index.")]
 Prior = Annotated[float, Option(help="Share of such pairs that are by one hand, before one looks.")]
+Cohort = Annotated[
+    str | None,
+    Option(help="What scores are normalised by: a folder of pictures like these or an index of it, training, or none."),
+]
 Moved = Annotated[Path | None, Option("--model", help="Where the index's model lies now, if it was moved.")]
 
 
@@ -19,6 +23,7 @@ def compare(
     third: ModelFirst = None,
     model: Model = DEFAULT,
     prior: Prior = 0.5,
+    cohort: Cohort = "none",
     explain: Annotated[Path | None, Option(help="Draw the regions that speak for the match; .png or .jpg.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -27,6 +32,8 @@ def compare(
     Examples:
 
         morelli compare one.jpg another.jpg
+
+        morelli compare one.jpg another.jpg --cohort my-pictures.index
 
         morelli compare one.jpg another.jpg --model runs/mine --explain why.png
     """
@@ -39,7 +46,7 @@ def compare(
     if explain:
         check_output(explain, *SUFFIXES, read=[a, b])
     painters = Painters.load(model)
-    _print(painters.compare(a, b, prior=prior), as_json)
+    _print(painters.compare(a, b, prior=prior, cohort=cohort or "none"), as_json)
     if explain:
         painters.explain(a, b).save(explain)
         tell(f"Explanation: {explain}")
@@ -72,6 +79,7 @@ def search(
     k: Annotated[int, Option("-k", help="How many to find.")] = 12,
     html: Annotated[Path | None, Option(help="Write a page with the pictures found.")] = None,
     prior: Prior = 0.5,
+    cohort: Cohort = None,
     as_json: AsJson = False,
     model: Moved = None,
 ) -> None:
@@ -84,7 +92,7 @@ def search(
     from morelli.gallery.page import write_page
     from morelli.gallery.painters import Painters
 
-    found = Painters.of_index(index, model).search(index, image, k, prior=prior)
+    found = Painters.of_index(index, model).search(index, image, k, prior=prior, cohort=cohort)
     _print(found, as_json)
     if html:
         write_page(image, found, html)
@@ -142,6 +150,7 @@ def identify(
     index: Index,
     image: Annotated[Path, Argument(help="A picture.")],
     prior: Annotated[float, Option(help="Share of pictures that are by one of the enrolled artists.")] = 0.5,
+    cohort: Cohort = None,
     as_json: AsJson = False,
     model: Moved = None,
 ) -> None:
@@ -153,7 +162,7 @@ def identify(
     """
     from morelli.gallery.painters import Painters
 
-    _print(Painters.of_index(index, model).identify(index, image, prior=prior), as_json)
+    _print(Painters.of_index(index, model).identify(index, image, prior=prior, cohort=cohort), as_json)
 
 
 def export(
