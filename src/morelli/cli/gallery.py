@@ -18,16 +18,19 @@ Moved = Annotated[Path | None, Option("--model", help="Where the index's model l
 
 
 def compare(
-    a: Annotated[Path, Argument(help="A picture.")],
-    b: Annotated[Path, Argument(help="Another.")],
+    a: Annotated[Path | None, Argument(help="A picture, or a folder of paintings by one hand.")] = None,
+    b: Annotated[Path | None, Argument(help="Another.")] = None,
     third: ModelFirst = None,
     model: Model = DEFAULT,
     prior: Prior = 0.5,
     cohort: Cohort = "none",
+    one_out: Annotated[
+        Path | None, Option(help="Say instead which paintings of this folder fit the others least.")
+    ] = None,
     explain: Annotated[Path | None, Option(help="Draw the regions that speak for the match; .png or .jpg.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Are two pictures by the same hand, and how sure is that?
+    """Are two pictures, or two sets of paintings, by the same hand, and how sure is that?
 
     Examples:
 
@@ -35,18 +38,34 @@ def compare(
 
         morelli compare one.jpg another.jpg --cohort my-pictures.index
 
+        morelli compare doubtful.jpg works-by-her/
+
+        morelli compare --one-out works-by-her/
+
         morelli compare one.jpg another.jpg --model runs/mine --explain why.png
     """
     from morelli._files import check_output
+    from morelli.errors import MorelliError
     from morelli.gallery.explain import SUFFIXES
     from morelli.gallery.painters import Painters
 
-    if third:
+    if (one_out is None) != (a is not None and b is not None) or (one_out and (a or explain)):
+        raise MorelliError("compare takes two pictures or folders, or --one-out and a folder.")
+    if third and a and b:
         model, a, b = model_first("compare", a, b, third)
+    if one_out:
+        _print(Painters.load(model).outliers(one_out, cohort=cohort or "none"), as_json)
+        return
+    assert a is not None
+    assert b is not None
+    of_sets = a.is_dir() or b.is_dir()
     if explain:
+        if of_sets:
+            raise MorelliError("--explain draws two pictures; it takes no folder.")
         check_output(explain, *SUFFIXES, read=[a, b])
     painters = Painters.load(model)
-    _print(painters.compare(a, b, prior=prior, cohort=cohort or "none"), as_json)
+    judge = painters.compare_sets if of_sets else painters.compare
+    _print(judge(a, b, prior=prior, cohort=cohort or "none"), as_json)
     if explain:
         painters.explain(a, b).save(explain)
         tell(f"Explanation: {explain}")

@@ -26,7 +26,6 @@ METHODS: Final[tuple[Method, ...]] = ("platt", "temperature")
 FEWEST_PAIRS: Final = 10
 """Of either kind: with fewer, a threshold or a calibration says more of the pairs than of the artists."""
 _SCORES_USED = 100_000
-_TALLY_BINS: Final = 512
 
 
 def check_prior(prior: float, of: str = "same-hand pairs") -> None:
@@ -188,10 +187,11 @@ class ArtistTallies:
 
     Args:
         low, high: between which scores; what lies outside counts as of the end.
+        bins: of score.
     """
 
-    def __init__(self, low: float, high: float) -> None:
-        self._edges = np.linspace(low, max(high, np.nextafter(low, np.inf)), _TALLY_BINS + 1)
+    def __init__(self, low: float, high: float, bins: int = 512) -> None:
+        self._edges = np.linspace(low, max(high, np.nextafter(low, np.inf)), bins + 1)
         self._by: dict[str, Array] = {}
 
     def add(self, artist: str, positives: Array, others: Array) -> None:

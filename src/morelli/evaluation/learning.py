@@ -1,4 +1,4 @@
-"""What a network learns on validation artists: threshold, calibration, and rules of identification.
+"""What a network learns on validation artists: threshold, calibration, rules of identification, ratios of sets.
 
 Each is learned for the network's own scores, and again for scores that are normalised by a cohort. Pairs across sources
 are told apart by their pictures' makers, so all of it is learned from pairs within one source.
@@ -19,6 +19,7 @@ from morelli.evaluation.identification import Identification, learn_identificati
 from morelli.evaluation.normalisation import SMALLEST_FOLDER, FolderScorer, cohort_scorers
 from morelli.evaluation.pair_subsets import PairSubset
 from morelli.evaluation.pairs import ScoredPairs
+from morelli.evaluation.sets import SizedCalibrations, learn_sets
 from morelli.evaluation.verification import best_threshold
 from morelli.models.heads import CosineScorer, DistanceScorer, Scorer
 from morelli.models.network import Network, NetworkCard
@@ -39,14 +40,15 @@ class Learned:
     threshold: float
     calibration: Calibration
     identification: Identification | None
+    sets: SizedCalibrations
 
     def facts(self) -> dict[str, Any]:
         """As a network's card keeps it."""
-        identification = self.identification.to_dict() if self.identification else None
         return {
             "threshold": self.threshold,
             "calibration": self.calibration.to_dict(),
-            "identification": identification,
+            "identification": self.identification.to_dict() if self.identification else None,
+            "sets": {sizes: one.to_dict() for sizes, one in self.sets.items()},
         }
 
 
@@ -76,7 +78,7 @@ class Validation:
 
     def cohorts(self) -> list[Cohort]:
         """By what the scores can be normalised: a pair head's cannot, which takes too long for each score."""
-        if not isinstance(self.scorer, CosineScorer | DistanceScorer):
+        if not self._is_quick:
             return []
         has_training = self.cohort is not None and len(self.cohort) >= SMALLEST_FOLDER
         has_own = min(map(len, self.groups)) >= SMALLEST_FOLDER
@@ -106,7 +108,21 @@ class Validation:
                 tallies.add(artist_key(one.paintings.names[block.artist]), block.positives, block.others)
         artists = self.paintings["artist"].unique()
         calibration = calibrate(positives, negatives, artists, method=method, tallies=tallies)
-        return Learned(best_threshold(positives, negatives), calibration, self.identification(cohort))
+        threshold, rules = best_threshold(positives, negatives), self.identification(cohort)
+        return Learned(threshold, calibration, rules, self._sets(method, cohort))
+
+    def _sets(self, method: Method, cohort: Cohort) -> SizedCalibrations:
+        """What sets of paintings are worth; a pair head takes too long for them."""
+        if not self._is_quick or cohort == "training":
+            return {}
+        keys, scorers = artist_keys(self.paintings["artist"]).to_numpy(), self._scorers(cohort)
+        groups = zip(self.groups, scorers, strict=True)
+        return learn_sets([(self.embeddings[rows], keys[rows], scorer) for rows, scorer in groups], method)
+
+    @property
+    def _is_quick(self) -> bool:
+        """A pair head takes up to half a millisecond for a score."""
+        return isinstance(self.scorer, CosineScorer | DistanceScorer)
 
     def facts(self, method: Method) -> dict[str, Any]:
         """All that a card keeps, of every way of scoring. Errors as of :meth:`learn`."""
@@ -137,6 +153,13 @@ def calibration_of(card: NetworkCard, cohort: Cohort = "none") -> Calibration | 
     with_cohort = card.with_cohort.get(cohort)
     kept = card.calibration if cohort == "none" else with_cohort and with_cohort["calibration"]
     return Calibration.from_dict(kept) if kept else None
+
+
+def sets_of(card: NetworkCard, cohort: Cohort = "none") -> SizedCalibrations:
+    """The calibrations of sets that a network's card keeps for one way of scoring; none in an earlier version's."""
+    with_cohort = card.with_cohort.get(cohort)
+    kept = card.sets if cohort == "none" else with_cohort.get("sets", {}) if with_cohort else {}
+    return {sizes: Calibration.from_dict(one) for sizes, one in kept.items()}
 
 
 def in_other_ways(network: Network, folder: Tensor, *, calibrated: bool = True) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from morelli._file_names import printable
 from morelli.errors import MorelliError
 from morelli.gallery.compare import Comparison, compare
 from morelli.gallery.enrolled import EnrolledArtist, enrolled, remove, rename
@@ -15,10 +16,11 @@ from morelli.gallery.explain import Explanation, explain
 from morelli.gallery.export import Exported, export
 from morelli.gallery.identify import Answer, Enrolment, Identifier, enroll
 from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
-from morelli.gallery.pictures import LoadedPicture, Picture, open_picture
+from morelli.gallery.pictures import LoadedPicture, Picture, PictureInfo, open_picture
 from morelli.gallery.reader import Reader
-from morelli.gallery.scoring import Cohort, Scoring, can_be_own_cohort, read_cohort
+from morelli.gallery.scoring import Cohort, Scoring, can_be_own_cohort, read_cohort, read_folder
 from morelli.gallery.search import Searcher, SearchResult
+from morelli.gallery.sets import Outliers, PaintingSet, SetComparison, compare_sets, outliers
 from morelli.models.model_folder import model_folder
 from morelli.models.network import Network
 from morelli.models.packaged import DEFAULT, packaged_version
@@ -123,13 +125,48 @@ class Painters:
                 f"Two lists are compared pair by pair; these have {len(left)} and {len(right)} pictures."
             )
         opened = self._open([*left, *right])
-        scoring = self._scoring(cohort, opened)
+        scoring = self._scoring(cohort, [one.info for one in opened])
         embeddings = self._embed(opened)
         compared = [
             compare(scoring, self.network.card, first.info, second.info, embeddings[[place, place + len(left)]], prior)
             for place, (first, second) in enumerate(zip(opened, opened[len(left) :], strict=False))
         ]
         return compared[0] if _is_one(a) and _is_one(b) else compared
+
+    def compare_sets(
+        self,
+        a: str | Path | Sequence[Picture],
+        b: str | Path | Sequence[Picture],
+        *,
+        prior: float = 0.5,
+        cohort: str | Path = "none",
+    ) -> SetComparison:
+        """Say whether two sets of paintings are by the same hand, each being by one; copies within a set count once.
+
+        Args:
+            a, b: a folder of pictures, at any depth; a picture; or a list of pictures.
+            prior: share of such pairs of sets that are by one hand.
+            cohort: as in :meth:`compare`.
+
+        Raises:
+            MorelliError: no usable picture, one painting on each side, or a network that learned nothing of sets.
+        """
+        first, second = self._set(a), self._set(b)
+        scoring = self._scoring(cohort, [*first.pictures, *second.pictures])
+        return compare_sets(scoring, self.network.card, first, second, prior)
+
+    def outliers(self, paintings: str | Path | Sequence[Picture], *, cohort: str | Path = "none") -> Outliers:
+        """Say which paintings fit the others least: each compared with all others, the least likely first.
+
+        Args:
+            paintings: a folder of pictures, at any depth, or a list; three different ones or more.
+            cohort: as in :meth:`compare`.
+
+        Raises:
+            MorelliError: too few usable pictures, or a network that learned nothing of sets.
+        """
+        one = self._set(paintings)
+        return outliers(self._scoring(cohort, one.pictures), self.network.card, one)
 
     def explain(self, a: Picture, b: Picture) -> Explanation:
         """Show which regions of two pictures speak for one hand; some 400 passes through the network."""
@@ -191,7 +228,7 @@ class Painters:
         opened = self._open(_listed(pictures))
         if key not in self._searchers:
             found = self._index(index)
-            self._searchers[key] = Searcher(self._scoring(cohort, opened, found), found)
+            self._searchers[key] = Searcher(self._scoring(cohort, [one.info for one in opened], found), found)
         results = self._searchers[key].search([one.info for one in opened], self._embed(opened), k, prior)
         return results[0] if _is_one(pictures) else results
 
@@ -250,7 +287,7 @@ class Painters:
             MorelliError: a picture cannot be used, no artist is enrolled, or an index of another network.
         """
         opened, found = self._open(_listed(pictures)), self._index(index)
-        identifier = Identifier(self.network.card, self._scoring(cohort, opened, found), found)
+        identifier = Identifier(self.network.card, self._scoring(cohort, [one.info for one in opened], found), found)
         answers = identifier.identify([one.info for one in opened], self._embed(opened), prior)
         return answers[0] if _is_one(pictures) else answers
 
@@ -268,14 +305,23 @@ class Painters:
         return found
 
     def _scoring(
-        self, cohort: str | Path | None, opened: Sequence[LoadedPicture], index: PictureIndex | None = None
+        self, cohort: str | Path | None, pictures: Sequence[PictureInfo], index: PictureIndex | None = None
     ) -> Scoring:
         """The way of scoring with a cohort; with the index's own pictures where none is named and it can be."""
         if cohort is None and index is not None and can_be_own_cohort(self.network, index):
             found: Cohort | None = Cohort.of_index(index)
         else:
             found = read_cohort(self._reader, "none" if cohort is None else cohort)
-        return Scoring.of(self.network, found and found.without([one.info for one in opened]))
+        return Scoring.of(self.network, found and found.without(pictures))
+
+    def _set(self, paintings: str | Path | Sequence[Picture]) -> PaintingSet:
+        if isinstance(paintings, str | Path) and Path(paintings).is_dir():
+            pictures, embeddings = read_folder(self._reader, Path(paintings), "paintings")
+            return PaintingSet.of(printable(str(paintings)), pictures, embeddings)
+        opened = self._open(_listed(paintings))
+        infos = [one.info for one in opened]
+        name = infos[0].name + (f" and {len(infos) - 1} more" if len(infos) > 1 else "")
+        return PaintingSet.of(name, infos, self._embed(opened))
 
     def _open(self, pictures: Sequence[Picture]) -> list[LoadedPicture]:
         if not pictures:

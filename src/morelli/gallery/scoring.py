@@ -21,6 +21,7 @@ from morelli.evaluation import learning
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.identification import Identification
 from morelli.evaluation.normalisation import SMALLEST_FOLDER, FolderScorer
+from morelli.evaluation.sets import SizedCalibrations
 from morelli.gallery.index import PICTURES, PictureIndex, list_pictures, unusable
 from morelli.gallery.pictures import PictureInfo
 from morelli.gallery.reader import Reader
@@ -176,6 +177,7 @@ class Scoring:
         cohort: what the scores are normalised by: ``none``, ``training``, or a folder or index.
         pictures: how many the cohort has; None without.
         threshold, calibration, identification, rates: as in a network's card; None where it has none.
+        sets: calibrations of two sets of paintings, by their sizes.
     """
 
     scorer: Scorer
@@ -185,6 +187,7 @@ class Scoring:
     calibration: Calibration | None
     identification: Identification | None
     rates: ErrorRates | None
+    sets: SizedCalibrations
 
     @classmethod
     def of(cls, network: Network, cohort: Cohort | None = None) -> "Scoring":
@@ -198,7 +201,8 @@ class Scoring:
             rules, rates = card.identification, ErrorRates.of(card)
             calibration = learning.calibration_of(card)
             identification = Identification.from_dict(rules) if rules else None
-            return cls(network.scorer, "none", None, card.threshold, calibration, identification, rates)
+            sets = learning.sets_of(card)
+            return cls(network.scorer, "none", None, card.threshold, calibration, identification, rates, sets)
         kind: learning.Cohort = "training" if cohort.name == "training" else "own"
         if kind not in card.with_cohort:
             raise MorelliError(
@@ -215,6 +219,7 @@ class Scoring:
             learning.calibration_of(card, kind),
             Identification.from_dict(rules) if rules else None,
             ErrorRates.of(card, f"_{kind}_cohort"),
+            learning.sets_of(card, kind),
         )
 
     def notes(self) -> list[str]:
@@ -252,14 +257,23 @@ def read_cohort(reader: Reader, name: str | Path) -> Cohort | None:
         return Cohort.of_index(index)
     if not path.is_dir():
         raise MorelliError(f'A cohort is a folder of pictures, an index, "training" or "none"; there is no {path}.')
-    files, summary = list_pictures(path.resolve(), path.resolve())
-    batches = list(reader.read(path.resolve(), files, "cohort"))
+    pictures, embeddings = read_folder(reader, path, "cohort")
+    return Cohort(printable(str(path)), embeddings, [one.hash for one in pictures], [one.sha256 for one in pictures])
+
+
+def read_folder(reader: Reader, folder: Path, what: str) -> tuple[list[PictureInfo], Tensor]:
+    """Read a folder's pictures, at any depth, and embed them: (N, D). ``what`` stands beside the progress.
+
+    Raises:
+        MorelliError: there is no such folder, or no picture in it can be used.
+    """
+    files, summary = list_pictures(folder.resolve(), folder.resolve())
+    batches = list(reader.read(folder.resolve(), files, what))
     pictures = [one for batch in batches for one in batch.pictures]
     if not pictures:
         summary.left_out += [one for batch in batches for one in batch.left_out]
-        raise unusable(path, summary)
-    embeddings = torch.cat([batch.embeddings for batch in batches if batch.pictures])
-    return Cohort(printable(str(path)), embeddings, [one.hash for one in pictures], [one.sha256 for one in pictures])
+        raise unusable(folder, summary)
+    return pictures, torch.cat([batch.embeddings for batch in batches if batch.pictures])
 
 
 def cohort_embeddings(path: Path, network: Network) -> Tensor:

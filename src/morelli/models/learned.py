@@ -49,3 +49,4 @@ class LearnedCard(TypedDict):
     threshold: float
     calibration: CalibrationCard
     identification: dict[str, RuleCard] | None
+    sets: NotRequired[dict[str, CalibrationCard]]

@@ -79,6 +79,8 @@ class NetworkCard(Section):
     """What the threshold and the calibration were worth on unseen artists, with intervals; as in ``metrics.json``."""
     identification: dict[str, RuleCard] | None = None
     """How sure to be of an artist among several, or of none; learned on validation artists."""
+    sets: dict[str, CalibrationCard] = Field(default_factory=dict)
+    """Calibrations of two sets of paintings, by their sizes."""
     with_cohort: dict[str, LearnedCard] = Field(default_factory=dict)
     """The same of scores that are normalised by the pictures of a folder of one's own, or by the cohort."""
 
