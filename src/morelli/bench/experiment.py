@@ -13,6 +13,7 @@ from torch import Tensor
 
 from morelli._processes import is_first, on_main_process
 from morelli.bench.grid import GridPoint
+from morelli.bench.leakage import leakage
 from morelli.bench.measure import decisions, measure_subset
 from morelli.bench.run_folder import SUBSETS
 from morelli.data.artists import artist_key, artist_keys
@@ -61,7 +62,7 @@ class Experiment:
         log: Tracker | None = None,
     ) -> None:
         self.point, self.paintings, self.folder, self.resume = point, paintings, folder, resume
-        split = split_paintings(paintings, point.recipe.split, point.fold)
+        self.split = split = split_paintings(paintings, point.recipe.split, point.fold)
         on_main_process(lambda: split.save(folder / "split.json", paintings))
         is_compiled = point.training.compile and point.backbone.train == "all"
         self.accelerator = create_accelerator(point.training.precision, log, folder, compiled=is_compiled)
@@ -233,6 +234,7 @@ class Experiment:
             "image_size": self.backbone.image_size,
             "embedding_width": self.head.width,
             "copies": asdict(count_copies(self.paintings)),
+            "leakage": leakage(Path(self.dataset.root), self.paintings, self.split),
         }
         network = self.network()
         calibration = calibration_of(network.card)
