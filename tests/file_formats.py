@@ -34,7 +34,7 @@ from morelli.bench.runner import train
 from morelli.bench.tables import render, table
 from morelli.competition.pair_kinds import kinds_of, read_kinds
 from morelli.competition.scoring import score_submission
-from morelli.data.prepared import read_left_out, read_paintings
+from morelli.data.prepared import read_left_out, read_paintings, read_spellings
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
 from morelli.evaluation.intervals import LeaveOneOut
@@ -148,6 +148,8 @@ def _write_lists(base: Path, pictures: list[Path]) -> None:
             journal.add(Record(f"a-{n}", "ok", 3, 4, f"{n:064x}", 500 + n, version="1-2"))
     left_out = 'id,file,artist,reason\n1,a.jpg,NA,truncated\n2,"b,c.jpg",007,damaged\n'
     (base / "claimed" / "left_out.csv").write_text(left_out)
+    spellings = 'artist,written,paintings,judged\nAda Lund,"lund, ada",2,the same artist\nNA,007,1,"perhaps, or not"\n'
+    (base / "claimed" / "spellings.csv").write_text(spellings)
     (base / "recipe.yaml").write_text(
         "backbones: [test_vit]\nobjectives: [frozen, {loss: SupConLoss}]\nsplit: {kind: fraction}\nseeds: [0, 1]\n"
     )
@@ -267,6 +269,7 @@ FORMATS: dict[str, Format] = {
     "network.json, used": Format("run/model/network.json", _compared, is_named=False, share=0.2),
     "network.json, identified": Format("run/model/network.json", _identified, is_named=False, share=0.2),
     "left_out.csv": Format("claimed/left_out.csv", lambda path: read_left_out(path.parent)),
+    "spellings.csv": Format("claimed/spellings.csv", lambda path: read_spellings(path.parent)),
     "prepare.json": Format("claimed/prepare.json", lambda path: claim(path.parent, _OPTIONS, {}), is_named=False),
     "journal": Format("claimed/progress.jsonl", _records),
     "synthetic.json": Format(

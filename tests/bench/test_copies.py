@@ -98,6 +98,19 @@ def test_kept_copies_give_the_reading_of_before(runs: dict[str, list[RunFolder]]
     assert "Copies counted:" in render(table(runs["kept"]), "md")
 
 
+def test_copies_that_were_kept_are_told_where_they_stand_on_several_sides(runs: dict[str, list[RunFolder]]) -> None:
+    assert runs["copied"][0].metrics["leakage"]["copies_across_sides"] == []
+    assert "Near-copies across the split's sides: 0;" in render(table(runs["copied"]), "md")
+    across = runs["kept"][0].metrics["leakage"]["copies_across_sides"]
+    split = json.loads((runs["kept"][0].path / "split.json").read_text())["paintings"]
+    assert across
+    for group in across:
+        assert set(group.values()) == {"train", "seen"}  # every copy is its artist's
+        for painting, side in group.items():
+            assert painting in split[side]
+    assert f"Warning: near-copies across the split's sides: {len(across)} (" in render(table(runs["kept"]), "md")
+
+
 def test_a_picture_in_everyones_folder_is_used_for_nobody(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

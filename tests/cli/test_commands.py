@@ -30,6 +30,7 @@ COMMANDS = [
     "report",
     "train",
     "evaluate",
+    "calibrate",
     "models",
     "backbones",
     "data",

@@ -77,6 +77,36 @@ def test_compare(morelli: Command, model: Path, pictures: Path, tmp_path: Path) 
     assert 0 <= found["probability"] <= 1
 
 
+def test_compare_of_folders_and_of_one_folder(morelli: Command, pictures: Path) -> None:
+    hands = [pictures / f"hand-{artist}" for artist in range(2)]
+    status, said, _ = morelli("compare", *hands)
+    assert (status, "log10 LR" in said, "(3 paintings)" in said) == (0, True, True)
+    status, said, _ = morelli("compare", pictures / "hand-2" / "0.png", hands[0], "--json")
+    assert (status, json.loads(said)["paintings"]) == (0, [1, 3])
+    status, said, _ = morelli("compare", "--one-out", pictures, "--json")
+    assert (status, len(json.loads(said)["paintings"])) == (0, 9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["one.png"], "takes two pictures or folders, or --one-out"),
+        (["hand-0", "hand-1", "--one-out", "hand-2"], "takes two pictures or folders, or --one-out"),
+        (["--one-out", "hand-0", "--explain", "why.png"], "takes two pictures or folders, or --one-out"),
+        (["hand-0", "hand-1", "--explain", "why.png"], "it takes no folder"),
+        (["hand-0", "hand-1", "--cohort", "hand-2"], "A cohort of 3 pictures is too small"),
+        (["hand-0", "hand-1", "--prior", "0"], "between 0 and 1"),
+    ],
+)
+def test_what_compare_cannot_take(
+    morelli: Command, pictures: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(pictures)
+    status, said, error = morelli("compare", *arguments)
+    assert (status, said) == (2, "")
+    assert message in " ".join(error.split())
+
+
 def test_index_and_search(morelli: Command, model: Path, pictures: Path, tmp_path: Path) -> None:
     status, said, _ = morelli("index", pictures, "--model", model)
     assert status == 0

@@ -1,6 +1,7 @@
 """Probabilities from scores: recovered where they are known, honest about the prior, refused where undefined."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from morelli.errors import MorelliError
-from morelli.evaluation.calibration import Calibration, calibrate, fit_calibration
+from morelli.evaluation.calibration import ArtistTallies, Calibration, calibrate, fit_calibration
 from morelli.evaluation.evaluate import evaluate, pair_scores
 from morelli.models.heads import CosineScorer
 
@@ -85,7 +86,8 @@ def test_the_prior_moves_the_odds_by_its_own_odds():
 def test_probabilities_hold_for_artists_never_seen(learned):
     unseen, table = painted(100, 2, "Unseen")
     result = evaluate(unseen, table, COSINE, calibration=learned)
-    assert result.metrics["ece"] < 0.05
+    assert evaluate(unseen, table, COSINE, calibration=replace(learned, bounds=None)).metrics["ece"] < 0.05
+    assert result.metrics["ece"] < 0.06  # a bounded ratio says less than is so at either end
     for rate in ("0.1", "0.01", "0.001"):
         assert result.metrics[f"realised_far_{rate}"] == pytest.approx(float(rate), rel=0.35)
         assert result.metrics[f"realised_recall_{rate}"] == pytest.approx(
@@ -114,8 +116,71 @@ def test_brier_and_ece_by_their_definitions(learned):
 def test_it_survives_json(learned):
     again = Calibration.from_dict(json.loads(json.dumps(learned.to_dict())))
     assert again == learned
-    with pytest.raises(MorelliError, match="A calibration has method"):
+    with pytest.raises(MorelliError, match="This is no calibration: method: Field required"):
         Calibration.from_dict({"slope": 1.0})
+
+
+def test_ratios_and_probabilities_stay_within_what_the_artists_support(learned):
+    low, high = learned.bounds
+    assert low < 0 < high
+    ratios = learned.log_likelihood_ratio(np.array([-9.0, 9.0]))
+    assert ratios.tolist() == [low, high]
+    assert special.logit(learned.probability(9.0)) == pytest.approx(high)
+    free = replace(learned, bounds=None)
+    assert free.log_likelihood_ratio(9.0) == pytest.approx(9 * learned.slope + learned.offset)
+
+
+def tallied(artists: int, seed: int) -> Calibration:
+    """Scores of 4 paintings each, of which a pair's depend on both artists, as real ones do."""
+    random = np.random.default_rng(seed)
+    hands = np.repeat(np.arange(artists), 4)
+    bias = random.normal(0, 0.4, artists)[hands]
+    same = hands[:, None] == hands
+    scores = np.triu(random.normal(0, 1, same.shape), 1) + (bias[:, None] + bias) + np.where(same, 1, -1)
+    scores = np.triu(scores, 1) + np.triu(scores, 1).T
+    above = np.triu(np.ones_like(same), 1)
+    tallies = ArtistTallies(scores.min(), scores.max())
+    for hand in range(artists):
+        own = scores[hands == hand][:, hands == hand]
+        tallies.add(str(hand), own[np.triu_indices(4, 1)], scores[hands == hand][:, hands != hand])
+    return calibrate(scores[same & above], scores[~same & above], map(str, range(artists)), tallies=tallies)
+
+
+def test_the_interval_is_the_jackknifes_of_the_fit_without_each_artist():
+    random = np.random.default_rng(0)
+    own, others = random.normal(1, 1, (8, 6)), random.normal(-1, 1, (8, 8, 16))
+    others = np.triu(np.ones((8, 8)), 1)[..., None] * others  # each pair of artists once
+    tallies = ArtistTallies(-5, 5)
+    both = others + others.transpose(1, 0, 2)
+    for artist in range(8):
+        tallies.add(str(artist), own[artist], np.delete(both[artist], artist, 0))
+    lines = []
+    for left_out in range(8):
+        kept = [artist for artist in range(8) if artist != left_out]
+        pairs = [others[a, b] for a in kept for b in kept if a < b]
+        lines.append(fit_calibration(own[kept].ravel(), np.concatenate(pairs)))
+    wanted = np.cov(np.transpose(lines), bias=True) * 7
+    assert tallies.covariance() == pytest.approx(wanted, rel=0.05, abs=0.02)
+
+
+def test_few_artists_have_no_interval(learned):
+    tallies = ArtistTallies(-1, 1)
+    for artist in range(4):
+        tallies.add(str(artist), np.array([0.5, 0.1]), np.array([0.2, -0.3]))
+    assert tallies.covariance() is None
+    assert replace(learned, covariance=None).interval(0.5) is None
+
+
+@pytest.mark.slow
+def test_the_interval_holds_the_truth():
+    """Of 200 draws of 40 artists, the interval of the ratio at a score holds what 600 artists say."""
+    truth = tallied(600, 0)
+    held = []
+    for seed in range(1, 201):
+        calibration = replace(tallied(40, seed), bounds=None)
+        low, high = calibration.interval(0.7)
+        held.append(low <= 0.7 * truth.slope + truth.offset <= high)
+    assert 0.9 <= np.mean(held) <= 0.99
 
 
 def test_validation_artists_cannot_be_measured(learned):

@@ -7,11 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lir import metrics as reference
+from lir.algorithms.bayeserror import elub
 from lir.data.models import LLRData
 
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import Evaluation, evaluate, pair_scores
-from morelli.evaluation.likelihood_ratios import cllr_costs, cllr_min, min_detection_cost
+from morelli.evaluation.likelihood_ratios import cllr_costs, cllr_min, empirical_bounds, min_detection_cost
 from morelli.evaluation.verification import exact_masses
 from morelli.models.heads import CosineScorer
 
@@ -42,6 +43,26 @@ def test_costs_are_those_of_the_reference(seed: int, ties: bool) -> None:
     assert found == pytest.approx(reference.cllr(data), abs=1e-9)
     assert least == pytest.approx(reference.cllr_min(data), abs=1e-9)
     assert least <= found + 1e-12
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_bounds_are_those_of_the_reference_where_ratios_are_independent(seed: int, ties: bool) -> None:
+    same, different = scores(seed, ties)
+    labels = np.repeat([1, 0], [len(same), len(different)])
+
+    found = empirical_bounds(same, different, same_units=len(same), different_units=len(different))
+
+    assert found == pytest.approx(
+        elub(np.concatenate([same, different]), labels), abs=0.0101
+    )  # of ties rounding decides, by one step
+
+
+def test_fewer_artists_support_less() -> None:
+    same, different = (np.random.default_rng(0).normal(mean, 1, 5_000) for mean in (1.0, -1.0))
+    by_pairs = empirical_bounds(same, different, same_units=5_000, different_units=5_000)
+    by_artists = empirical_bounds(same, different, same_units=30, different_units=435)
+    assert by_pairs[0] < by_artists[0] < 0 < by_artists[1] < by_pairs[1]
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.01, 0.5, 0.9]))

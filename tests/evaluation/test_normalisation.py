@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from morelli.errors import MorelliError
 from morelli.evaluation import pairs
 from morelli.evaluation.evaluate import evaluate
-from morelli.evaluation.normalisation import METHODS, CohortScorer, choose_cohort
+from morelli.evaluation.normalisation import METHODS, CohortScorer, FolderScorer, choose_cohort
 from morelli.models.heads import ConcatHead, CosineScorer, DistanceScorer
 
 COSINE = CosineScorer()
@@ -129,3 +129,44 @@ def test_beside_the_own_scores_it_measures_what_it_does_alone(method, exact_pair
 def test_a_cohort_that_cannot_serve_is_refused(change, message):
     with pytest.raises(MorelliError, match=message):
         CohortScorer(**({"base": COSINE, "cohort": vectors(9, 0), "artists": ["Anker"]} | change))
+
+
+@pytest.mark.parametrize("base", [CosineScorer(), DistanceScorer()])
+def test_a_folders_pictures_normalise_by_their_definition(base) -> None:
+    folder, others = vectors(30, 20), vectors(4, 21)
+    scorer = FolderScorer(base, folder)
+    embeddings = torch.cat([folder[:3], others])
+    found = scorer.matrix(embeddings, embeddings)
+    for i, x in enumerate(embeddings):
+        for j, y in enumerate(embeddings):
+            sides = []
+            for one in (x, y):
+                among = [float(base.pairwise_distance(one, other)) for other in folder if not torch.equal(one, other)]
+                sides.append((float(base.pairwise_distance(x, y)) - np.mean(among)) / np.std(among))
+            assert float(found[i, j]) == pytest.approx(np.mean(sides), abs=1e-3)
+    assert torch.allclose(
+        scorer.pairwise_distance(embeddings[:3], embeddings[3:6]), found[:3, 3:6].diagonal(), atol=1e-4
+    )
+
+
+def test_what_a_folder_has_in_common_is_taken_off() -> None:
+    pictures = vectors(300, 22, 8)
+    alike = pictures + torch.full((8,), 2.0)  # as of one maker of reproductions
+    scores = [FolderScorer(CosineScorer(), one).matrix(one[:50], one[50:]) for one in (pictures, alike)]
+    own = [CosineScorer().matrix(one[:50], one[50:]) for one in (pictures, alike)]
+    assert abs(own[0].mean() - own[1].mean()) > 0.5
+    assert abs(scores[0].mean() - scores[1].mean()) < 0.05
+
+
+def test_a_large_folder_counts_by_some_of_its_pictures() -> None:
+    folder = vectors(9_000, 23, 4)
+    scorer = FolderScorer(CosineScorer(), folder)
+    few, everyone = scorer.closeness(folder[:10]), CosineScorer().matrix(folder[:10], folder)
+    assert scorer.pictures == 9_000
+    assert torch.allclose(few[:, 0], everyone.mean(1), atol=0.05)
+    assert torch.allclose(few[:, 1], everyone.std(1), atol=0.05)
+
+
+def test_a_folder_of_few_pictures_is_refused() -> None:
+    with pytest.raises(MorelliError, match="A cohort of 19 pictures is too small"):
+        FolderScorer(CosineScorer(), vectors(19, 24, 4))

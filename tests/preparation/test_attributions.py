@@ -28,8 +28,8 @@ ANOTHER = (
 )
 UNCERTAIN = (
     "Attributed to Rembrandt, Rembrandt (attributed to), attr. Rembrandt, Possibly Rembrandt, Rembrandt (?), "
-    "attribué à Rembrandt, Rembrandt (zugeschrieben), attribuito a Tiziano, atribuido a Goya, toegeschreven aan "
-    "Rembrandt"
+    "Rembrandt?, attribué à Rembrandt, Rembrandt (zugeschrieben), attribuito a Tiziano, atribuido a Goya, "
+    "toegeschreven aan Rembrandt"
 )
 ARTISTS = (
     "Claude Monet, Master of Flémalle, Meister der heiligen Sippe, Maître de Moulins, Maestro de Pedret, "

@@ -68,11 +68,23 @@ def test_names_of_no_artist_are_left_out_and_can_be_kept(tmp_path: Path) -> None
     kept = run(source, tmp_path / "out", layout="{artist}/**", keep_unattributed=True)
     assert (kept.artists, kept.usable, kept.added) == (6, 12, 8)
     assert kept.names.unattributed == kept.left_out == {}
+    assert kept.names.kept == dict.fromkeys(no_one, 2)
+    assert kept.names.lines()[-1].startswith(
+        "Kept as artists: 8 paintings by no known artist: Attributed to Titian (2), "
+    )
+    rows = pd.read_csv(tmp_path / "out" / "spellings.csv").set_index("written")
+    assert rows["judged"][rows["judged"].str.startswith("no one")].to_dict() == {
+        "Attributed to Titian": "no one artist's name, kept as one: attribution uncertain",
+        "Unknown Artist": "no one artist's name, kept as one: artist unknown",
+        "Various": "no one artist's name, kept as one: several artists",
+        "Workshop of Titian": "no one artist's name, kept as one: a workshop, school, follower or copyist",
+    }
     once_more = run(source, tmp_path / "out", layout="{artist}/**")
     assert (once_more.artists, once_more.removed) == (2, 8)
     asked = run(source, tmp_path / "asked", layout="{artist}/**", only_artists=["workshop of titian", ADA])
     assert set(read_paintings(tmp_path / "asked")["artist"]) == {ADA, "Workshop of Titian"}
     assert asked.left_out == {}
+    assert asked.names.kept == {"Workshop of Titian": 2}
 
 
 def test_a_source_of_nobody_known_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from morelli._csv import write_csv
 from morelli._processes import is_first, on_main_process, processes
 from morelli.bench.grid import GridPoint
+from morelli.bench.leakage import leakage
 from morelli.bench.measure import measure_subset
 from morelli.bench.run_folder import ENVIRONMENT, METRICS, RunFolder
 from morelli.data.dataset import PaintersByNumbers
@@ -74,6 +75,7 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
         "image_size": runs[0].metrics["image_size"],
         "embedding_width": embeddings.shape[1],
         "copies": runs[0].metrics.get("copies"),
+        "leakage": leakage(data, paintings, split),
     }
     run.write(METRICS, {**about, "unseen": unseen})
 

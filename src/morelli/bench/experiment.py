@@ -13,20 +13,27 @@ from torch import Tensor
 
 from morelli._processes import is_first, on_main_process
 from morelli.bench.grid import GridPoint
-from morelli.bench.measure import measure_subset
+from morelli.bench.leakage import leakage
+from morelli.bench.measure import decisions, measure_subset
 from morelli.bench.run_folder import SUBSETS
-from morelli.data.artists import artist_key, artist_keys, rows_by_source
+from morelli.data.artists import artist_key, artist_keys
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.data.splits import SIDES, split_paintings
 from morelli.errors import MorelliError, UnmeasurableError
-from morelli.evaluation.calibration import FEWEST_PAIRS, Calibration, calibrate
-from morelli.evaluation.evaluate import pair_scores, score_pairs, too_few
-from morelli.evaluation.identification import FEWEST_ARTISTS, learn_identification
+from morelli.evaluation.calibration import FEWEST_PAIRS
+from morelli.evaluation.evaluate import pair_scores, too_few
+from morelli.evaluation.identification import FEWEST_ARTISTS
+from morelli.evaluation.learning import (
+    TooFewPairsError,
+    Validation,
+    calibration_of,
+    in_other_ways,
+    validation_groups,
+)
 from morelli.evaluation.metrics import load_metrics
-from morelli.evaluation.normalisation import SMALLEST_COHORT, choose_cohort, cohort_scorers
-from morelli.evaluation.pairs import ScoredPairs
-from morelli.evaluation.verification import best_threshold, exact_masses, pair_auc
+from morelli.evaluation.normalisation import SMALLEST_COHORT, choose_cohort
+from morelli.evaluation.verification import exact_masses, pair_auc
 from morelli.models.backbones import Backbone, create_backbone
 from morelli.models.custom_modules import ModuleBackbone
 from morelli.models.embedder import Embedder, embed
@@ -39,8 +46,6 @@ from morelli.models.sources import SourceStatistics
 from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.fit import Tracker, create_accelerator, fit
 from morelli.training.objectives import create_objective
-
-_MEASURED = ("pair_auc", "precision_at_1", "brier", "ece", "realised_")
 
 
 class Experiment:
@@ -57,7 +62,7 @@ class Experiment:
         log: Tracker | None = None,
     ) -> None:
         self.point, self.paintings, self.folder, self.resume = point, paintings, folder, resume
-        split = split_paintings(paintings, point.recipe.split, point.fold)
+        self.split = split = split_paintings(paintings, point.recipe.split, point.fold)
         on_main_process(lambda: split.save(folder / "split.json", paintings))
         is_compiled = point.training.compile and point.backbone.train == "all"
         self.accelerator = create_accelerator(point.training.precision, log, folder, compiled=is_compiled)
@@ -152,19 +157,8 @@ class Experiment:
         return float(pair_auc(*exact_masses(*map(np.concatenate, zip(*parts, strict=True)))))
 
     @cached_property
-    def _validation_sources(self) -> list[np.ndarray]:
-        """The places of each source's validation rows."""
-        return rows_by_source(self.rows["validation"])
-
-    @cached_property
     def _validation_groups(self) -> list[np.ndarray]:
-        """The places of validation rows whose pairs are learned from: each source's, others are too easy to tell apart.
-
-        Sources without pairs of both kinds are passed over; where none has them, all rows count as of one.
-        """
-        rows = self.rows["validation"]
-        sources = [one for one in self._validation_sources if too_few("validation", rows.iloc[one]) is None]
-        return sources or [np.arange(len(rows))]
+        return validation_groups(self.rows["validation"])
 
     def network(self) -> Network:
         """The network as it stands, with what is known of it."""
@@ -206,39 +200,32 @@ class Experiment:
         embeddings = {subset: self.embeddings(subset) for subset in SIDES[1:] if not self.rows[subset].empty}
         return on_main_process(lambda: self._measured(embeddings))
 
-    def _learned(self, embeddings: Tensor | None, scored: ScoredPairs | None) -> Calibration | None:
+    def _learn(self, validation: Validation | None) -> None:
         """Learn identification, threshold and calibration from the validation artists, as far as they are enough."""
-        if embeddings is None or scored is None:
+        if validation is None:
             self.notes.append(
                 "No artist validates: training keeps its last weights, and there is no threshold, calibration or "
                 "identification."
             )
-            return None
-        rows = self.rows["validation"]
-        keys = artist_keys(rows["artist"]).tolist()
-        if identification := learn_identification(embeddings, keys, self.scorer, self._validation_sources):
-            self.metadata["identification"] = identification.to_dict()
-        else:
-            self.notes.append(
-                f"{len(set(keys))} validation artists are too few to learn identification; it takes {FEWEST_ARTISTS} "
-                "with two or more paintings."
-            )
-        positives, negatives = scored.by(self.scorer).within(self._validation_groups)
-        if min(len(positives), len(negatives)) < FEWEST_PAIRS:
-            self.notes.append(
-                f"{len(positives)} pairs by one validation artist and {len(negatives)} by two are too few for a "
-                f"threshold and a calibration; it takes {FEWEST_PAIRS} of each."
-            )
-            return None
+            return
         method = self.point.recipe.evaluation.calibration
-        calibration = calibrate(positives, negatives, rows["artist"].unique(), method=method)
-        self.metadata |= {"threshold": best_threshold(positives, negatives), "calibration": calibration.to_dict()}
-        return calibration
+        try:
+            self.metadata |= validation.facts(method)
+        except TooFewPairsError as few:
+            self.notes.append(f"{few} are too few for a threshold and a calibration; it takes {FEWEST_PAIRS} of each.")
+            if identification := validation.identification():
+                self.metadata["identification"] = identification.to_dict()
+        if not self.metadata.get("identification"):
+            self.notes.append(
+                f"{len(_names(self.rows['validation']))} validation artists are too few to learn identification; it "
+                f"takes {FEWEST_ARTISTS} with two or more paintings."
+            )
 
     def _measured(self, embeddings: dict[str, Tensor]) -> dict[str, Any]:
-        validation = embeddings.get("validation")
-        scored = None if validation is None else score_pairs(validation, self.rows["validation"])
-        calibration = self._learned(validation, scored)
+        validation = None
+        if "validation" in embeddings:
+            validation = Validation(embeddings["validation"], self.rows["validation"], self.scorer, self.cohort)
+        self._learn(validation)
         unmeasured = {subset: reason for subset in SUBSETS if (reason := too_few(subset, self.rows[subset]))}
         if "unseen" in unmeasured:
             raise MorelliError(unmeasured["unseen"])
@@ -247,8 +234,10 @@ class Experiment:
             "image_size": self.backbone.image_size,
             "embedding_width": self.head.width,
             "copies": asdict(count_copies(self.paintings)),
+            "leakage": leakage(Path(self.dataset.root), self.paintings, self.split),
         }
         network = self.network()
+        calibration = calibration_of(network.card)
         own_metrics = load_metrics(self.point.recipe.evaluation.metrics)
         for subset in [one for one in embeddings if one not in unmeasured]:
             try:
@@ -261,9 +250,9 @@ class Experiment:
                     self.folder,
                     threshold=network.card.threshold,
                     calibration=None if subset == "validation" else calibration,
-                    normalised=cohort_scorers(network) if subset == "unseen" else None,
+                    **(in_other_ways(network, embeddings[subset]) if subset == "unseen" else {}),
                     metrics=own_metrics,
-                    scored=scored if subset == "validation" else None,
+                    scored=validation.all_scored if validation and subset == "validation" else None,
                 )
             except UnmeasurableError as error:
                 raise MorelliError(f"{subset.capitalize()} artists: {error}") from error
@@ -272,7 +261,7 @@ class Experiment:
             metrics["seen"] |= self.objective.measure(embeddings["seen"], self._labels_of("seen"))
         said = {"own_metrics": [one.described() for one in own_metrics], "unmeasured": unmeasured, "notes": self.notes}
         metrics |= {key: value for key, value in said.items() if value}
-        self.metadata["measured"] = _decisions(metrics["unseen"])
+        self.metadata["measured"] = decisions(metrics["unseen"])
         self.network().save(self.folder / "model")  # now with this metadata
         return metrics
 
@@ -284,10 +273,3 @@ class Experiment:
 
 def _names(paintings: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sorted(paintings["artist"].unique()))
-
-
-def _decisions(metrics: dict[str, Any]) -> dict[str, Any]:
-    """What a user of the network must be told with every answer: how its decisions fared."""
-    named = {name: value for name, value in metrics.items() if name in _MEASURED or name.startswith(_MEASURED[-1])}
-    counts = {name: metrics[name] for name in ("artists", "paintings")}
-    return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}

@@ -1,7 +1,7 @@
 """Measure a finished network on any prepared folder."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,9 @@ from morelli.data.artists import artist_key
 from morelli.data.copies import count_copies, is_shared, paintings_and_copies, pictures_of, without_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
-from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import evaluate, too_few
+from morelli.evaluation.learning import calibration_of, in_other_ways
 from morelli.evaluation.metrics import Metric, load_metrics
-from morelli.evaluation.normalisation import cohort_scorers
 from morelli.evaluation.shift import AS_THEY_ARE, Condition
 from morelli.models.heads import Scorer
 from morelli.models.network import Network, embed_with, largest_shorter_side, short_digests
@@ -31,8 +30,11 @@ from morelli.models.network import Network, embed_with, largest_shorter_side, sh
 _SHOWN_OF_SHIFT = (
     {"pair_auc": "pair AUC", "cllr": "Cllr"},
     {"realised_far_0.1": "FAR 0.1", "realised_far_0.01": "FAR 0.01"},
+    {"pair_auc_own_cohort": "pair AUC, own cohort", "cllr_own_cohort": "Cllr, own cohort"},
+    {"realised_far_0.1_own_cohort": "FAR 0.1, own cohort", "realised_far_0.01_own_cohort": "FAR 0.01, own cohort"},
 )
 """The columns of the table of conditions, by metric; those of one group stay side by side."""
+_DECISIONS = ("pair_auc", "precision_at_1", "brier", "ece", "cllr", "cllr_own_cohort", "pair_auc_own_cohort")
 _COUNTED = ("artists", "paintings", "copies", "copy_pairs", "interval")
 
 
@@ -45,6 +47,7 @@ def evaluate_network(
     keep_copies: bool = False,
     never_seen: bool = False,
     conditions: Sequence[Condition] = (),
+    cohort: Callable[[Network], Tensor] | None = None,
 ) -> dict[str, Any]:
     """Measure a finished network; artists in its training list are ``seen``, all others ``unseen``.
 
@@ -60,6 +63,8 @@ def evaluate_network(
             calibration can be measured.
         conditions: measure again under each of them, such as :data:`morelli.evaluation.shift.CONDITIONS`; what was
             found stands under ``shift`` by the condition's name, and then by subset.
+        cohort: gives the (C, D) embeddings of pictures like these, which scores are normalised by (``own_cohort``);
+            by default those that are measured.
         out: a folder for ``metrics.json`` and the files of :func:`morelli.bench.run_folder.write_subset`.
 
     Returns:
@@ -95,7 +100,7 @@ def evaluate_network(
     rows = {subset: chosen for subset, chosen in rows.items() if reasons[subset] is None}
     if not rows:
         raise MorelliError(f"{data} cannot be measured. " + " ".join(notes))
-    measure = partial(_subsets, network, dataset, rows, found, notes, own_metrics)
+    measure = partial(_subsets, network, dataset, rows, found, notes, own_metrics, cohort and cohort(network))
     measured |= measure(out)
     for one in conditions:
         measured.setdefault("shift", {})[one.name] = measure(None, one)
@@ -121,6 +126,7 @@ def _subsets(
     paintings: pd.DataFrame,
     notes: list[str],
     metrics: Sequence[Metric],
+    cohort: Tensor | None,
     folder: Path | None,
     condition: Condition | None = None,
 ) -> dict[str, Any]:
@@ -129,6 +135,8 @@ def _subsets(
     embeddings = embed_with(network, shown, Accelerator().device, condition.change if condition else None)
     measured = {}
     for (subset, chosen), own in zip(rows.items(), torch.split(embeddings, list(map(len, rows.values()))), strict=True):
+        is_other = not _is_one_of(chosen, network.card.validation_artists).any()  # else what was learned says nothing
+        own_cohort = embeddings if cohort is None else cohort
         measured[subset], more = measure_subset(
             subset,
             own,
@@ -137,8 +145,8 @@ def _subsets(
             paintings,
             folder,
             threshold=network.card.threshold,
-            calibration=_calibration(network, chosen),
-            normalised=cohort_scorers(network) if subset == "unseen" else None,
+            calibration=calibration_of(network.card) if is_other else None,
+            **(in_other_ways(network, own_cohort, calibrated=is_other) if subset == "unseen" else {}),
             metrics=metrics,
         )
         notes += [one for one in more if one not in notes]
@@ -173,15 +181,15 @@ def measure_subset(
     return {**result.metrics, **copies, "interval": result.intervals}, notes
 
 
+def decisions(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What a user of the network must be told with every answer: how its decisions fared."""
+    named = {name: value for name, value in metrics.items() if name in _DECISIONS or name.startswith("realised_")}
+    counts = {name: metrics[name] for name in ("artists", "paintings")}
+    return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}
+
+
 def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
     return paintings["artist"].map(artist_key).isin({artist_key(name) for name in artists})
-
-
-def _calibration(network: Network, rows: pd.DataFrame) -> Calibration | None:
-    """The network's calibration, unless it was learned on these artists, of whom it would say nothing."""
-    if network.card.calibration is None or _is_one_of(rows, network.card.validation_artists).any():
-        return None
-    return Calibration.from_dict(network.card.calibration)
 
 
 def _notes(network: Network, paintings: pd.DataFrame, *, never_seen: bool, trained_on: int, copies: int) -> list[str]:
@@ -238,6 +246,9 @@ def _shift_table(by_condition: dict[str, dict[str, Any]], width: int | None) -> 
     cells, units = {"pictures": list(by_condition)}, []
     for subset, group in itertools.product(by_condition[AS_THEY_ARE], _SHOWN_OF_SHIFT):
         units.append([f"{subset}\n{heading}" for heading in group.values()])
+        if not any(name in one[subset] for one in by_condition.values() for name in group):
+            units.pop()
+            continue
         for name, heading in zip(group, units[-1], strict=True):
             cells[heading] = [_cell(one[subset], name) for one in by_condition.values()]
     return as_text(pd.DataFrame(cells), "", "rich", width, names=["pictures"], units=units)

@@ -108,11 +108,19 @@ class _OwnMetric(TypedDict):
 
 
 @_open
+class _Leakage(TypedDict):
+    copies_across_sides: list[dict[str, str]]
+    names_folded: dict[str, list[str]]
+    unattributed: list[str]
+
+
+@_open
 class _Metrics(TypedDict, total=False):
     parameters: int
     image_size: int
     embedding_width: int
     copies: dict[str, int] | None
+    leakage: _Leakage
     validation: SubsetMetrics
     seen: SubsetMetrics
     unseen: SubsetMetrics

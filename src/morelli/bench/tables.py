@@ -10,6 +10,7 @@ import pandas as pd
 from morelli._csv import read_csv
 from morelli._text import for_spreadsheets, markdown, one_line
 from morelli.bench.columns import AVERAGED, COLUMNS, Column, TableColumn, network_names, table_columns
+from morelli.bench.leakage import leakage_note
 from morelli.bench.run_folder import AGAIN, PER_ARTIST, SUBSETS, RunFolder, per_artist_path
 from morelli.bench.text_tables import Format as Format
 from morelli.bench.text_tables import as_text as as_text
@@ -27,7 +28,7 @@ def table(runs: Sequence[RunFolder], columns: Sequence[Column] = ()) -> pd.DataF
 
     Intervals stand in ``<subset>_<metric>_low`` and ``_high``. A failed run has its reason in ``failure``. Metrics from
     outside the package are described in the table's ``attrs["metrics"]``, the recipes' captions are in
-    ``attrs["captions"]``.
+    ``attrs["captions"]``, and what :func:`morelli.bench.leakage.leakage_note` says of the runs in ``attrs["leakage"]``.
 
     Args:
         runs: from :func:`morelli.bench.run_folder.find_runs`.
@@ -44,6 +45,7 @@ def table(runs: Sequence[RunFolder], columns: Sequence[Column] = ()) -> pd.DataF
     described = {one["name"]: one for run in found if run.is_finished for one in run.metrics.get("own_metrics", ())}
     rows.attrs["metrics"] = list(described.values())
     rows.attrs["captions"] = list(filter(None, dict.fromkeys(run.config.get("caption") for run in found)))
+    rows.attrs["leakage"] = leakage_note(found)
     return rows
 
 
@@ -151,8 +153,10 @@ def render(
         return for_spreadsheets(rows)
     _check_metrics(rows, metrics)
     rows = over_folds_and_seeds(rows, columns)
-    captions = [(markdown if style == "md" else one_line)(one) for one in rows.attrs.get("captions", ())]
-    title = " ".join(filter(None, [_counts(rows), copies_note(rows), *captions]))
+    escaped = markdown if style == "md" else one_line
+    captions = [escaped(one) for one in rows.attrs.get("captions", ())]
+    leakage = escaped(rows.attrs.get("leakage", ""))
+    title = " ".join(filter(None, [_counts(rows), copies_note(rows), leakage, *captions]))
     shown = table_columns(rows, metrics, columns)
     if style != "rich" or width is None:
         text = {f"{_subset(one)}{one.heading}": [cell.with_interval for cell in one.cells] for one in shown}

@@ -10,36 +10,62 @@ from morelli.cli._options import DEFAULT, AsJson, Model, ModelFirst, model_first
 
 Index = Annotated[Path, Argument(help="An index, made with morelli index.")]
 Prior = Annotated[float, Option(help="Share of such pairs that are by one hand, before one looks.")]
+Cohort = Annotated[
+    str | None,
+    Option(help="What scores are normalised by: a folder of pictures like these or an index of it, training, or none."),
+]
 Moved = Annotated[Path | None, Option("--model", help="Where the index's model lies now, if it was moved.")]
 
 
 def compare(
-    a: Annotated[Path, Argument(help="A picture.")],
-    b: Annotated[Path, Argument(help="Another.")],
+    a: Annotated[Path | None, Argument(help="A picture, or a folder of paintings by one hand.")] = None,
+    b: Annotated[Path | None, Argument(help="Another.")] = None,
     third: ModelFirst = None,
     model: Model = DEFAULT,
     prior: Prior = 0.5,
+    cohort: Cohort = "none",
+    one_out: Annotated[
+        Path | None, Option(help="Say instead which paintings of this folder fit the others least.")
+    ] = None,
     explain: Annotated[Path | None, Option(help="Draw the regions that speak for the match; .png or .jpg.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Are two pictures by the same hand, and how sure is that?
+    """Are two pictures, or two sets of paintings, by the same hand, and how sure is that?
 
     Examples:
 
         morelli compare one.jpg another.jpg
 
+        morelli compare one.jpg another.jpg --cohort my-pictures.index
+
+        morelli compare doubtful.jpg works-by-her/
+
+        morelli compare --one-out works-by-her/
+
         morelli compare one.jpg another.jpg --model runs/mine --explain why.png
     """
     from morelli._files import check_output
+    from morelli.errors import MorelliError
     from morelli.gallery.explain import SUFFIXES
     from morelli.gallery.painters import Painters
 
-    if third:
+    if (one_out is None) != (a is not None and b is not None) or (one_out and (a or explain)):
+        raise MorelliError("compare takes two pictures or folders, or --one-out and a folder.")
+    if third and a and b:
         model, a, b = model_first("compare", a, b, third)
+    if one_out:
+        _print(Painters.load(model).outliers(one_out, cohort=cohort or "none"), as_json)
+        return
+    assert a is not None
+    assert b is not None
+    of_sets = a.is_dir() or b.is_dir()
     if explain:
+        if of_sets:
+            raise MorelliError("--explain draws two pictures; it takes no folder.")
         check_output(explain, *SUFFIXES, read=[a, b])
     painters = Painters.load(model)
-    _print(painters.compare(a, b, prior=prior), as_json)
+    judge = painters.compare_sets if of_sets else painters.compare
+    _print(judge(a, b, prior=prior, cohort=cohort or "none"), as_json)
     if explain:
         painters.explain(a, b).save(explain)
         tell(f"Explanation: {explain}")
@@ -72,6 +98,7 @@ def search(
     k: Annotated[int, Option("-k", help="How many to find.")] = 12,
     html: Annotated[Path | None, Option(help="Write a page with the pictures found.")] = None,
     prior: Prior = 0.5,
+    cohort: Cohort = None,
     as_json: AsJson = False,
     model: Moved = None,
 ) -> None:
@@ -84,7 +111,7 @@ def search(
     from morelli.gallery.page import write_page
     from morelli.gallery.painters import Painters
 
-    found = Painters.of_index(index, model).search(index, image, k, prior=prior)
+    found = Painters.of_index(index, model).search(index, image, k, prior=prior, cohort=cohort)
     _print(found, as_json)
     if html:
         write_page(image, found, html)
@@ -142,6 +169,7 @@ def identify(
     index: Index,
     image: Annotated[Path, Argument(help="A picture.")],
     prior: Annotated[float, Option(help="Share of pictures that are by one of the enrolled artists.")] = 0.5,
+    cohort: Cohort = None,
     as_json: AsJson = False,
     model: Moved = None,
 ) -> None:
@@ -153,7 +181,7 @@ def identify(
     """
     from morelli.gallery.painters import Painters
 
-    _print(Painters.of_index(index, model).identify(index, image, prior=prior), as_json)
+    _print(Painters.of_index(index, model).identify(index, image, prior=prior, cohort=cohort), as_json)
 
 
 def export(

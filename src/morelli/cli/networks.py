@@ -1,7 +1,8 @@
-"""``morelli train``, ``evaluate``, ``models`` and ``backbones``."""
+"""``morelli train``, ``evaluate``, ``calibrate``, ``models`` and ``backbones``."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -79,6 +80,10 @@ def evaluate(
         list[str] | None,
         Option("--with-metric", metavar="PACKAGE.MODULE:NAME", help="Measure this metric, too; repeatable."),
     ] = None,
+    cohort: Annotated[
+        Path | None,
+        Option(help="Pictures like these, a folder or index: normalise scores by them. By default the data's own."),
+    ] = None,
     never_seen: Annotated[
         bool, Option("--never-seen", help="Only artists that it was neither trained nor validated on.")
     ] = False,
@@ -111,11 +116,13 @@ def evaluate(
     from morelli.bench.measure import evaluate_network, render_evaluation
     from morelli.bench.recipe import NO_RESAMPLES
     from morelli.evaluation.shift import load_conditions
+    from morelli.gallery.scoring import cohort_embeddings
 
     if first:
         (model,) = model_first("evaluate", first)
     if resamples is not None:
         tell(f"Note: {NO_RESAMPLES}")
+    pictures = partial(cohort_embeddings, cohort) if cohort else None
     measured = evaluate_network(
         model,
         data,
@@ -123,12 +130,37 @@ def evaluate(
         out=out,
         keep_copies=keep_copies,
         never_seen=never_seen,
+        cohort=pictures,
         conditions=load_conditions(own_conditions or ()) if shift or own_conditions else (),
     )
     if as_json:
         typer.echo(json_text(measured))
     else:
         typer.echo(render_evaluation(measured, width=terminal_width()), nl=False)
+
+
+def calibrate(
+    data: Annotated[Path, Option(help="A prepared folder with artists that the network was not trained on.")],
+    out: Annotated[Path, Option(help="The folder for the network with what it learned.")],
+    first: ModelFirst = None,
+    model: Model = DEFAULT,
+    method: Annotated[Literal["platt", "temperature"], Option(help="How scores become probabilities.")] = "platt",
+) -> None:
+    """Learn a network's threshold, likelihood ratios and identification anew.
+
+    For pictures of another kind than it was validated on, or a network of an earlier version. Its embeddings stay as
+    they are, so indexes made with it go on to fit. It learns on its own validation artists where the folder has them,
+    else on all that it was not trained on.
+
+    Example:
+
+        morelli calibrate --data prepared/mine --out painters-for-mine
+    """
+    from morelli.bench.calibrate import calibrate_network
+
+    if first:
+        (model,) = model_first("calibrate", first)
+    typer.echo(calibrate_network(model, data, out, method=method).text())
 
 
 def models() -> None:
@@ -173,4 +205,4 @@ def backbones(
         typer.echo(f"{name}\t{weights_at_hand(name)}")
 
 
-COMMANDS = (train, evaluate, models, backbones)
+COMMANDS = (train, evaluate, calibrate, models, backbones)

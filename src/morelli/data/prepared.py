@@ -1,12 +1,13 @@
 """The prepared folder: the one format that every source of paintings is turned into.
 
 ``paintings.parquet`` has one row a painting, ``images/<2 hex>/<id>.jpg`` the shrunk RGB pictures, ``left_out.csv``
-what could not be used and why, ``copies.csv`` what shows one picture (:mod:`morelli.data.copies`). The
-table is written last, so a folder without it is unfinished.
+what could not be used and why, ``copies.csv`` what shows one picture (:mod:`morelli.data.copies`),
+``spellings.csv`` how names were written. The table is written last, so a folder without it is unfinished.
 """
 
 import hashlib
 import shlex
+from collections import defaultdict
 from itertools import count
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 from morelli._csv import read_csv
 from morelli._files import UnreadableError
 from morelli._tables import read_table, write_table
-from morelli.data.artists import one_spelling
+from morelli.data.artists import artist_key, one_spelling
 from morelli.errors import MorelliError
 
 FORMAT_VERSION = 2
@@ -25,6 +26,9 @@ _EARLIER = {"1": _ABOUT_COPIES}  # what each earlier format lacks
 TABLE = "paintings.parquet"
 OPTIONS = "prepare.json"
 LEFT_OUT = "left_out.csv"
+SPELLINGS = "spellings.csv"
+SAME_ARTIST = "the same artist"
+"""What the list of spellings says of names that are one artist's."""
 LEFT_OUT_COLUMNS = ["id", "file", "artist", "reason"]
 _VERSION_KEY = b"morelli_prepared_format"
 _NEVER_NULL = ("id", "file", "artist", "width", "height", "sha256", "status")
@@ -117,6 +121,34 @@ def read_left_out(folder: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=LEFT_OUT_COLUMNS, dtype=str)
     remedy = "Prepare the folder again: morelli data prepare SOURCE --out " + str(folder)
     return read_csv(path, dict.fromkeys(LEFT_OUT_COLUMNS, str), str, remedy)
+
+
+def read_spellings(folder: Path) -> pd.DataFrame:
+    """``artist, written, paintings, judged``: what was made of the source's names; empty where there is no list.
+
+    Raises:
+        UnreadableError: the list is damaged.
+    """
+    columns = {"artist": str, "written": str, "paintings": int, "judged": str}
+    path = folder / SPELLINGS
+    return read_csv(path, columns, str, _AGAIN) if path.is_file() else pd.DataFrame(columns=list(columns))
+
+
+def folded_names(folder: Path, paintings: pd.DataFrame) -> dict[str, list[str]]:
+    """By artist of ``paintings``, the spellings of those who were written in several ways, in the folder or its source.
+
+    Raises:
+        UnreadableError: the table or the list of spellings is damaged.
+    """
+    listed = read_spellings(folder)
+    written = {*listed["written"][listed["judged"] == SAME_ARTIST], *paintings["artist"]}
+    written.update(read_table(folder / TABLE, _AGAIN)["artist"].to_pylist())
+    artist_of = {artist_key(name): name for name in paintings["artist"].unique()}
+    spellings = defaultdict(list)
+    for name in sorted(written):
+        if artist := artist_of.get(artist_key(name)):
+            spellings[artist].append(name)
+    return {artist: names for artist, names in sorted(spellings.items()) if len(names) > 1}
 
 
 def _free(source: Path) -> Path:

@@ -5,13 +5,17 @@ the final measurement.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 import scipy
+from pydantic import TypeAdapter, ValidationError
 
+from morelli._json import first_fault
 from morelli.errors import MorelliError, did_you_mean
+from morelli.evaluation.intervals import FEWEST_ARTISTS
+from morelli.evaluation.likelihood_ratios import supported
 from morelli.evaluation.metrics import FALSE_ACCEPT_RATES
 from morelli.evaluation.verification import refuse_one_class, threshold_at_false_accept
 
@@ -39,6 +43,9 @@ class Calibration:
         slope, offset: slope·score + offset is the log-odds of "same hand" when half of all pairs are.
         thresholds: by the false-accept rate wanted, written as text: the score that gave it on validation pairs.
         artists: the validation artists, who must not be measured.
+        bounds: the lowest and highest log likelihood ratio that these artists support
+            (``likelihood_ratios.supported``); None of fewer than five, or of an earlier version.
+        covariance: (2, 2) of slope and offset, by leaving each artist out; None where too few artists tell it.
     """
 
     method: Method
@@ -46,6 +53,8 @@ class Calibration:
     offset: float
     thresholds: dict[str, float]
     artists: tuple[str, ...]
+    bounds: tuple[float, float] | None = None
+    covariance: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     def probability(self, scores: Array | float, prior: float = 0.5) -> Array:
         """The probability that two paintings with this score are by the same hand.
@@ -62,21 +71,37 @@ class Calibration:
         return probability
 
     def log_likelihood_ratio(self, scores: Array | float) -> Array:
-        """The natural logarithm of the likelihood ratio: of this score by one hand against by two. Any shape."""
-        ratio: Array = self.slope * np.asarray(scores) + self.offset
-        return ratio
+        """The natural logarithm of the likelihood ratio, within ``bounds``: of this score by one hand against by two.
+
+        Any shape.
+        """
+        return self._bounded(self.slope * np.asarray(scores) + self.offset)
+
+    def interval(self, score: float, level: float = 0.95) -> tuple[float, float] | None:
+        """Bounds of a log likelihood ratio's interval over validation artists: Student's t on its jackknife error."""
+        if self.covariance is None:
+            return None
+        at = np.array([score, 1.0])
+        error = np.sqrt(at @ np.array(self.covariance) @ at)
+        reach = error * scipy.special.stdtrit(len(self.artists) - 1, (1 + level) / 2)
+        low, high = self._bounded(at @ [self.slope, self.offset] + np.array([-reach, reach]))
+        return float(low), float(high)
+
+    def _bounded(self, ratios: Array) -> Array:
+        return ratios if self.bounds is None else np.clip(ratios, *self.bounds)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"artists": list(self.artists)}
+        values: dict[str, Any] = TypeAdapter(Calibration).dump_python(self, mode="json")
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
-        """Read back what :meth:`to_dict` gave; another set of keys is a MorelliError."""
-        names = [field.name for field in fields(cls)]
-        if set(values) != set(names):
-            raise MorelliError(f"A calibration has {', '.join(names)}; this one has {', '.join(values) or 'nothing'}.")
-        return cls(**{**values, "artists": tuple(values["artists"])})
+        """Read back what :meth:`to_dict` gave; anything else is a MorelliError."""
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            raise MorelliError(f"This is no calibration: {first_fault(error)}.") from error
 
 
 def calibrate(
@@ -86,6 +111,7 @@ def calibrate(
     *,
     method: Method = "platt",
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
+    tallies: "ArtistTallies | None" = None,
 ) -> Calibration:
     """Learn probabilities and thresholds from all pairs of validation paintings.
 
@@ -94,6 +120,7 @@ def calibrate(
         artists: whose paintings they are: artists that served neither for training nor will be measured.
         method: as in :func:`fit_calibration`.
         rates: false-accept rates to choose thresholds for; those too rare to be seen in these pairs are left out.
+        tallies: the same scores by artist, for the interval of likelihood ratios.
 
     Raises:
         MorelliError: one kind of pair is missing, or the method is unknown.
@@ -101,7 +128,13 @@ def calibrate(
     slope, offset = fit_calibration(positives, negatives, method)
     seen = [rate for rate in rates if rate * len(negatives) >= 1]
     thresholds = {str(rate): threshold_at_false_accept(negatives, rate) for rate in seen}
-    return Calibration(method, slope, offset, thresholds, tuple(sorted(set(artists))))
+    names = tuple(sorted(set(artists)))
+    bounds = None
+    if len(names) >= FEWEST_ARTISTS:
+        bounds = supported(slope * positives + offset, slope * negatives + offset, artists=len(names))
+    return Calibration(
+        method, slope, offset, thresholds, names, bounds, tallies.covariance(method) if tallies else None
+    )
 
 
 def fit_calibration(positives: Array, negatives: Array, method: Method = "platt") -> tuple[float, float]:
@@ -117,12 +150,23 @@ def fit_calibration(positives: Array, negatives: Array, method: Method = "platt"
         raise MorelliError(f'No calibration is called "{method}".{hint} Known are: {", ".join(METHODS)}.')
     refuse_one_class(len(positives), len(negatives))
     sides = [_thinned(scores) for scores in (positives, negatives)]
-    targets = np.array([(len(positives) + 1) / (len(positives) + 2), 1 / (len(negatives) + 2)])
-    scores, counts = np.concatenate(sides), [len(side) for side in sides]
-    target, weight = np.repeat(targets, counts), np.repeat([0.5 / count for count in counts], counts)
-    centre = scores.mean() if method == "platt" else 0.0
-    spread = scores.std() or 1.0
-    z = (scores - centre) / spread
+    counts = [len(side) for side in sides]
+    weights = [
+        np.full(count, total / count) for count, total in zip(counts, map(len, (positives, negatives)), strict=True)
+    ]
+    return _fit_line(sides, weights, method)
+
+
+def _fit_line(scores: Sequence[Array], pairs: Sequence[Array], method: Method) -> tuple[float, float]:
+    """Fit slope and offset to scores of both kinds, and how many pairs have each."""
+    of_same, of_different = (side.sum() for side in pairs)
+    targets = np.array([(of_same + 1) / (of_same + 2), 1 / (of_different + 2)])
+    target = np.repeat(targets, [len(side) for side in scores])
+    weight = np.concatenate([0.5 * side / side.sum() for side in pairs])
+    flat = np.concatenate(scores)
+    centre = weight @ flat if method == "platt" else 0.0
+    spread = float(np.sqrt(weight @ (flat - weight @ flat) ** 2)) or 1.0
+    z = (flat - centre) / spread
 
     def loss(line: Array) -> tuple[float, Array]:
         log_odds = line[0] * z + line[1]
@@ -136,6 +180,36 @@ def fit_calibration(positives: Array, negatives: Array, method: Method = "platt"
     )
     slope = float(found.x[0] / spread)
     return slope, float(found.x[1] - slope * centre)
+
+
+class ArtistTallies:
+    """How many pairs of each validation artist have which score, to fit a calibration without each of them.
+
+    Args:
+        low, high: between which scores; what lies outside counts as of the end.
+        bins: of score.
+    """
+
+    def __init__(self, low: float, high: float, bins: int = 512) -> None:
+        self._edges = np.linspace(low, max(high, np.nextafter(low, np.inf)), bins + 1)
+        self._by: dict[str, Array] = {}
+
+    def add(self, artist: str, positives: Array, others: Array) -> None:
+        """Take in scores of an artist's own pairs, and of those with others; again for another source's paintings."""
+        kept = [np.clip(side, self._edges[0], self._edges[-1]).ravel() for side in (positives, others)]
+        counts = np.array([np.histogram(side, self._edges)[0] for side in kept], dtype=float)
+        self._by[artist] = self._by.get(artist, 0) + counts
+
+    def covariance(self, method: Method = "platt") -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """The jackknife's covariance of slope and offset; None where fewer than five artists have pairs of both."""
+        by_artist = np.array(list(self._by.values()))
+        if (by_artist[:, 0].sum(1) > 0).sum() < FEWEST_ARTISTS:
+            return None
+        total = by_artist.sum(0) / [[1], [2]]  # a pair by two artists was counted for both
+        middles = [(self._edges[1:] + self._edges[:-1]) / 2] * 2
+        lines = np.array([_fit_line(middles, total - own, method) for own in by_artist])
+        (a, b), (c, d) = np.cov(lines.T, bias=True) * (len(lines) - 1)
+        return (float(a), float(b)), (float(c), float(d))
 
 
 def _thinned(scores: Array) -> Array:

@@ -15,7 +15,7 @@ from morelli.evaluation import verification
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.intervals import LeaveOneOut, interval
 from morelli.evaluation.metrics import METRICS, Metric, check_metrics, guarded, metric_of
-from morelli.evaluation.normalisation import CohortScorer
+from morelli.evaluation.normalisation import NormalisedScorer
 from morelli.evaluation.pair_metrics import (
     ArtistCurves,
     AtThresholds,
@@ -65,7 +65,8 @@ def evaluate(
     *,
     threshold: float | None = None,
     calibration: Calibration | None = None,
-    normalised: Mapping[str, CohortScorer] | None = None,
+    normalised: Mapping[str, NormalisedScorer] | None = None,
+    calibrations: Mapping[str, Calibration] | None = None,
     metrics: Collection[Metric] = (),
     scored: ScoredPairs | None = None,
 ) -> Evaluation:
@@ -81,6 +82,8 @@ def evaluate(
             error rates.
         normalised: scorers to measure beside the network's own: each adds ``pair_auc_<name>``, ``eer_<name>`` and
             ``recall_at_far_<rate>_<name>``.
+        calibrations: of these scorers, by the same names, learned on other artists: with one, what ``calibration``
+            adds is measured of its scorer too, each metric as ``<metric>_<name>``.
         metrics: metrics of your own, beside :data:`~morelli.evaluation.metrics.METRICS`. One that fails is left out,
             and the reason stands in ``notes``.
         scored: what :func:`score_pairs` gave for these embeddings and paintings, if something else needed it.
@@ -90,11 +93,11 @@ def evaluate(
             same, a table that does not fit them, or artists that are in the calibration or in a cohort.
     """
     scored = scored or score_pairs(embeddings, paintings)
-    order, normalised = scored.paintings, normalised or {}
-    if calibration:
-        refuse_overlap(order.names, calibration.artists, "the calibration")
+    order, normalised, calibrations = scored.paintings, normalised or {}, calibrations or {}
+    for learned in [*([calibration] if calibration else []), *calibrations.values()]:
+        refuse_overlap(order.names, learned.artists, "the calibration")
     for one in (scorer, *normalised.values()):
-        if isinstance(one, CohortScorer):
+        if isinstance(one, NormalisedScorer):
             refuse_overlap(order.names, one.artists, "the cohort")
     failures: dict[str, str] = {}
     table = [*METRICS, *(guarded(metric, failures) for metric in check_metrics(metrics))]
@@ -117,12 +120,14 @@ def evaluate(
     ]
     besides = {name: scored.normalised_by(one) for name, one in normalised.items()}
     for own in dict.fromkeys([pairs, *(one.own for one in besides.values())]):
-        also = [Normalised(one, name, table) for name, one in besides.items() if one.own is own]
+        also = [Normalised(one, name, table, calibrations.get(name)) for name, one in besides.items() if one.own is own]
         measured |= collect(own, [*(collectors if own is pairs else []), *also])
-    for metric in table:
-        if metric.takes == "metrics" and metric.compute is not None:
-            with suppress(KeyError):
-                measured[metric.name] = metric.compute(measured)
+    for suffix in ["", *(f"_{name}" for name in normalised)]:
+        of_scorer = {name.removesuffix(suffix): values for name, values in measured.items() if name.endswith(suffix)}
+        for metric in table:
+            if metric.takes == "metrics" and metric.compute is not None:
+                with suppress(KeyError):
+                    measured[metric.name + suffix] = metric.compute(of_scorer)
     measured = {name: values for name, values in measured.items() if not np.isnan(values[0])}
     values = {name: float(all_artists[0]) for name, all_artists in measured.items()}
     bounds = {name: interval(values[name], measured[name][1:], scale=metric_of(name, table).scale) for name in measured}

@@ -12,11 +12,12 @@ reach wrongly.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from scipy import optimize, special
 from torch import Tensor
 from torch.nn import functional
@@ -24,6 +25,8 @@ from torch.nn import functional
 from morelli._progress import progress_bar
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import check_prior
+from morelli.evaluation.likelihood_ratios import supported
+from morelli.evaluation.normalisation import NormalisedScorer, own_scorer
 from morelli.models.heads import DistanceScorer, Scorer
 
 Array = np.ndarray
@@ -71,12 +74,19 @@ class Rule:
         slope, offset: slope·score + offset is the log-likelihood ratio "by this artist : by another".
         threshold: of the best artist's probability, from where the artist is named; at a prior of one half.
         rates: of that threshold, on the validation artists it was chosen on.
+        bounds: of the ratio, what these artists support; None of an earlier version.
     """
 
     slope: float
     offset: float
     threshold: float
     rates: Rates
+    bounds: tuple[float, float] | None = None
+
+    def log_likelihood_ratio(self, score: float) -> float:
+        """Of a score, within ``bounds``. Probabilities are not cut there: they weigh the artists against each other."""
+        ratio = self.slope * score + self.offset
+        return ratio if self.bounds is None else min(max(ratio, self.bounds[0]), self.bounds[1])
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ class Identification:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {str(n): asdict(rule) for n, rule in self.rules.items()}
+        return {str(n): TypeAdapter(Rule).dump_python(rule, mode="json") for n, rule in self.rules.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Identification":
@@ -141,7 +151,7 @@ def artist_embedding(embeddings: Tensor, scorer: Scorer) -> Tensor:
 
     The mean; of length 1, and of embeddings scaled to length 1, unless the scorer goes by their distance.
     """
-    if isinstance(scorer, DistanceScorer):
+    if isinstance(own_scorer(scorer), DistanceScorer):
         return embeddings.mean(-2)
     return functional.normalize(functional.normalize(embeddings, dim=-1).mean(-2), dim=-1)
 
@@ -155,14 +165,17 @@ def posterior(ratios: Array, prior: float) -> Array:
 
 
 def learn_identification(
-    embeddings: Tensor, artists: Sequence[str], scorer: Scorer, subsets: Sequence[Array] | None = None
+    embeddings: Tensor,
+    artists: Sequence[str],
+    scorer: Scorer | Sequence[Scorer],
+    subsets: Sequence[Array] | None = None,
 ) -> Identification | None:
     """Learn the rules from simulated identifications among validation artists. The same input gives the same rules.
 
     Args:
         embeddings: (N, D), a row a painting.
         artists: (N,) whose.
-        scorer: the network's own.
+        scorer: the network's own; or one for each subset.
         subsets: rows of artists to simulate among, each subset by itself, such as the artists of one source; all
             together by default.
 
@@ -170,15 +183,17 @@ def learn_identification(
         None where fewer than six artists have two paintings or more: too few to enrol some and leave out others.
     """
     codes = np.unique(np.asarray(artists), return_inverse=True)[1]
+    subsets = subsets or [np.arange(len(codes))]
+    scorers = [scorer] * len(subsets) if isinstance(scorer, Scorer) else scorer
     rules = {}
     with progress_bar() as progress:
         for n in progress.track(ENROLLED, description="Learning to identify"):
             trials: list[Trial] = []
-            for rows in subsets or [np.arange(len(codes))]:
+            for rows, one in zip(subsets, scorers, strict=True):
                 fit = [code for code in np.unique(codes[rows]) if (codes == code).sum() > n]
                 if len(fit) >= FEWEST_ARTISTS:
                     queries = max(_FEWEST_QUERIES, _SCORES // (DRAWS * round(KNOWN_SHARE * len(fit))))
-                    trials += simulate(embeddings, codes, scorer, fit, n, queries=queries)
+                    trials += simulate(embeddings, codes, one, fit, n, queries=queries)
             if trials:
                 rules[n] = _learn(trials)
     return Identification(rules) if rules else None
@@ -206,6 +221,9 @@ def simulate(
         draws: how often; always the same ones.
         queries: paintings asked for in one draw, at most.
     """
+    own = own_scorer(scorer)
+    if isinstance(scorer, NormalisedScorer):
+        closeness = scorer.closeness(embeddings)  # once for all draws
     random = np.random.default_rng(0)
     known = round(KNOWN_SHARE * len(artists)) if known is None else known
     trials = []
@@ -217,8 +235,10 @@ def simulate(
         asked = random.permutation(np.flatnonzero(left))[:queries]
         place_of = np.full(codes.max() + 1, NONE)
         place_of[chosen] = np.arange(known)
-        scores = scorer.matrix(embeddings[asked], artist_embedding(embeddings[shown], scorer)).double().numpy()
-        trials.append(Trial(scores, place_of[codes[asked]], len(artists) - known))
+        scores = own.matrix(embeddings[asked], hands := artist_embedding(embeddings[shown], own))
+        if isinstance(scorer, NormalisedScorer):
+            scores = scorer.normalise(scores, closeness[asked][:, None], scorer.closeness(hands)[None])
+        trials.append(Trial(scores.double().numpy(), place_of[codes[asked]], len(artists) - known))
     return trials
 
 
@@ -251,7 +271,18 @@ def _learn(trials: Sequence[Trial]) -> Rule:
     best, _, known = _best(trials, slope, offset)
     tenth = np.quantile(best[~known], 1 - FALSE_ACCEPTANCE, method="higher")
     threshold = float(np.nextafter(tenth, np.inf))  # of equal probabilities all are named or none
-    return Rule(slope, offset, threshold, measure(trials, slope, offset, threshold))
+    return Rule(slope, offset, threshold, measure(trials, slope, offset, threshold), _bounds(trials, slope, offset))
+
+
+def _bounds(trials: Sequence[Trial], slope: float, offset: float) -> tuple[float, float]:
+    """What the trials' artists support of the natural log likelihood ratio; see ``likelihood_ratios.supported``."""
+    is_own = [np.arange(trial.scores.shape[1]) == trial.truth[:, None] for trial in trials]
+    sides = [
+        np.concatenate([trial.scores[own == wanted] for trial, own in zip(trials, is_own, strict=True)])
+        for wanted in (True, False)
+    ]
+    same, different = (slope * side + offset for side in sides)
+    return supported(same, different, artists=trials[0].scores.shape[1] + trials[0].others)
 
 
 def _log_loss(trial: Trial, slope: float, offset: float) -> float:

@@ -5,12 +5,16 @@ take masses as :mod:`morelli.evaluation.verification` does: pairs by the same an
 score, lowest first, (…, B) each → (…).
 """
 
+import math
+from typing import Final
+
 import numpy as np
 import scipy
 
 from morelli.evaluation.verification import rejection
 
 Array = np.ndarray
+_BOUND_STEP: Final = 0.01
 
 
 def cllr_costs(log_odds: Array, *, same: bool) -> Array:
@@ -70,3 +74,42 @@ def min_detection_cost(positive: Array, negative: Array, prior: float) -> Array:
     costs = prior * false_reject + (1 - prior) * false_accept
     least: Array = costs.min(-1) / min(prior, 1 - prior)
     return least
+
+
+def empirical_bounds(same: Array, different: Array, *, same_units: int, different_units: int) -> tuple[float, float]:
+    """The lowest and highest log10 LR that pairs of known truth support (ELUB; Vergeer et al. 2016).
+
+    A ratio is believed as far as deciding by it costs less than deciding by the prior alone, even if one further unit
+    of either kind had misled. Vergeer's units are the ratios themselves, which are independent there; pairs of
+    paintings are not, so a unit is what is: an artist of those by one hand, a pair of artists of those by two.
+
+    Args:
+        same, different: log10 LRs of pairs by the same and by different hands.
+        same_units, different_units: how many independent units they come from.
+
+    Returns:
+        The bounds, the lower at most 0 and the upper at least 0.
+    """
+    units = {"same": same_units, "different": different_units}
+    low = max(min(same.min(), different.min()), -np.log10(same_units + 1))
+    high = min(max(same.max(), different.max()), np.log10(different_units + 1))
+    first, last = min(0, int(low // _BOUND_STEP)), max(0, int(high // _BOUND_STEP) + 1)
+    threshold = np.linspace(first * _BOUND_STEP, last * _BOUND_STEP, last - first + 1)
+    below = {
+        name: np.searchsorted(np.sort(side), threshold, "right") / len(side)
+        for name, side in (("same", same), ("different", different))
+    }
+    rejected = (below["same"] * units["same"] + 1) / (units["same"] + 1)
+    accepted = ((1 - below["different"]) * units["different"] + 1) / (units["different"] + 1)
+    misleads = rejected + 10**threshold * accepted > np.minimum(1, 10**threshold) * (1 + 1e-9)
+    lower = np.max(threshold[misleads & (threshold <= 0)] + _BOUND_STEP, initial=threshold[0])
+    upper = np.min(threshold[misleads & (threshold >= 0)] - _BOUND_STEP, initial=threshold[-1])
+    return min(float(lower), 0.0), max(float(upper), 0.0)
+
+
+def supported(same: Array, different: Array, *, artists: int) -> tuple[float, float]:
+    """:func:`empirical_bounds` of natural logarithms, by so many artists and as many pairs of them as there are."""
+    couples = artists * (artists - 1) // 2
+    in_tens = (side.astype(float) / np.log(10) for side in (same, different))
+    low, high = empirical_bounds(*in_tens, same_units=artists, different_units=couples)
+    return low * math.log(10), high * math.log(10)

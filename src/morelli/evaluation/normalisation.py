@@ -1,7 +1,9 @@
 """Score normalisation (CSLS, s-norm): some paintings are close to everything; measure how close, and take it off.
 
-How close a painting is to everything is read from its scores with a fixed cohort of *training* artists, saved with the
-model. The evaluated set itself never takes part, so a score does not depend on what else is being compared.
+How close a painting is to everything is read from its scores with a cohort of other paintings. :class:`CohortScorer`
+has a fixed one, of *training* artists, saved with the model: a score does not depend on what else is being compared.
+:class:`FolderScorer` has all pictures of a folder, unlabelled: what its pictures have in common, such as the maker of
+the reproductions, is taken off, so that thresholds hold there which were learned elsewhere.
 """
 
 from collections.abc import Sequence
@@ -25,10 +27,46 @@ METHODS: Final[tuple[Method, ...]] = ("csls", "s-norm")
 NEAREST: Final[dict[str, int]] = {"csls": 15, "s-norm": 200}
 SMALLEST_COHORT: Final = 5
 """Of fewer paintings, how close something is to everything cannot be told."""
+SMALLEST_FOLDER: Final = 20
+"""Pictures of one's own, with fewer of which scores are not normalised."""
+_MOST_OF_FOLDER: Final = 2000
 _ROWS_AT_ONCE = 256
 
 
-class CohortScorer(Scorer):
+class NormalisedScorer(Scorer):
+    """Another scorer's scores, normalised by how close both paintings are to a cohort.
+
+    Attributes:
+        base: the network's own scorer.
+        artists: the cohort's, who must not be measured; none where the cohort may be of anyone.
+    """
+
+    base: Scorer
+    artists: tuple[str, ...] = ()
+
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        scores = self.base.pairwise_distance(query_emb, ref_emb)
+        return self.normalise(scores, self.closeness(query_emb), self.closeness(ref_emb))
+
+    def matrix(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.normalise(self.base.matrix(a, b), self.closeness(a)[:, None], self.closeness(b)[None])
+
+    def closeness(self, embeddings: Tensor) -> Tensor:
+        """(N, 2) mean and standard deviation of each painting's scores with the cohort, (N, D)."""
+        raise NotImplementedError
+
+    def normalise(self, scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        """Normalise the base scorer's scores by the :meth:`closeness` (…, 2) of both sides, which are broadcast."""
+        sides = [(scores - side[..., 0]) / side[..., 1].clamp_min(1e-6) for side in (left, right)]
+        return (sides[0] + sides[1]) / 2
+
+
+def own_scorer(scorer: Scorer) -> Scorer:
+    """The network's own scorer behind one that may normalise its scores."""
+    return scorer.base if isinstance(scorer, NormalisedScorer) else scorer
+
+
+class CohortScorer(NormalisedScorer):
     """Another scorer's scores, normalised by the ``k`` cohort paintings that score highest with either painting.
 
     - ``csls``: 2·s(x, y) − r(x) − r(y), r the mean of those k scores (Conneau et al. 2018). k is 15 by default.
@@ -68,13 +106,6 @@ class CohortScorer(Scorer):
         self.register_buffer("cohort", cohort.detach().clone())
         self.train(base.training)
 
-    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
-        scores = self.base.pairwise_distance(query_emb, ref_emb)
-        return self.normalise(scores, self.closeness(query_emb), self.closeness(ref_emb))
-
-    def matrix(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.normalise(self.base.matrix(a, b), self.closeness(a)[:, None], self.closeness(b)[None])
-
     def closeness(self, embeddings: Tensor) -> Tensor:
         """(N, 2) mean and standard deviation of each painting's k highest scores with the cohort."""
         return self.closeness_of(self.highest(embeddings, self.k))
@@ -93,19 +124,69 @@ class CohortScorer(Scorer):
         return torch.stack([nearest.mean(-1), deviation.to(nearest)], dim=-1)
 
     def normalise(self, scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
-        """Normalise the base scorer's scores by the :meth:`closeness` (…, 2) of both sides, which are broadcast."""
         if self.method == "csls":
             return 2 * scores - left[..., 0] - right[..., 0]
-        sides = [(scores - side[..., 0]) / side[..., 1].clamp_min(1e-6) for side in (left, right)]
-        return (sides[0] + sides[1]) / 2
+        return super().normalise(scores, left, right)
 
 
-def cohort_scorers(network: Network) -> dict[str, CohortScorer]:
-    """Give a network's scorer normalised by the cohort that is saved with it, by method; none without a cohort."""
-    if network.cohort is None:
-        return {}
-    artists = network.card.cohort_artists
-    return {method: CohortScorer(network.scorer, network.cohort, artists, method=method) for method in METHODS}
+class FolderScorer(NormalisedScorer):
+    """Another scorer's scores, normalised by all pictures of a folder, whoever painted them (s-norm).
+
+    ½·(s − m(x))/d(x) + ½·(s − m(y))/d(y), m and d the mean and standard deviation of a painting's scores with the
+    folder's pictures, itself left out (Auckenthaler et al. 2000; Shum et al. 2010).
+
+    Args:
+        base: the network's own scorer.
+        folder: (C, D) embeddings of the folder's pictures; of more than 2,000, every so-manieth counts.
+
+    Raises:
+        MorelliError: embeddings that are not finite, or fewer than :data:`SMALLEST_FOLDER`.
+    """
+
+    def __init__(self, base: Scorer, folder: Tensor) -> None:
+        super().__init__()
+        refuse_unusable(folder, "cohort picture")
+        if len(folder) < SMALLEST_FOLDER:
+            raise MorelliError(
+                f"A cohort of {len(folder)} pictures is too small to normalise scores by; it takes {SMALLEST_FOLDER}."
+            )
+        self.base, self.pictures = base, len(folder)
+        even = np.linspace(0, len(folder) - 1, min(len(folder), _MOST_OF_FOLDER)).round().astype(int)
+        self._cohort = folder.detach()[even]
+        self._places: dict[bytes, list[int]] = {}
+        for place, row in enumerate(self._cohort.cpu().numpy()):
+            self._places.setdefault(row.tobytes(), []).append(place)
+        self.train(base.training)
+
+    def closeness(self, embeddings: Tensor) -> Tensor:
+        flat = embeddings.reshape(-1, embeddings.shape[-1])
+        blocks = [self._of_rows(block) for block in torch.split(flat, _ROWS_AT_ONCE)]
+        return torch.cat(blocks).reshape(*embeddings.shape[:-1], 2)
+
+    def _of_rows(self, rows: Tensor) -> Tensor:
+        scores = self.base.matrix(rows, self._cohort).double()
+        counts = torch.ones_like(scores)
+        for number, row in enumerate(rows.cpu().numpy()):
+            counts[number, self._places.get(row.tobytes(), [])] = 0  # itself says nothing of how close others are
+        mean = (scores * counts).sum(1) / counts.sum(1)
+        variance = ((scores - mean[:, None]).square() * counts).sum(1) / counts.sum(1)
+        return torch.stack([mean, variance.sqrt()], dim=1).to(rows.dtype)
+
+
+def cohort_scorers(network: Network, folder: Tensor | None = None) -> dict[str, NormalisedScorer]:
+    """Give a network's scorer normalised in every way that it can be, by what is appended to its metrics' names.
+
+    Args:
+        network: none without a cohort; ``training_cohort`` and ``own_cohort`` only if it learned thresholds for them.
+        folder: (C, D) embeddings of the folder's pictures that are measured.
+    """
+    artists, scorers = network.card.cohort_artists, dict[str, NormalisedScorer]()
+    if network.cohort is not None:
+        scorers |= {one: CohortScorer(network.scorer, network.cohort, artists, method=one) for one in METHODS}
+    for cohort, pictures in (("training", network.cohort), ("own", folder)):
+        if cohort in network.card.with_cohort and pictures is not None and len(pictures) >= SMALLEST_FOLDER:
+            scorers[f"{cohort}_cohort"] = FolderScorer(network.scorer, pictures)
+    return scorers
 
 
 def choose_cohort(paintings: pd.DataFrame, *, size: int, seed: int = 0) -> pd.DataFrame:

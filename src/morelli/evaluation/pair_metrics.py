@@ -117,19 +117,6 @@ class ScoreCurve(_Tally):
         return measured
 
 
-class Normalised(Collector):
-    """The metrics of scores once more, of scores normalised by a cohort: ``<metric>_<name>``."""
-
-    def __init__(self, pairs: NormalisedPairs, name: str, metrics: Iterable[Metric] = METRICS) -> None:
-        self._pairs, self._name, self._curve = pairs, name, ScoreCurve(pairs, PairSubset(), metrics)
-
-    def add(self, block: Block) -> None:
-        self._curve.add(self._pairs.of_block(block))
-
-    def measured(self) -> Measured:
-        return {f"{metric}_{self._name}": values for metric, values in self._curve.measured().items()}
-
-
 class AtThresholds(_Tally):
     """Error rates at thresholds that were chosen elsewhere.
 
@@ -184,6 +171,35 @@ class Probabilities(_Tally):
         some = mass > 0
         means = {"probability": predicted[some] / mass[some], "share": observed[some] / mass[some]}
         return pd.DataFrame({**means, "mass": mass[some]})
+
+
+class Normalised(Collector):
+    """The metrics of pairs once more, of scores normalised by a cohort: ``<metric>_<name>``."""
+
+    def __init__(
+        self,
+        pairs: NormalisedPairs,
+        name: str,
+        metrics: Iterable[Metric] = METRICS,
+        calibration: Calibration | None = None,
+    ) -> None:
+        self._pairs, self._name = pairs, name
+        self._collectors: list[Collector] = [ScoreCurve(pairs, PairSubset(), metrics)]
+        if calibration:
+            self._collectors.append(AtThresholds(pairs, calibration.thresholds, metrics))
+            self._collectors.append(Probabilities(pairs, calibration, metrics))
+
+    def add(self, block: Block) -> None:
+        normalised = self._pairs.of_block(block)
+        for collector in self._collectors:
+            collector.add(normalised)
+
+    def measured(self) -> Measured:
+        return {
+            f"{metric}_{self._name}": values
+            for collector in self._collectors
+            for metric, values in collector.measured().items()
+        }
 
 
 class Triplets(Collector):

@@ -14,7 +14,7 @@ from torch import Tensor
 from morelli._progress import progress_bar
 from morelli.data.artists import artist_keys
 from morelli.errors import MorelliError
-from morelli.evaluation.normalisation import NEAREST, CohortScorer
+from morelli.evaluation.normalisation import NEAREST, CohortScorer, NormalisedScorer
 from morelli.evaluation.pair_subsets import PairSubset
 from morelli.models.heads import Scorer
 
@@ -223,10 +223,10 @@ class Pairs:
 class NormalisedPairs(Pairs):
     """The same pairs with normalised scores, made from the network's own whenever they are asked for.
 
-    ``closeness`` (N, 2) is each painting's, as :meth:`CohortScorer.closeness` gives it.
+    ``closeness`` (N, 2) is each painting's, as :meth:`NormalisedScorer.closeness` gives it.
     """
 
-    def __init__(self, own: Pairs, scorer: CohortScorer, closeness: Tensor) -> None:
+    def __init__(self, own: Pairs, scorer: NormalisedScorer, closeness: Tensor) -> None:
         self.paintings, self.embeddings, self.scorer, self.exact = own.paintings, own.embeddings, scorer, own.exact
         self.own, self._closeness, self._normalise = own, closeness, scorer.normalise
 
@@ -262,15 +262,20 @@ class ScoredPairs:
 
     def by(self, scorer: Scorer) -> Pairs:
         """The pairs by one scorer."""
-        if isinstance(scorer, CohortScorer):
+        if isinstance(scorer, NormalisedScorer):
             return self.normalised_by(scorer)
         if scorer not in self._by:
             self._by[scorer] = Pairs(self.embeddings, self.paintings, scorer)
         return self._by[scorer]
 
-    def normalised_by(self, scorer: CohortScorer) -> NormalisedPairs:
+    def normalised_by(self, scorer: NormalisedScorer) -> NormalisedPairs:
         """The pairs by a scorer that normalises another one's scores."""
-        return NormalisedPairs(self.by(scorer.base), scorer, scorer.closeness_of(self._highest_with(scorer)))
+        if isinstance(scorer, CohortScorer):
+            closeness = scorer.closeness_of(self._highest_with(scorer))
+        else:
+            with _measuring(scorer):
+                closeness = scorer.closeness(self.embeddings)
+        return NormalisedPairs(self.by(scorer.base), scorer, closeness)
 
     def _highest_with(self, scorer: CohortScorer) -> Tensor:
         """Every painting's highest scores with a cohort, at least ``k`` of them."""

@@ -20,7 +20,7 @@ from morelli.evaluation.intervals import FEWEST_ARTISTS
 from morelli.evaluation.metrics import MEAN_AVERAGE_PRECISION, Metric, Ranking
 from morelli.evaluation.metrics import METRICS as METRICS_TABLE
 from morelli.evaluation.neighbours import Search, knn, knn_blocks
-from morelli.evaluation.normalisation import CohortScorer
+from morelli.evaluation.normalisation import own_scorer
 from morelli.evaluation.pairs import Paintings
 from morelli.evaluation.validate import refuse_collapsed, refuse_shapeless, refuse_unusable
 from morelli.models.heads import DistanceScorer, Scorer
@@ -182,7 +182,7 @@ def measure_retrieval(
     Returns:
         The values of every painting; and metric → (A + 1,) means, of all artists and then without each.
     """
-    own = scorer.base if isinstance(scorer, CohortScorer) else scorer
+    own = own_scorer(scorer)
     placed = embeddings if isinstance(own, DistanceScorer) else functional.normalize(embeddings, dim=1)
     codes, counts = paintings.codes.astype(np.int32), paintings.counts
     largest, to_find = int(counts.max()), counts[codes] - 1

@@ -15,13 +15,14 @@ from morelli._file_names import printable
 from morelli.data.artists import artist_key
 from morelli.data.hashes import DHashes, copy_groups
 from morelli.errors import MorelliError
-from morelli.evaluation.identification import Identification, Rates, artist_embedding
-from morelli.gallery.compare import CAVEAT, percent, was_trained_on
+from morelli.evaluation.identification import Rates, artist_embedding
+from morelli.gallery.compare import CAVEAT, was_trained_on
 from morelli.gallery.index import ARTISTS, PictureIndex, as_store, list_pictures, refuse_empty
 from morelli.gallery.pictures import PictureInfo
 from morelli.gallery.reader import Reader
+from morelli.gallery.scoring import Scoring, in_tens, percent
 from morelli.gallery.store import Store, joined
-from morelli.models.network import Network
+from morelli.models.network import Network, NetworkCard
 from morelli.preparation.attributions import unattributed
 
 _SHOWN: Final = 5
@@ -59,9 +60,18 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An enrolled artist as an answer: the probability, the network's own score, and how many paintings speak."""
+    """An enrolled artist as an answer.
+
+    Attributes:
+        artist: the name.
+        log10_lr: the log10 likelihood ratio: of the score if this artist painted it against if another did.
+        probability: of this artist, against the others and none of them.
+        score: as the way of scoring gives it.
+        paintings: how many speak.
+    """
 
     artist: str
+    log10_lr: float | None
     probability: float | None
     score: float
     paintings: int
@@ -79,6 +89,8 @@ class Answer:
         none: the probability that it is by none of them; None if identification was not calibrated.
         threshold: the probability from which an artist is named.
         rates: what that threshold gave on validation artists.
+        cohort: what scores are normalised by: ``none``, ``training``, or a folder or index.
+        cohort_pictures: how many pictures that has; None without a cohort.
         notes: what a reader must know.
     """
 
@@ -89,6 +101,8 @@ class Answer:
     none: float | None
     threshold: float | None
     rates: Rates | None
+    cohort: str
+    cohort_pictures: int | None
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,6 +114,7 @@ class Answer:
         lines = [self.query, "", f"Answer: {self.artist or 'none of these' if self.none is not None else 'not known'}"]
         for place, candidate in enumerate(self.candidates[:_SHOWN], 1):
             chance = "" if candidate.probability is None else f"{percent(candidate.probability):>8}"
+            chance += "" if candidate.log10_lr is None else f"  log10 LR {candidate.log10_lr:5.2f}"
             lines.append(f"{place:3d}{chance}  {candidate.artist} ({candidate.paintings} paintings)")
         if len(self.candidates) > _SHOWN:
             lines.append(f"   … and {len(self.candidates) - _SHOWN} more")
@@ -192,21 +207,19 @@ def _enrolment_notes(network: Network, artist: str, paintings: int) -> list[str]
 class Identifier:
     """The enrolled artists in memory."""
 
-    def __init__(self, network: Network, index: PictureIndex) -> None:
+    def __init__(self, card: NetworkCard, scoring: Scoring, index: PictureIndex) -> None:
         pictures = index.artists.pictures
         if pictures.empty:
             raise MorelliError(
                 f"No artist is enrolled in {index.path}. Do so with: morelli enroll {index.path} --artist NAME FOLDER"
             )
-        self.network, self._index = network, index
+        self.card, self.scoring, self._index = card, scoring, index
         self._sha256 = pictures["sha256"].to_numpy()
         self._hashes = DHashes(list(pictures["look"]))
         self._embeddings = index.artists.embeddings
         keys = pictures["artist"].map(artist_key)
         self._artists = [str(name) for name in pictures["artist"].groupby(keys).first()]
         self._rows = [np.flatnonzero(keys == key).tolist() for key in sorted(keys.unique())]
-        card = network.card.identification
-        self._rules = Identification.from_dict(card) if card else None
 
     def identify(self, queries: Sequence[PictureInfo], embeddings: Tensor, prior: float) -> list[Answer]:
         """Say whose hands Q pictures are by, from their embeddings (Q, D); see ``Painters.identify``."""
@@ -230,14 +243,14 @@ class Identifier:
             raise MorelliError(
                 f"{query.name} is the only painting enrolled, and says nothing of itself. Enrol others by its artist."
             )
-        if was_trained_on(self.network.card, query):
+        if was_trained_on(self.card, query):
             notes.append("The network was trained on this painting; the probabilities do not hold for it.")
         counts = [len(rows) for rows in speaking.values()]
         scores = self._scores(embedding, list(speaking.values()))
         return self._answer(query.name, list(speaking), counts, scores, prior, notes)
 
     def _scores(self, embedding: Tensor, rows: list[list[int]]) -> np.ndarray:
-        scorer = self.network.scorer
+        scorer = self.scoring.scorer
         with torch.inference_mode():
             artists = torch.stack([artist_embedding(self._embeddings[some], scorer) for some in rows])
             scores: np.ndarray = scorer.matrix(embedding[None], artists)[0].double().numpy()
@@ -246,15 +259,27 @@ class Identifier:
     def _answer(
         self, name: str, artists: list[str], counts: list[int], scores: np.ndarray, prior: float, notes: list[str]
     ) -> Answer:
-        if self._rules is None:
+        rules, cohort = self.scoring.identification, (self.scoring.cohort, self.scoring.pictures)
+        notes = [*notes, *self.scoring.notes()]
+        if rules is None:
             order = np.argsort(-scores, kind="stable")
-            ranked = tuple(Candidate(artists[i], None, float(scores[i]), counts[i]) for i in order)
-            return Answer(name, None, prior, ranked, None, None, None, (*notes, _UNCALIBRATED))
-        probabilities = self._rules.probabilities(scores[None], counts, prior)[0]
-        at_half = self._rules.probabilities(scores[None], counts)[0]
+            ranked = tuple(Candidate(artists[i], None, None, float(scores[i]), counts[i]) for i in order)
+            return Answer(name, None, prior, ranked, None, None, None, *cohort, (*notes, _UNCALIBRATED))
+        probabilities = rules.probabilities(scores[None], counts, prior)[0]
+        at_half = rules.probabilities(scores[None], counts)[0]
         order = np.argsort(-probabilities[:-1], kind="stable")
         best = int(order[0])
-        rule = self._rules.rule(counts[best])
-        ranked = tuple(Candidate(artists[i], float(probabilities[i]), float(scores[i]), counts[i]) for i in order)
+        rule = rules.rule(counts[best])
+        ranked = tuple(
+            Candidate(
+                artists[i],
+                in_tens(rules.rule(counts[i]).log_likelihood_ratio(float(scores[i]))),
+                float(probabilities[i]),
+                float(scores[i]),
+                counts[i],
+            )
+            for i in order
+        )
         named = artists[best] if at_half[best] >= rule.threshold else None
-        return Answer(name, named, prior, ranked, float(probabilities[-1]), rule.threshold, rule.rates, tuple(notes))
+        none = float(probabilities[-1])
+        return Answer(name, named, prior, ranked, none, rule.threshold, rule.rates, *cohort, tuple(notes))

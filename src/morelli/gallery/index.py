@@ -270,7 +270,12 @@ def as_store(read: ReadBatch, metadata: Metadata, artist: str | None = None) -> 
 def refuse_empty(store: Store, folder: Path, summary: IndexSummary) -> None:
     """Refuse a folder of which no picture could be used, with the first reasons."""
     if store.pictures.empty:
-        raise MorelliError(f"No picture in {folder} can be used:{_reasons(summary)}")
+        raise unusable(folder, summary)
+
+
+def unusable(folder: Path, summary: IndexSummary) -> MorelliError:
+    """What to raise for a folder of which no picture could be used."""
+    return MorelliError(f"No picture in {folder} can be used:{_reasons(summary)}")
 
 
 def _reasons(summary: IndexSummary) -> str:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from morelli._files import check_output, write_text_whole
 from morelli.errors import MorelliError
-from morelli.gallery.compare import CAVEAT, percent
+from morelli.gallery.compare import CAVEAT
 from morelli.gallery.pictures import open_picture
+from morelli.gallery.scoring import percent
 from morelli.gallery.search import SearchResult
 
 _SIDE: Final = 200

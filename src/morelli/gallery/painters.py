@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from morelli._file_names import printable
 from morelli.errors import MorelliError
 from morelli.gallery.compare import Comparison, compare
 from morelli.gallery.enrolled import EnrolledArtist, enrolled, remove, rename
@@ -15,9 +16,11 @@ from morelli.gallery.explain import Explanation, explain
 from morelli.gallery.export import Exported, export
 from morelli.gallery.identify import Answer, Enrolment, Identifier, enroll
 from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
-from morelli.gallery.pictures import LoadedPicture, Picture, open_picture
+from morelli.gallery.pictures import LoadedPicture, Picture, PictureInfo, open_picture
 from morelli.gallery.reader import Reader
+from morelli.gallery.scoring import Cohort, Scoring, can_be_own_cohort, read_cohort, read_folder
 from morelli.gallery.search import Searcher, SearchResult
+from morelli.gallery.sets import Outliers, PaintingSet, SetComparison, compare_sets, outliers
 from morelli.models.model_folder import model_folder
 from morelli.models.network import Network
 from morelli.models.packaged import DEFAULT, packaged_version
@@ -37,7 +40,7 @@ class Painters:
     def __init__(self, network: Network, model: str | Path) -> None:
         self.model: str | Path = model if packaged_version(model) else Path(model)
         self._reader = Reader(network)
-        self._searchers: dict[Path, Searcher] = {}
+        self._searchers: dict[tuple[Path, str], Searcher] = {}
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT) -> "Painters":
@@ -90,17 +93,28 @@ class Painters:
         return self._embed(self._open(_listed(pictures)))
 
     @overload  # a str is a sequence of str too, but it comes first
-    def compare(self, a: Picture, b: Picture, *, prior: float = 0.5) -> Comparison: ...  # type: ignore[overload-overlap]
+    def compare(  # type: ignore[overload-overlap]
+        self, a: Picture, b: Picture, *, prior: float = 0.5, cohort: str | Path = "none"
+    ) -> Comparison: ...
     @overload
-    def compare(self, a: Sequence[Picture], b: Sequence[Picture], *, prior: float = 0.5) -> list[Comparison]: ...
     def compare(
-        self, a: Picture | Sequence[Picture], b: Picture | Sequence[Picture], *, prior: float = 0.5
+        self, a: Sequence[Picture], b: Sequence[Picture], *, prior: float = 0.5, cohort: str | Path = "none"
+    ) -> list[Comparison]: ...
+    def compare(
+        self,
+        a: Picture | Sequence[Picture],
+        b: Picture | Sequence[Picture],
+        *,
+        prior: float = 0.5,
+        cohort: str | Path = "none",
     ) -> Comparison | list[Comparison]:
         """Say whether two pictures are by the same hand, and how often such an answer is wrong.
 
         Args:
             a, b: a picture each, or two lists of one length that are compared pair by pair.
             prior: share of such pairs that are by one hand, before one looks; the probability depends on it.
+            cohort: what scores are normalised by: a folder of pictures like these, or an index of them, by whomever;
+                ``training`` paintings; or ``none``. See docs/evidence.md.
 
         Raises:
             MorelliError: a picture cannot be used, an impossible prior, or lists of different lengths.
@@ -111,12 +125,48 @@ class Painters:
                 f"Two lists are compared pair by pair; these have {len(left)} and {len(right)} pictures."
             )
         opened = self._open([*left, *right])
+        scoring = self._scoring(cohort, [one.info for one in opened])
         embeddings = self._embed(opened)
         compared = [
-            compare(self.network, first.info, second.info, embeddings[[place, place + len(left)]], prior)
+            compare(scoring, self.network.card, first.info, second.info, embeddings[[place, place + len(left)]], prior)
             for place, (first, second) in enumerate(zip(opened, opened[len(left) :], strict=False))
         ]
         return compared[0] if _is_one(a) and _is_one(b) else compared
+
+    def compare_sets(
+        self,
+        a: str | Path | Sequence[Picture],
+        b: str | Path | Sequence[Picture],
+        *,
+        prior: float = 0.5,
+        cohort: str | Path = "none",
+    ) -> SetComparison:
+        """Say whether two sets of paintings are by the same hand, each being by one; copies within a set count once.
+
+        Args:
+            a, b: a folder of pictures, at any depth; a picture; or a list of pictures.
+            prior: share of such pairs of sets that are by one hand.
+            cohort: as in :meth:`compare`.
+
+        Raises:
+            MorelliError: no usable picture, one painting on each side, or a network that learned nothing of sets.
+        """
+        first, second = self._set(a), self._set(b)
+        scoring = self._scoring(cohort, [*first.pictures, *second.pictures])
+        return compare_sets(scoring, self.network.card, first, second, prior)
+
+    def outliers(self, paintings: str | Path | Sequence[Picture], *, cohort: str | Path = "none") -> Outliers:
+        """Say which paintings fit the others least: each compared with all others, the least likely first.
+
+        Args:
+            paintings: a folder of pictures, at any depth, or a list; three different ones or more.
+            cohort: as in :meth:`compare`.
+
+        Raises:
+            MorelliError: too few usable pictures, or a network that learned nothing of sets.
+        """
+        one = self._set(paintings)
+        return outliers(self._scoring(cohort, one.pictures), self.network.card, one)
 
     def explain(self, a: Picture, b: Picture) -> Explanation:
         """Show which regions of two pictures speak for one hand; some 400 passes through the network."""
@@ -134,19 +184,31 @@ class Painters:
             MorelliError: no usable picture, or ``out`` is of another model or of other pictures.
         """
         done = index_folder(self._reader, self.model, Path(folder), Path(out) if out else None)
-        self._searchers.pop(done.path, None)
+        self._searchers.clear()
         return done
 
     @overload
     def search(  # type: ignore[overload-overlap]
-        self, index: str | Path, pictures: Picture, k: int = 12, *, prior: float = 0.5
+        self, index: str | Path, pictures: Picture, k: int = 12, *, prior: float = 0.5, cohort: str | Path | None = None
     ) -> SearchResult: ...
     @overload
     def search(
-        self, index: str | Path, pictures: Sequence[Picture], k: int = 12, *, prior: float = 0.5
+        self,
+        index: str | Path,
+        pictures: Sequence[Picture],
+        k: int = 12,
+        *,
+        prior: float = 0.5,
+        cohort: str | Path | None = None,
     ) -> list[SearchResult]: ...
     def search(
-        self, index: str | Path, pictures: Picture | Sequence[Picture], k: int = 12, *, prior: float = 0.5
+        self,
+        index: str | Path,
+        pictures: Picture | Sequence[Picture],
+        k: int = 12,
+        *,
+        prior: float = 0.5,
+        cohort: str | Path | None = None,
     ) -> SearchResult | list[SearchResult]:
         """Find what looks like a picture, exactly; copies of it are listed apart.
 
@@ -157,15 +219,17 @@ class Painters:
             pictures: one, or several for a list of results.
             k: matches wanted for each.
             prior: share of same-hand pairs that the probabilities are for.
+            cohort: as in :meth:`compare`; by default the index itself, where it has more than 20 pictures.
 
         Raises:
             MorelliError: a picture cannot be used, or the index is missing, damaged or made by another network.
         """
-        path = Path(index).resolve()
-        if path not in self._searchers:
-            self._searchers[path] = Searcher(self.network, self._index(path))
+        key = Path(index).resolve(), str(cohort)
         opened = self._open(_listed(pictures))
-        results = self._searchers[path].search([one.info for one in opened], self._embed(opened), k, prior)
+        if key not in self._searchers:
+            found = self._index(index)
+            self._searchers[key] = Searcher(self._scoring(cohort, [one.info for one in opened], found), found)
+        results = self._searchers[key].search([one.info for one in opened], self._embed(opened), k, prior)
         return results[0] if _is_one(pictures) else results
 
     def enroll(self, index: str | Path, artist: str, folder: str | Path, *, replace: bool = False) -> Enrolment:
@@ -197,12 +261,19 @@ class Painters:
 
     @overload
     def identify(  # type: ignore[overload-overlap]
-        self, index: str | Path, pictures: Picture, *, prior: float = 0.5
+        self, index: str | Path, pictures: Picture, *, prior: float = 0.5, cohort: str | Path | None = None
     ) -> Answer: ...
     @overload
-    def identify(self, index: str | Path, pictures: Sequence[Picture], *, prior: float = 0.5) -> list[Answer]: ...
     def identify(
-        self, index: str | Path, pictures: Picture | Sequence[Picture], *, prior: float = 0.5
+        self, index: str | Path, pictures: Sequence[Picture], *, prior: float = 0.5, cohort: str | Path | None = None
+    ) -> list[Answer]: ...
+    def identify(
+        self,
+        index: str | Path,
+        pictures: Picture | Sequence[Picture],
+        *,
+        prior: float = 0.5,
+        cohort: str | Path | None = None,
     ) -> Answer | list[Answer]:
         """Say whose hand a picture is by, among the enrolled artists, or that it is by none of them.
 
@@ -210,11 +281,13 @@ class Painters:
             index: made by :meth:`index` with this network, with artists added by :meth:`enroll`.
             pictures: one, or several for a list of answers.
             prior: share of pictures that are by one of the enrolled artists, before one looks.
+            cohort: as in :meth:`search`.
 
         Raises:
             MorelliError: a picture cannot be used, no artist is enrolled, or an index of another network.
         """
-        identifier, opened = Identifier(self.network, self._index(index)), self._open(_listed(pictures))
+        opened, found = self._open(_listed(pictures)), self._index(index)
+        identifier = Identifier(self.network.card, self._scoring(cohort, [one.info for one in opened], found), found)
         answers = identifier.identify([one.info for one in opened], self._embed(opened), prior)
         return answers[0] if _is_one(pictures) else answers
 
@@ -230,6 +303,25 @@ class Painters:
         found = PictureIndex.load(path)
         found.check(self.fingerprint, f"the one in {self.model}")
         return found
+
+    def _scoring(
+        self, cohort: str | Path | None, pictures: Sequence[PictureInfo], index: PictureIndex | None = None
+    ) -> Scoring:
+        """The way of scoring with a cohort; with the index's own pictures where none is named and it can be."""
+        if cohort is None and index is not None and can_be_own_cohort(self.network, index):
+            found: Cohort | None = Cohort.of_index(index)
+        else:
+            found = read_cohort(self._reader, "none" if cohort is None else cohort)
+        return Scoring.of(self.network, found and found.without(pictures))
+
+    def _set(self, paintings: str | Path | Sequence[Picture]) -> PaintingSet:
+        if isinstance(paintings, str | Path) and Path(paintings).is_dir():
+            pictures, embeddings = read_folder(self._reader, Path(paintings), "paintings")
+            return PaintingSet.of(printable(str(paintings)), pictures, embeddings)
+        opened = self._open(_listed(paintings))
+        infos = [one.info for one in opened]
+        name = infos[0].name + (f" and {len(infos) - 1} more" if len(infos) > 1 else "")
+        return PaintingSet.of(name, infos, self._embed(opened))
 
     def _open(self, pictures: Sequence[Picture]) -> list[LoadedPicture]:
         if not pictures:

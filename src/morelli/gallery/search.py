@@ -13,13 +13,13 @@ from torch.nn import functional
 from morelli._file_names import printable, unescaped
 from morelli.data.hashes import DHashes
 from morelli.errors import MorelliError
-from morelli.evaluation.calibration import Calibration, check_prior
-from morelli.evaluation.normalisation import CohortScorer
-from morelli.gallery.compare import CAVEAT, percent
+from morelli.evaluation.calibration import check_prior
+from morelli.evaluation.normalisation import own_scorer
+from morelli.gallery.compare import CAVEAT
 from morelli.gallery.index import PictureIndex
 from morelli.gallery.pictures import PictureInfo
+from morelli.gallery.scoring import LikelihoodRatio, Scoring, percent
 from morelli.models.heads import DistanceScorer
-from morelli.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ class Match:
     Attributes:
         file: relative to the index's folder.
         path: where it lies.
+        lr: the likelihood ratio; None for a copy, or without a calibration.
         score: how alike the hands are, in the network's own terms.
-        probability: of the same hand; None for a copy, or without a calibration.
+        probability: of the same hand; None as the ratio.
         also: copies of this picture, which are not listed again.
     """
 
     file: str
     path: Path
+    lr: LikelihoodRatio | None
     score: float
     probability: float | None
     also: tuple[str, ...] = ()
@@ -51,6 +53,9 @@ class SearchResult:
         prior: share of same-hand pairs that the probabilities are for.
         copies: of the query itself, in the index.
         matches: other pictures, nearest first.
+        cohort: what scores are normalised by: ``none``, ``training``, or a folder or index.
+        cohort_pictures: how many pictures that has; None without a cohort.
+        notes: what a reader must know.
     """
 
     query: str
@@ -58,12 +63,17 @@ class SearchResult:
     prior: float
     copies: tuple[Match, ...]
     matches: tuple[Match, ...]
+    cohort: str
+    cohort_pictures: int | None
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         values = asdict(self)
-        for match in (*values["copies"], *values["matches"]):
-            match["path"] = printable(str(match["path"]))
+        for kind in ("copies", "matches"):
+            for match, of in zip(values[kind], getattr(self, kind), strict=True):
+                del match["lr"]
+                match |= LikelihoodRatio.fields(of.lr) | {"path": printable(str(of.path))}
         return {**values, "caveat": CAVEAT}
 
     def text(self) -> str:
@@ -72,12 +82,15 @@ class SearchResult:
         if self.copies:
             lines += ["Copies of the picture itself:", *(f"  {copy.file}" for copy in self.copies)]
         if any(match.probability is not None for match in self.matches):
-            lines.append(f"Nearest, with the probability of the same hand if {percent(self.prior)} of pairs are:")
+            lines.append(
+                f"Nearest: log10 LR, probability of the same hand (if {percent(self.prior)} of pairs are), score:"
+            )
         for place, match in enumerate(self.matches, 1):
-            chance = "" if match.probability is None else f"{percent(match.probability):>7}"
+            chance = "" if match.probability is None else f"{percent(match.probability):>8}"
+            chance = f"{match.lr.log10:7.2f}{chance}" if match.lr else chance
             also = f"  (also {', '.join(match.also)})" if match.also else ""
             lines.append(f"{place:4d}{chance}  {match.score:7.3f}  {match.file}{also}")
-        return "\n".join([*lines, CAVEAT])
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes), CAVEAT])
 
 
 class Nearest:
@@ -105,17 +118,15 @@ class Searcher:
     its scorer, for the pictures that are shown.
     """
 
-    def __init__(self, network: Network, index: PictureIndex) -> None:
-        self.network, self.index = network, index
+    def __init__(self, scoring: Scoring, index: PictureIndex) -> None:
+        self.scoring, self.index = scoring, index
         pictures = index.pictures.pictures
         self._files = list(pictures["file"])
         self._hashes = DHashes(list(pictures["look"]))
         self._sha256 = np.array(pictures["sha256"], dtype=str)
         self._group = pictures["copy_of"].fillna(pictures["file"]).to_numpy()
-        own = network.scorer.base if isinstance(network.scorer, CohortScorer) else network.scorer
+        own = own_scorer(scoring.scorer)
         self._nearest = Nearest(index.pictures.embeddings, isinstance(own, DistanceScorer))
-        found = network.card.calibration
-        self._calibration = Calibration.from_dict(found) if found is not None else None
 
     def search(self, queries: Sequence[PictureInfo], embeddings: Tensor, k: int, prior: float) -> list[SearchResult]:
         """Find the ``k`` nearest pictures of each of Q queries, by their embeddings (Q, D); see ``Painters.search``."""
@@ -131,13 +142,16 @@ class Searcher:
         found = self._distinct(embedding[0], k, {self._group[place] for place in copies})
         places = [*copies, *(group[0] for group in found)]
         with torch.inference_mode():
-            scores = self.network.scorer.matrix(embedding, self.index.pictures.embeddings[places])[0].tolist()
+            scores = self.scoring.scorer.matrix(embedding, self.index.pictures.embeddings[places])[0].tolist()
         return SearchResult(
             query.name,
             len(self._files),
             prior,
             tuple(self._match([place], score, None) for place, score in zip(copies, scores, strict=False)),
             tuple(self._match(*pair, prior) for pair in zip(found, scores[len(copies) :], strict=True)),
+            self.scoring.cohort,
+            self.scoring.pictures,
+            tuple(self.scoring.notes()),
         )
 
     def _distinct(self, query: Tensor, k: int, passed_over: set[str]) -> list[list[int]]:
@@ -155,7 +169,7 @@ class Searcher:
 
     def _match(self, places: list[int], score: float, prior: float | None) -> Match:
         first, *others = (self._files[place] for place in places)
-        probability = None
-        if prior is not None and self._calibration is not None:
-            probability = float(self._calibration.probability(score, prior))
-        return Match(first, self.index.folder / unescaped(first), score, probability, tuple(others))
+        calibration = None if prior is None else self.scoring.calibration
+        probability = float(calibration.probability(score, prior)) if calibration and prior is not None else None
+        ratio, path = LikelihoodRatio.of(calibration, score), self.index.folder / unescaped(first)
+        return Match(first, path, ratio, score, probability, tuple(others))

@@ -1,5 +1,7 @@
 """What a network's card keeps of what was learned on validation artists: its calibration and identification rules."""
 
+from typing import NotRequired
+
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
@@ -15,6 +17,8 @@ class CalibrationCard(TypedDict):
     offset: float
     thresholds: dict[str, float]
     artists: list[str]
+    bounds: NotRequired[list[float] | None]
+    covariance: NotRequired[list[list[float]] | None]
 
 
 @_open
@@ -35,3 +39,14 @@ class RuleCard(TypedDict):
     offset: float
     threshold: float
     rates: _RatesCard
+    bounds: NotRequired[list[float] | None]
+
+
+@_open
+class LearnedCard(TypedDict):
+    """What was learned for one way of scoring, as :class:`morelli.evaluation.learning.Learned` writes itself."""
+
+    threshold: float
+    calibration: CalibrationCard
+    identification: dict[str, RuleCard] | None
+    sets: NotRequired[dict[str, CalibrationCard]]

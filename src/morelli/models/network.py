@@ -36,7 +36,7 @@ from morelli.models.custom_modules import (
 from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
 from morelli.models.heads import SCORERS, CosineScorer, EmbeddingHead, Scorer, scorer_name
-from morelli.models.learned import CalibrationCard, RuleCard
+from morelli.models.learned import CalibrationCard, LearnedCard, RuleCard
 from morelli.models.model_folder import CARD, WEIGHTS, model_folder
 from morelli.models.sources import SourceStatistics
 from morelli.models.transforms import Change, settings_of
@@ -79,6 +79,10 @@ class NetworkCard(Section):
     """What the threshold and the calibration were worth on unseen artists, with intervals; as in ``metrics.json``."""
     identification: dict[str, RuleCard] | None = None
     """How sure to be of an artist among several, or of none; learned on validation artists."""
+    sets: dict[str, CalibrationCard] = Field(default_factory=dict)
+    """Calibrations of two sets of paintings, by their sizes."""
+    with_cohort: dict[str, LearnedCard] = Field(default_factory=dict)
+    """The same of scores that are normalised by the pictures of a folder of one's own, or by the cohort."""
 
     @classmethod
     def read(cls, folder: Path) -> "NetworkCard":

@@ -56,7 +56,7 @@ _CENTURY: Final = r"(?:\d\d?|[ivx]{1,5})(?:st|nd|rd|th|e|er|eme)? ?(?:century|si
 _GENERAL: Final = rf"{_ORIGIN}|{_PEOPLE}|{_CENTURY}"
 
 _RULES: Final = {
-    "attribution uncertain": rf"\b(?:{_UNCERTAIN})\b|^(?:{_PERHAPS})\b|[,(] ?(?:{_PERHAPS})\)?$|[ (]\?\)?$",
+    "attribution uncertain": rf"\b(?:{_UNCERTAIN})\b|^(?:{_PERHAPS})\b|[,(] ?(?:{_PERHAPS})\)?$|[ (\w]\?\)?$",
     "artist unknown": rf"\b(?:{_UNKNOWN})\b|^(?:{_NOTHING})$",
     "several artists": rf"^(?:{_SEVERAL})(?: (?:{_PEOPLE}))?$|^(?:{_PEOPLE}) (?:{_SEVERAL})$|\bet al$",
     "a workshop, school, follower or copyist": "|".join(

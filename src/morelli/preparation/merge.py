@@ -9,12 +9,22 @@ from pathlib import Path
 
 import pandas as pd
 
+from morelli._csv import write_csv
 from morelli._files import written_whole
-from morelli.data.artists import one_spelling
+from morelli.data.artists import artist_key, one_spelling
 from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
-from morelli.data.prepared import FORMAT_VERSION, TABLE, picture_file, read_paintings, write_paintings
+from morelli.data.prepared import (
+    FORMAT_VERSION,
+    SPELLINGS,
+    TABLE,
+    picture_file,
+    read_paintings,
+    read_spellings,
+    write_paintings,
+)
 from morelli.errors import MorelliError
 from morelli.preparation.journal import claim
+from morelli.preparation.naming import spellings
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
     if len({place.resolve() for place in places}) < 2:
         raise MorelliError("It takes two different prepared folders to join: morelli data merge ONE OTHER --out BOTH")
     joined = pd.concat([_table(*pair) for pair in zip(places, _names(places), strict=True)], ignore_index=True)
-    joined["artist"] = one_spelling(joined["artist"])
+    names, joined["artist"] = joined["artist"], one_spelling(joined["artist"])
     first_of_file = ~joined.duplicated("sha256")
     kept = _with_unique_ids(joined[first_of_file].reset_index(drop=True))
     if (outside := kept["artist_group"].isna()).any() and not outside.all():  # whom the competition does not know
@@ -82,6 +92,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> MergeSummary:
             _place(Path(origin), out / file)
         table = with_copies(out, kept.drop(columns=["folder", "origin"]))
         write_copies(out, table)
+        write_csv(out / SPELLINGS, _spellings(places, names))
         write_paintings(out, table)
     folders_of = joined.groupby("artist")["folder"].nunique()
     return MergeSummary(
@@ -106,6 +117,14 @@ def _table(folder: Path, name: str) -> pd.DataFrame:
     paintings = paintings_and_copies(folder)
     origin = [str(folder / file) for file in paintings["file"]]
     return paintings.assign(folder=str(folder.resolve()), origin=origin, source=paintings["source"].fillna(name))
+
+
+def _spellings(folders: Sequence[Path], names: pd.Series) -> pd.DataFrame:
+    """What the folders' lists say of names, and how these differ between the folders, with ``names`` in all of them."""
+    artist_of = {artist_key(name): name for name in one_spelling(names)}
+    listed = pd.concat([spellings(names), *map(read_spellings, folders)])
+    listed["artist"] = [artist_of.get(artist_key(name), name) for name in listed["artist"]]
+    return listed.drop_duplicates(["artist", "written", "judged"]).sort_values(["artist", "written"])
 
 
 def _with_unique_ids(joined: pd.DataFrame) -> pd.DataFrame:

@@ -8,13 +8,14 @@ import pandas as pd
 
 from morelli._text import one_line
 from morelli.data.artists import artist_key, one_spelling
+from morelli.data.prepared import LEFT_OUT, SAME_ARTIST, SPELLINGS
 from morelli.errors import MorelliError
 from morelli.preparation.attributions import REASONS, perhaps_one, unattributed
 from morelli.preparation.pool import Record
 from morelli.preparation.source import Catalogue, left_out
 
-_SAME: Final = "the same artist"
 _PERHAPS: Final = "perhaps the same artist"
+_KEPT: Final = "no one artist's name, kept as one"
 _STAND_IN: Final = "one picture under "
 _SHOWN: Final = 4
 
@@ -63,13 +64,15 @@ def is_stand_in(reason: str) -> bool:
 
 
 def spellings(names: pd.Series) -> pd.DataFrame:
-    """``artist, written, paintings, judged``: names written in several ways, and pairs that may be one artist's."""
+    """``artist, written, paintings, judged``: spellings of one artist, pairs that may be one's, names of no artist."""
     counts = names.value_counts()
     shown = one_spelling(counts.index.to_series())
     several = shown[shown.duplicated(keep=False)]
-    rows = [(artist, str(written), int(counts[str(written)]), _SAME) for written, artist in several.items()]
+    rows = [(artist, str(written), int(counts[str(written)]), SAME_ARTIST) for written, artist in several.items()]
     total = counts.groupby(shown).sum()
     rows += [(one, other, int(total[other]), f"{_PERHAPS}: {why}") for one, other, why in perhaps_one(total.index)]
+    kept = [(name, why) for name in map(str, counts.index) if (why := unattributed(name))]
+    rows += [(shown[name], name, int(counts[name]), f"{_KEPT}: {why}") for name, why in kept]
     return pd.DataFrame(sorted(rows), columns=["artist", "written", "paintings", "judged"])
 
 
@@ -81,23 +84,26 @@ class NamesSummary:
         spellings: by the spelling that is kept, all ways in which an artist is written, if there are several.
         perhaps_one: pairs of names that may be one artist's and are kept apart, with the reason.
         unattributed: names that are no one artist's, with the numbers of paintings left out.
+        kept: such names whose paintings were asked for, likewise.
         stand_ins: what is said of pictures that stand under many artists, with the numbers of paintings left out.
     """
 
     spellings: dict[str, list[str]] = field(default_factory=dict)
     perhaps_one: list[tuple[str, str, str]] = field(default_factory=list)
     unattributed: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
     stand_ins: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, names: pd.Series, left: pd.DataFrame) -> "NamesSummary":
         """Sum up the names as the source has them, and the list of what was left out."""
         found = spellings(names)
-        is_same = found["judged"] == _SAME
+        same, perhaps, kept = (found[found["judged"].str.startswith(one)] for one in (SAME_ARTIST, _PERHAPS, _KEPT))
         return cls(
-            {str(artist): list(rows["written"]) for artist, rows in found[is_same].groupby("artist")},
-            list(found[~is_same][["artist", "written", "judged"]].itertuples(index=False, name=None)),
+            {str(artist): list(rows["written"]) for artist, rows in same.groupby("artist")},
+            list(perhaps[["artist", "written", "judged"]].itertuples(index=False, name=None)),
             _counted(left["artist"][left["reason"].isin(REASONS)]),
+            dict(zip(kept["written"], kept["paintings"].tolist(), strict=True)),
             _counted(left["reason"][left["reason"].map(is_stand_in)]),
         )
 
@@ -112,12 +118,13 @@ class NamesSummary:
             "pairs of names that may be one artist's, in spellings.csv",
         )
         lines += [f"Left out: {reason}, {count:,} paintings" for reason, count in self.stand_ins.items()]
-        if self.unattributed:
-            named = _some([f"{name} ({count:,})" for name, count in self.unattributed.items()], "names")
-            lines.append(
-                f"Left out: {sum(self.unattributed.values()):,} paintings by no known artist: {', '.join(named)}. "
-                "To keep them: --keep-unattributed"
-            )
+        for done, names, file, hint in (
+            ("Kept as artists", self.kept, SPELLINGS, ""),
+            ("Left out", self.unattributed, LEFT_OUT, " To keep them: --keep-unattributed"),
+        ):
+            if names:
+                named = ", ".join(_some([f"{name} ({count:,})" for name, count in names.items()], f"names, in {file}"))
+                lines.append(f"{done}: {sum(names.values()):,} paintings by no known artist: {named}.{hint}")
         return [one_line(line) for line in lines]
 
 

@@ -23,6 +23,7 @@ from morelli.data.prepared import (
     FORMAT_VERSION,
     LEFT_OUT,
     LEFT_OUT_COLUMNS,
+    SPELLINGS,
     picture_file,
     read_left_out,
     write_paintings,
@@ -45,7 +46,6 @@ from morelli.preparation.source import DETAILS, Catalogue, SourceOptions
 from morelli.preparation.sources import read_source
 
 DUPLICATES = "duplicates.csv"
-SPELLINGS = "spellings.csv"
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ def report(
         no_paintings=no_paintings,
         counts={subset: _counted(rows, subset) for subset in SUBSETS},
         copies=copies_note(rows),
+        leakage=rows.attrs["leakage"],
         captions=rows.attrs["captions"],
     )
     write_text_whole(out, text)
