@@ -93,7 +93,7 @@ def test_compare_of_folders_and_of_one_folder(morelli: Command, pictures: Path) 
         (["one.png"], "takes two pictures or folders, or --one-out"),
         (["hand-0", "hand-1", "--one-out", "hand-2"], "takes two pictures or folders, or --one-out"),
         (["--one-out", "hand-0", "--explain", "why.png"], "takes two pictures or folders, or --one-out"),
-        (["hand-0", "hand-1", "--explain", "why.png"], "it takes no folder"),
+        (["hand-0", "hand-1", "--explain", "why.png"], "they take no folder"),
         (["hand-0", "hand-1", "--cohort", "hand-2"], "A cohort of 3 pictures is too small"),
         (["hand-0", "hand-1", "--prior", "0"], "between 0 and 1"),
     ],

@@ -12,7 +12,15 @@ from lir.data.models import LLRData
 
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.evaluate import Evaluation, evaluate, pair_scores
-from morelli.evaluation.likelihood_ratios import cllr_costs, cllr_min, empirical_bounds, min_detection_cost
+from morelli.evaluation.likelihood_ratios import (
+    calibrated_by_pav,
+    cllr_costs,
+    cllr_min,
+    cross_entropy,
+    empirical_bounds,
+    min_detection_cost,
+    tippett,
+)
 from morelli.evaluation.verification import exact_masses
 from morelli.models.heads import CosineScorer
 
@@ -56,6 +64,27 @@ def test_bounds_are_those_of_the_reference_where_ratios_are_independent(seed: in
     assert found == pytest.approx(
         elub(np.concatenate([same, different]), labels), abs=0.0101
     )  # of ties rounding decides, by one step
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_plots_by_their_definitions(seed: int, ties: bool) -> None:
+    same, different = scores(seed, ties)
+    ratios = np.unique(np.concatenate([same, different]))
+    masses = [(ratios[:, None] == side).sum(1).astype(float) for side in (same, different)]
+    grid = np.linspace(-3, 3, 13)
+    assert tippett(ratios, masses[0], grid) == pytest.approx([(same >= at).mean() for at in grid])
+
+    found = cross_entropy(ratios, *masses, grid)
+    for odds, value in zip(grid, found, strict=True):
+        prior = 10**odds / (1 + 10**odds)
+        unknown = [np.log2(1 + 1 / (10**same * 10**odds)).mean(), np.log2(1 + 10**different * 10**odds).mean()]
+        assert value == pytest.approx(prior * unknown[0] + (1 - prior) * unknown[1])
+
+    best = calibrated_by_pav(*masses) / np.log(10)
+    assert (best[1:] >= best[:-1]).all()
+    assert cross_entropy(best, *masses, np.zeros(1))[0] == pytest.approx(cllr_min(*masses))
+    assert (cross_entropy(best, *masses, grid) <= found + 1e-9).all()
 
 
 def test_fewer_artists_support_less() -> None:

@@ -22,7 +22,7 @@ from morelli.models.network import Network, embed_with
 from morelli.report.neighbours import neighbours
 from morelli.report.report import report
 
-SECTIONS = ["networks", "curves", "scores", "learning", "map", "galleries", "artists", "runs"]
+SECTIONS = ["networks", "curves", "evidence", "scores", "learning", "map", "galleries", "artists", "runs"]
 
 
 class Page(HTMLParser):
@@ -70,7 +70,16 @@ def test_every_part_is_there(html: str) -> None:
     assert [a["id"] for a in page.all("section")] == SECTIONS
     charts = [a["aria-label"] or "" for a in page.all("svg", role="img")]
     # Two of the three runs were trained; each of their learning curves is two charts.
-    kinds = {"ROC curves": 3, "Reliability": 3, "Scores": 3, "Validation": 1, "Share of": 1, "Loss": 2}
+    kinds = {
+        "ROC curves": 3,
+        "Reliability": 3,
+        "Tippett": 3,
+        "Empirical": 3,
+        "Scores": 3,
+        "Validation": 1,
+        "Share of": 1,
+        "Loss": 2,
+    }
     assert {kind: sum(label.startswith(kind) for label in charts) for kind in kinds} == kinds
     assert len(charts) == sum(kinds.values())
     assert "share of active triplets" in " ".join(charts).lower()
@@ -159,6 +168,23 @@ def test_galleries_show_the_nearest_paintings_worst_queries_first(html: str, ben
     assert ranks[:worst] == sorted(ranks[:worst], reverse=True)
     assert ranks[0] == max(ranks)
     assert ranks[worst + 4] == min(ranks)  # the first under Best, after four from the middle
+
+
+def test_ratios_are_judged_on_seen_and_unseen_artists(benched: Path, html: str) -> None:
+    page = Page(html)
+    labels = [a["aria-label"] or "" for a in page.all("svg", role="img")]
+    finished = [run for run in find_runs([benched]) if run.is_finished]
+    for start, metric in (("Tippett plot: Cllr", "cllr"), ("Empirical cross-entropy", "cllr_cal")):
+        drawn = [label for label in labels if label.startswith(start)]
+        assert len(drawn) == len(finished)
+        for run in finished:
+            assert any(f"{run.metrics['unseen'][metric]:.3f} on unseen artists" in label for label in drawn)
+    assert page.all("table", id="realised")
+    for run in finished:
+        for name in ("realised_far_0.1", "realised_far_0.1_own_cohort"):
+            if name in run.metrics["unseen"]:
+                assert f"{run.metrics['unseen'][name]:.4f}" in page.text
+    assert "artists are told apart the wrong way" in page.text
 
 
 def test_without_images_not_one_picture_is_written(benched: Path, hostile: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Method
 from morelli.evaluation.evaluate import too_few
-from morelli.evaluation.learning import TooFewPairsError, Validation, calibration_of, in_other_ways
+from morelli.evaluation.learning import TooFewPairsError, Validation, calibration_of, in_other_ways, tippett_of
 from morelli.models.network import Network, embed_with, short_digests
 
 
@@ -80,12 +80,14 @@ def calibrate_network(model: str | Path, data: Path, out: Path, *, method: Metho
         facts = validation.facts(method)
     except TooFewPairsError as few:
         raise MorelliError(f"{data} cannot calibrate this network: {few} are too few.") from None
-    network = network.with_facts(**facts, validation_artists=tuple(sorted(rows["artist"].unique())), measured=None)
+    network = network.with_facts(
+        **facts, validation_artists=tuple(sorted(rows["artist"].unique())), measured=None, tippett=None
+    )
     rest, of_rest = _part(paintings, embeddings, ~places)
     measured = None
     if too_few("unseen", rest) is None:
-        measured = _measured(network, rest, of_rest, found)
-        network = network.with_facts(measured=measured)
+        facts = _measured(network, rest, of_rest, found)
+        measured, network = facts["measured"], network.with_facts(**facts)
     network.save(out)
     return Calibrated(out, rows["artist"].nunique(), len(rows), measured)
 
@@ -95,6 +97,9 @@ def _part(paintings: pd.DataFrame, embeddings: Tensor, places: Any) -> tuple[pd.
 
 
 def _measured(network: Network, rows: pd.DataFrame, embeddings: Tensor, found: pd.DataFrame) -> dict[str, Any]:
-    how = {"threshold": network.card.threshold, "calibration": calibration_of(network.card)}
-    how |= in_other_ways(network, embeddings)
-    return decisions(measure_subset("unseen", embeddings, rows, network.scorer, found, None, **how)[0])
+    """What a card keeps of other artists."""
+    calibration = calibration_of(network.card)
+    how = {"threshold": network.card.threshold, "calibration": calibration} | in_other_ways(network, embeddings)
+    metrics, _, all_of_it = measure_subset("unseen", embeddings, rows, network.scorer, found, None, **how)
+    assert calibration is not None
+    return {"measured": decisions(metrics), "tippett": tippett_of(all_of_it.score_histogram, calibration)}

@@ -62,7 +62,7 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
     split.save(run.path / "split.json", paintings)
     write_csv(run.path / "history.csv", pd.DataFrame(columns=["epoch", "loss"]))
     rows = split.rows(paintings, "unseen")
-    unseen, _ = measure_subset("unseen", embeddings, rows, CosineScorer(), paintings, run.path)
+    unseen, _, _ = measure_subset("unseen", embeddings, rows, CosineScorer(), paintings, run.path)
     costs = [one.environment for one in runs]
     seconds_an_image = sum(1 / cost["images_per_second"] for cost in costs)
     together = {

@@ -29,6 +29,7 @@ from morelli.evaluation.learning import (
     Validation,
     calibration_of,
     in_other_ways,
+    tippett_of,
     validation_groups,
 )
 from morelli.evaluation.metrics import load_metrics
@@ -241,7 +242,7 @@ class Experiment:
         own_metrics = load_metrics(self.point.recipe.evaluation.metrics)
         for subset in [one for one in embeddings if one not in unmeasured]:
             try:
-                metrics[subset], notes = measure_subset(
+                metrics[subset], notes, found = measure_subset(
                     subset,
                     embeddings[subset],
                     self.rows[subset],
@@ -257,6 +258,8 @@ class Experiment:
             except UnmeasurableError as error:
                 raise MorelliError(f"{subset.capitalize()} artists: {error}") from error
             self.notes += notes
+            if subset == "unseen" and calibration:
+                self.metadata["tippett"] = tippett_of(found.score_histogram, calibration)
         if self.objective and "seen" in metrics:
             metrics["seen"] |= self.objective.measure(embeddings["seen"], self._labels_of("seen"))
         said = {"own_metrics": [one.described() for one in own_metrics], "unmeasured": unmeasured, "notes": self.notes}

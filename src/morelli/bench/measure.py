@@ -20,7 +20,7 @@ from morelli.data.artists import artist_key
 from morelli.data.copies import count_copies, is_shared, paintings_and_copies, pictures_of, without_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
-from morelli.evaluation.evaluate import evaluate, too_few
+from morelli.evaluation.evaluate import Evaluation, evaluate, too_few
 from morelli.evaluation.learning import calibration_of, in_other_ways
 from morelli.evaluation.metrics import Metric, load_metrics
 from morelli.evaluation.shift import AS_THEY_ARE, Condition
@@ -137,7 +137,7 @@ def _subsets(
     for (subset, chosen), own in zip(rows.items(), torch.split(embeddings, list(map(len, rows.values()))), strict=True):
         is_other = not _is_one_of(chosen, network.card.validation_artists).any()  # else what was learned says nothing
         own_cohort = embeddings if cohort is None else cohort
-        measured[subset], more = measure_subset(
+        measured[subset], more, _ = measure_subset(
             subset,
             own,
             chosen,
@@ -161,8 +161,8 @@ def measure_subset(
     paintings: pd.DataFrame,
     folder: Path | None,
     **how: Any,
-) -> tuple[dict[str, Any], list[str]]:
-    """Evaluate one subset and write its files; return what ``metrics.json`` holds of it, and notes.
+) -> tuple[dict[str, Any], list[str], Evaluation]:
+    """Evaluate one subset and write its files; return what ``metrics.json`` holds of it, notes, and all that was found.
 
     Args:
         subset: its name.
@@ -178,7 +178,7 @@ def measure_subset(
         write_subset(folder, subset, result)
     copies = count_copies(paintings, rows["id"]).of_side()
     notes = [f"{subset.capitalize()} artists: {note}" for note in result.notes]
-    return {**result.metrics, **copies, "interval": result.intervals}, notes
+    return {**result.metrics, **copies, "interval": result.intervals}, notes, result
 
 
 def decisions(metrics: dict[str, Any]) -> dict[str, Any]:

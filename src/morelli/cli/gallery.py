@@ -28,6 +28,7 @@ def compare(
         Path | None, Option(help="Say instead which paintings of this folder fit the others least.")
     ] = None,
     explain: Annotated[Path | None, Option(help="Draw the regions that speak for the match; .png or .jpg.")] = None,
+    html: Annotated[Path | None, Option(help="Write the answer as a page for print, with all to weigh it by.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Are two pictures, or two sets of paintings, by the same hand, and how sure is that?
@@ -42,6 +43,8 @@ def compare(
 
         morelli compare --one-out works-by-her/
 
+        morelli compare one.jpg another.jpg --html verdict.html
+
         morelli compare one.jpg another.jpg --model runs/mine --explain why.png
     """
     from morelli._files import check_output
@@ -49,7 +52,7 @@ def compare(
     from morelli.gallery.explain import SUFFIXES
     from morelli.gallery.painters import Painters
 
-    if (one_out is None) != (a is not None and b is not None) or (one_out and (a or explain)):
+    if (one_out is None) != (a is not None and b is not None) or (one_out and (a or explain or html)):
         raise MorelliError("compare takes two pictures or folders, or --one-out and a folder.")
     if third and a and b:
         model, a, b = model_first("compare", a, b, third)
@@ -59,11 +62,22 @@ def compare(
     assert a is not None
     assert b is not None
     of_sets = a.is_dir() or b.is_dir()
+    if of_sets and (explain or html):
+        raise MorelliError("--explain and --html are for two pictures; they take no folder.")
     if explain:
-        if of_sets:
-            raise MorelliError("--explain draws two pictures; it takes no folder.")
         check_output(explain, *SUFFIXES, read=[a, b])
+    if html:
+        check_output(html, ".html", ".htm", read=[a, b])
     painters = Painters.load(model)
+    if html:
+        verdict = painters.verdict(a, b, prior=prior, cohort=cohort or "none")
+        _print(verdict.comparison, as_json)
+        verdict.write(html)
+        tell(f"Page: {html}")
+        if explain:
+            verdict.explanation.save(explain)
+            tell(f"Explanation: {explain}")
+        return
     judge = painters.compare_sets if of_sets else painters.compare
     _print(judge(a, b, prior=prior, cohort=cohort or "none"), as_json)
     if explain:

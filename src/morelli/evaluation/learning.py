@@ -16,6 +16,7 @@ from morelli.data.artists import artist_key, artist_keys, rows_by_source
 from morelli.evaluation.calibration import FEWEST_PAIRS, ArtistTallies, Calibration, Method, calibrate
 from morelli.evaluation.evaluate import score_pairs, too_few
 from morelli.evaluation.identification import Identification, learn_identification
+from morelli.evaluation.likelihood_ratios import tippett
 from morelli.evaluation.normalisation import SMALLEST_FOLDER, FolderScorer, cohort_scorers
 from morelli.evaluation.pair_subsets import PairSubset
 from morelli.evaluation.pairs import ScoredPairs
@@ -153,6 +154,14 @@ def calibration_of(card: NetworkCard, cohort: Cohort = "none") -> Calibration | 
     with_cohort = card.with_cohort.get(cohort)
     kept = card.calibration if cohort == "none" else with_cohort and with_cohort["calibration"]
     return Calibration.from_dict(kept) if kept else None
+
+
+def tippett_of(histogram: pd.DataFrame, calibration: Calibration) -> dict[str, list[float]]:
+    """The Tippett plot of measured pairs, 81 points, as a card keeps it: of each log10 ratio, what shares lie above."""
+    ratios = calibration.log_likelihood_ratio(histogram["score"].to_numpy()) / np.log(10)
+    grid = np.linspace(min(ratios.min(), -0.5), max(ratios.max(), 0.5), 81)
+    curves = {side: tippett(ratios, histogram[side].to_numpy(float), grid) for side in ("same", "different")}
+    return {name: values.round(5).tolist() for name, values in {"log10_lr": grid, **curves}.items()}
 
 
 def sets_of(card: NetworkCard, cohort: Cohort = "none") -> SizedCalibrations:

@@ -51,17 +51,46 @@ def cllr_min(positive: Array, negative: Array) -> Array:
 def _cllr_min(positive: Array, negative: Array) -> float:
     if not positive.sum() or not negative.sum():
         return float("nan")
+    ratios = calibrated_by_pav(positive, negative)
+    sides = ((positive, True), (negative, False))
+    costs = [side[side > 0] @ cllr_costs(ratios[side > 0], same=same) / side.sum() for side, same in sides]
+    return float(sum(costs) / 2)
+
+
+def calibrated_by_pav(positive: Array, negative: Array) -> Array:
+    """The natural log likelihood ratios (B,) of the best monotone calibration of these very pairs, (B,) each."""
     same, different = positive / positive.sum(), negative / negative.sum()
     some = same + different > 0
-    same, different = same[some], different[some]
-    weight = same + different
-    probability = scipy.optimize.isotonic_regression(same / weight, weights=weight).x
+    weight = (same + different)[some]
     with np.errstate(divide="ignore"):
-        costs = [
-            -side[side > 0] @ np.log2(one[side > 0])
-            for side, one in ((same, probability), (different, 1 - probability))
-        ]
-    return float(sum(costs) / 2)
+        found = scipy.special.logit(scipy.optimize.isotonic_regression(same[some] / weight, weights=weight).x)
+    ratios: Array = found[np.maximum(np.cumsum(some) - 1, 0)]  # a bin without pairs has the ratio of the last one with
+    return ratios
+
+
+def tippett(ratios: Array, counts: Array, grid: Array) -> Array:
+    """The share of pairs whose log ratio is at least each of a grid (G,), of bins (B,) of ascending ratios."""
+    above = np.append(np.cumsum(counts[::-1])[::-1], 0) / counts.sum()
+    share: Array = above[np.searchsorted(ratios, grid, "left")]
+    return share
+
+
+def cross_entropy(ratios: Array, same: Array, different: Array, prior_odds: Array) -> Array:
+    """Empirical cross-entropy, bits (Ramos et al. 2013): what stays unknown of a pair's hands, at each prior.
+
+    Args:
+        ratios: (B,) log10 likelihood ratios of bins.
+        same, different: (B,) how many pairs by the same and by different hands each has.
+        prior_odds: (P,) log10 odds of "same hand" before one looks.
+    """
+    prior = scipy.special.expit(prior_odds * np.log(10))
+    posterior = (ratios + prior_odds[:, None]) * np.log(10)
+    unknown = [
+        (cllr_costs(posterior[:, side > 0], same=is_same) * side[side > 0]).sum(1) / side.sum()
+        for side, is_same in ((same, True), (different, False))
+    ]
+    entropy: Array = prior * unknown[0] + (1 - prior) * unknown[1]
+    return entropy
 
 
 def min_detection_cost(positive: Array, negative: Array, prior: float) -> Array:

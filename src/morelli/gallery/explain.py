@@ -43,17 +43,18 @@ class Explanation:
     maps: tuple[np.ndarray, np.ndarray]
     score: float
 
-    def image(self) -> Image.Image:
+    def image(self, *, captioned: bool = True) -> Image.Image:
         """The two side by side, red where a region speaks for the match; both on one scale."""
         strongest = max(float(map_.max()) for map_ in self.maps)
         shown = [_shown(*pair, strongest) for pair in zip(self.pictures, self.maps, strict=True)]
-        gap, caption = 12, 26
+        gap, caption = 12, 26 if captioned else 0
         height = max(one.height for one in shown) + caption
         sheet = Image.new("RGB", (sum(one.width for one in shown) + gap, height), "white")
         sheet.paste(shown[0], (0, caption))
         sheet.paste(shown[1], (shown[0].width + gap, caption))
-        text = "Red: speaks for one hand, in this network's eyes. Evidence, not authentication."
-        ImageDraw.Draw(sheet).text((4, 6), text, fill="black")
+        if captioned:
+            text = "Red: speaks for one hand, in this network's eyes. Evidence, not authentication."
+            ImageDraw.Draw(sheet).text((4, 6), text, fill="black")
         return sheet
 
     def save(self, path: Path) -> None:

@@ -21,6 +21,7 @@ from morelli.gallery.reader import Reader
 from morelli.gallery.scoring import Cohort, Scoring, can_be_own_cohort, read_cohort, read_folder
 from morelli.gallery.search import Searcher, SearchResult
 from morelli.gallery.sets import Outliers, PaintingSet, SetComparison, compare_sets, outliers
+from morelli.gallery.verdict import Verdict
 from morelli.models.model_folder import model_folder
 from morelli.models.network import Network
 from morelli.models.packaged import DEFAULT, packaged_version
@@ -172,6 +173,16 @@ class Painters:
         """Show which regions of two pictures speak for one hand; some 400 passes through the network."""
         first, second = self._open([a, b])
         return explain(self._reader, first.rgb, second.rgb)
+
+    def verdict(self, a: Picture, b: Picture, *, prior: float = 0.5, cohort: str | Path = "none") -> Verdict:
+        """Compare two pictures and explain it, for a page: ``painters.verdict(a, b).write("verdict.html")``.
+
+        Args and errors as of :meth:`compare`.
+        """
+        first, second = self._open([a, b])
+        compared = self.compare(a, b, prior=prior, cohort=cohort)
+        explained = explain(self._reader, first.rgb, second.rgb)
+        return Verdict(compared, (first, second), explained, self.network.card, str(self.model), self.fingerprint)
 
     def index(self, folder: str | Path, out: str | Path | None = None) -> IndexSummary:
         """Embed a folder's pictures, at any depth; later calls only those that are new or have changed.

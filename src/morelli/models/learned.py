@@ -50,3 +50,11 @@ class LearnedCard(TypedDict):
     calibration: CalibrationCard
     identification: dict[str, RuleCard] | None
     sets: NotRequired[dict[str, CalibrationCard]]
+
+
+class TippettCard(TypedDict):
+    """A Tippett plot of the unseen artists' pairs: the shares of either kind whose log10 ratio is at least each one."""
+
+    log10_lr: list[float]
+    same: list[float]
+    different: list[float]

@@ -36,7 +36,7 @@ from morelli.models.custom_modules import (
 from morelli.models.embedder import Embedder
 from morelli.models.features import features_of
 from morelli.models.heads import SCORERS, CosineScorer, EmbeddingHead, Scorer, scorer_name
-from morelli.models.learned import CalibrationCard, LearnedCard, RuleCard
+from morelli.models.learned import CalibrationCard, LearnedCard, RuleCard, TippettCard
 from morelli.models.model_folder import CARD, WEIGHTS, model_folder
 from morelli.models.sources import SourceStatistics
 from morelli.models.transforms import Change, settings_of
@@ -77,6 +77,8 @@ class NetworkCard(Section):
     """Training artists whose paintings are the cohort that scores are normalised by; they are never measured so."""
     measured: CardMetrics | None = None
     """What the threshold and the calibration were worth on unseen artists, with intervals; as in ``metrics.json``."""
+    tippett: TippettCard | None = None
+    """The likelihood ratios of unseen artists' pairs."""
     identification: dict[str, RuleCard] | None = None
     """How sure to be of an artist among several, or of none; learned on validation artists."""
     sets: dict[str, CalibrationCard] = Field(default_factory=dict)

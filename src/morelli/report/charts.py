@@ -1,13 +1,12 @@
 """The charts of a run: ROC, reliability, scores of same and different hands, and learning curves.
 
 Each is drawn from the CSV files of the run folder; where a run has none, there is no chart. A new one is a function in
-:data:`FIGURES` and a ``figure`` in ``templates/report.html``.
+:data:`morelli.report.report.FIGURES` and a ``figure`` in ``templates/report.html``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -82,7 +81,7 @@ def roc(shown: Shown) -> list[Chart]:
             plot.line(css, *scores.rates())
     if not any(shape.css.startswith(SUBSETS) for shape in plot.shapes):
         return []
-    label = f"ROC curves: {_measured(shown.run, 'pair_auc', 'pair AUC')}."
+    label = f"ROC curves: {measured_on(shown.run, 'pair_auc', 'pair AUC')}."
     return [plot.chart(label, "false accepts", "true accepts")]
 
 
@@ -98,7 +97,7 @@ def reliability(shown: Shown) -> list[Chart]:
             plot.dots(subset, xs, ys)
     if len(plot.shapes) == 1:
         return []
-    label = f"Reliability: {_measured(shown.run, 'ece', 'expected calibration error')}."
+    label = f"Reliability: {measured_on(shown.run, 'ece', 'expected calibration error')}."
     return [plot.chart(label, "stated probability", "observed share")]
 
 
@@ -116,7 +115,7 @@ def histogram(shown: Shown) -> list[Chart]:
         plot.area(css, centres, share)
         plot.line(css, centres, share)
     pairs = f"{scores.same.sum():,.0f} pairs by the same hand, {scores.different.sum():,.0f} by different hands"
-    label = f"Scores of unseen artists' pairs: {pairs}; {_measured(shown.run, 'pair_auc', 'pair AUC')}."
+    label = f"Scores of unseen artists' pairs: {pairs}; {measured_on(shown.run, 'pair_auc', 'pair AUC')}."
     return [plot.chart(label, "score", "density", y_ticks=False)]
 
 
@@ -145,22 +144,14 @@ def learning(shown: Shown) -> list[Chart]:
     return [*charts, loss.chart(f"Loss from {losses[0]:.3g} to {losses[-1]:.3g} {over}.", "epoch", "loss")]
 
 
-FIGURES: Final[dict[str, Callable[[Shown], list[Chart]]]] = {
-    "roc": roc,
-    "reliability": reliability,
-    "histogram": histogram,
-    "learning": learning,
-}
-"""Figure → the charts that it draws of a run."""
-
-
 def _unit_plot() -> Plot:
     plot = Plot((0, 1), (0, 1))
     plot.line("chance", np.array([0, 1]), np.array([0, 1]))
     return plot
 
 
-def _measured(run: RunFolder, metric: str, words: str) -> str:
+def measured_on(run: RunFolder, metric: str, words: str) -> str:
+    """A metric on seen and on unseen artists, in words."""
     values = {subset: run.metrics.get(subset, {}).get(metric) for subset in SUBSETS}
     parts = [f"{value:.3f} on {subset} artists" for subset, value in values.items() if value is not None]
     return f"{words} {' and '.join(parts)}" if parts else f"{words} not measured"

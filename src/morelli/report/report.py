@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,9 +19,20 @@ from morelli.bench.run_folder import SUBSETS, RunFolder, data_digest, find_runs
 from morelli.bench.tables import copies_note, over_folds_and_seeds, table
 from morelli.data.prepared import TABLE, read_paintings
 from morelli.errors import MorelliError, did_you_mean
-from morelli.report import charts, tables
+from morelli.report import charts, evidence, tables
 from morelli.report.paintings import unseen_paintings
 from morelli.report.runs import Shown, shown_runs
+from morelli.report.svg import Chart
+
+FIGURES: Final[dict[str, Callable[[Shown], list[Chart]]]] = {
+    "roc": charts.roc,
+    "reliability": charts.reliability,
+    "tippett": evidence.tippett_plot,
+    "cross_entropy": evidence.cross_entropy_plot,
+    "histogram": charts.histogram,
+    "learning": charts.learning,
+}
+"""Figure → the charts that it draws of a run."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +102,9 @@ def report(
         version=version("morelli"),
         ablation=tables.ablation(rows, columns),
         forest=tables.forest(rows, "pair_auc", columns),
-        figures={
-            name: [(one, drawn) for one in shown if (drawn := draw(one))] for name, draw in charts.FIGURES.items()
-        },
+        figures={name: [(one, drawn) for one in shown if (drawn := draw(one))] for name, draw in FIGURES.items()},
+        realised=evidence.realised_rates(shown),
+        misled=evidence.misled(chosen.run),
         per_artist={subset: tables.per_artist(chosen.run, subset, mistaken.get(subset, {})) for subset in SUBSETS},
         paintings=paintings,
         images=images,
