@@ -22,7 +22,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
 
 
 @forks
-@pytest.mark.parametrize(("name", "step"), [("Synthesize", 9), ("Prepare", 9)])
+@pytest.mark.parametrize(("name", "step"), [("Synthesize", 20), ("Prepare", 25)])
 def test_killed_at_some_file_events(name: str, step: int, tmp_path: Path) -> None:
     assert killed_at_every_event(SCENARIOS, tmp_path, name, fewest=20, step=step) == []
 

@@ -172,31 +172,6 @@ def write_text_whole(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-@contextmanager
-def locked(path: Path, refusal: str) -> Iterator[None]:
-    """Hold a file or folder against other processes, as long as they ask for it too; on Windows this does nothing.
-
-    filelock would truncate the file that it locks, cannot lock a folder, and leaves its own file behind.
-
-    Raises:
-        MorelliError: another process holds it; the message is ``refusal``.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    held = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MorelliError(refusal) from error
-        yield
-    finally:
-        os.close(held)
-
-
 def check_output(path: Path, *suffixes: str, read: Iterable[Path] = ()) -> None:
     """Refuse to write a file that has none of these suffixes, or that is one of those read.
 

@@ -9,21 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from morelli.cli import main
 from morelli.data.prepared import read_paintings
 
-MORELLI = [sys.executable, "-m", "morelli"]
+ALONE = ("--workers", "1")
 ESCAPES = "\x1b[31mAda\u202e\u200f"
-
-
-def run(*command: str | Path | bytes, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*MORELLI, *map(os.fsencode, command)],
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, **environment},
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -37,74 +26,72 @@ def gallery(tmp_path: Path) -> Path:
 
 
 def test_a_place_at_home_is_understood_however_it_is_written(
-    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, morelli
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "folder").symlink_to(prepared)
     monkeypatch.chdir(tmp_path)
     for command in (
-        ["data", "synthesize", "--out=~/painters", "--artists=2", "--paintings-per-artist=2", "--size=32"],
+        ["data", "synthesize", "--out=~/painters", "--artists=2", "--paintings-per-artist=2", "--size=32", *ALONE],
         ["data", "merge", "~/folder", "~/painters", "--out=~/both"],
     ):
-        monkeypatch.setattr(sys, "argv", ["morelli", *command])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 0, capsys.readouterr().err
+        ended = morelli(*command, HOME=str(tmp_path / "home"), USERPROFILE=str(tmp_path / "home"))
+        assert ended.code == 0, ended.err
     assert (tmp_path / "home" / "both" / "paintings.parquet").is_file()
     assert not (tmp_path / "~").exists()
 
 
-def test_names_that_are_commands_or_numbers_are_only_names(gallery: Path, tmp_path: Path) -> None:
+def test_names_that_are_commands_or_numbers_are_only_names(gallery: Path, tmp_path: Path, morelli) -> None:
     out = tmp_path / "out"
-    done = run("data", "prepare", gallery, "--out", out, "--workers", "1", "--keep-unattributed", COLUMNS="0")
-    assert done.returncode == 0, done.stderr
-    assert "usable paintings" in done.stdout
+    done = morelli("data", "prepare", gallery, "--out", out, *ALONE, "--keep-unattributed", COLUMNS="0")
+    assert done.code == 0, done.err
+    assert "usable paintings" in done.out
     assert set(read_paintings(out)["artist"]) == {"NA", "007", ESCAPES}
-    shown = run("data", "info", out)
-    for text in (done.stdout, done.stderr, shown.stdout):
+    shown = morelli("data", "info", out)
+    for text in (done.out, done.err, shown.out):
         assert not {"\x1b", "\u202e", "\u200f"} & set(text)
-    assert "\\x1b[31mAda" in shown.stdout
-    assert json.loads(run("data", "info", out, "--json").stdout)["artists"] == 3
-    refused = run("data", "prepare", gallery, "--out", out, "--only-artists", f"{ESCAPES}x")
-    assert refused.returncode == 2
-    assert "\x1b" not in refused.stderr
+    assert "\\x1b[31mAda" in shown.out
+    assert json.loads(morelli("data", "info", out, "--json").out)["artists"] == 3
+    refused = morelli("data", "prepare", gallery, "--out", out, "--only-artists", f"{ESCAPES}x")
+    assert refused.code == 2
+    assert "\x1b" not in refused.err
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems hold names as text")
 def test_folders_in_latin_1_and_a_terminal_without_utf_8(gallery: Path) -> None:
     out = os.fsencode(gallery.parent) + b"/pr\xe9par\xe9"
+    synthetic = ("--artists", "2", "--paintings-per-artist", "2", "--size", "32")
     for place in ({}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}):
         for command in (
-            ("data", "prepare", gallery, "--out", out, "--workers", "1", "--keep-unattributed"),
+            ("data", "prepare", gallery, "--out", out, *ALONE, "--keep-unattributed"),
             ("data", "info", out),
             ("data", "info", out, "--json"),
-            (
-                "data",
-                "synthesize",
-                "--out",
-                out + b"2",
-                "--artists",
-                "2",
-                "--paintings-per-artist",
-                "2",
-                "--size",
-                "32",
-            ),
+            ("data", "synthesize", "--out", out + b"2", *synthetic),
         ):
             done = run(*command, **place)
             assert done.returncode == 0, done.stderr
     assert run("data", "info", b"/nowhere/\xe9").returncode == 2
 
 
-def test_a_run_is_not_written_into_a_prepared_folder(prepared: Path) -> None:
+def run(*command: str | Path | bytes, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "morelli", *map(os.fsencode, command)],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["train", "bench"])
+def test_a_run_is_not_written_into_a_prepared_folder(command: str, prepared: Path, morelli) -> None:
     before = sorted(prepared.rglob("*"))
-    command = ("train", "demo", "--data", prepared, "--out", prepared, "--set", "backbones=[test_vit]")
-    done = run(*command, "--set", "backbones.0.weights=none")
-    assert done.returncode == 2, done.stderr
-    assert "is a prepared folder; a run would be mixed into it. Choose another --out." in done.stderr
+    out = (prepared,) if command == "train" else (prepared.parent, f"--set=name={prepared.name}")
+    tiny = "--set=backbones=[{name: test_resnet, weights: none, image_size: 32}]"
+    ended = morelli(command, "demo", "--data", prepared, tiny, "--out", *out)
+    assert ended.code == 2
+    assert "is a prepared folder; a run would be mixed into it. Choose another --out." in ended.err
     assert sorted(prepared.rglob("*")) == before
 
 
@@ -118,23 +105,23 @@ def test_a_run_is_not_written_into_a_prepared_folder(prepared: Path) -> None:
         "backbones.²=x",
         "1=2",
         "split={1: 2}",
+        "objectives=[{loss: 2}]",
+        "objectives=[{loss: {name: [1]}}]",
+        "objectives=[{kind: triplet, miner: [x]}]",
     ],
 )
-def test_an_override_that_is_none_is_one_sentence(
-    override: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["morelli", "bench", "demo", "--set", override])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("Error: ")
+def test_an_override_that_is_none_is_one_sentence(override: str, morelli) -> None:
+    ended = morelli("bench", "demo", "--set", override)
+    assert ended.code == 2
+    assert ended.err.startswith("Error: ")
 
 
 @pytest.mark.parametrize("command", [("data", "prepare", "{gallery}"), ("data", "synthesize")])
-def test_a_file_in_the_place_of_a_folder_stays(command: tuple[str, ...], gallery: Path, tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_a_folder_stays(
+    command: tuple[str, ...], gallery: Path, tmp_path: Path, morelli
+) -> None:
     (tmp_path / "file").write_text("mine")
-    done = run(*(part.format(gallery=gallery) for part in command), "--out", tmp_path / "file")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "elete" not in done.stderr
+    ended = morelli(*(part.format(gallery=gallery) for part in command), "--out", tmp_path / "file", *ALONE)
+    assert ended.code == 2
+    assert "elete" not in ended.err
     assert (tmp_path / "file").read_text() == "mine"

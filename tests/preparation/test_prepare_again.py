@@ -59,7 +59,8 @@ def test_a_folder_of_an_earlier_format_is_brought_to_todays(gallery: Path, tmp_p
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def later(path: Path) -> None:

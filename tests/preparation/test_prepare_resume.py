@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from morelli.errors import MorelliError
+from morelli import _locks
+from morelli.errors import MorelliError, MorelliWarning
 from morelli.preparation.prepare import prepare
 
 PICTURES = 90
@@ -41,7 +42,11 @@ def uninterrupted(gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != ".lock"
+    }
 
 
 def start(source: Path, out: Path, workers: int = 2) -> subprocess.Popen[bytes]:
@@ -191,13 +196,17 @@ def test_a_run_killed_after_its_last_step_is_finished(
     assert contents(tmp_path / "out") == uninterrupted
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such lock")
-def test_two_runs_do_not_write_one_folder(gallery: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
+def test_two_runs_do_not_write_one_folder(gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_locks, "WAIT", 0.1)
     process = start(gallery, tmp_path / "out")
     try:
         wait_until(lambda: finished_pictures(tmp_path / "out"))
         os.kill(process.pid, signal.SIGSTOP)
-        with pytest.raises(MorelliError, match="Another run is preparing"):
+        with (
+            pytest.warns(MorelliWarning, match="waiting for it"),
+            pytest.raises(MorelliError, match=f"Process {process.pid} writes into"),
+        ):
             prepare(gallery, tmp_path / "out", size=200)
     finally:
         process.kill()
@@ -244,7 +253,7 @@ def test_a_full_disk_loses_nothing(gallery: Path, uninterrupted: dict[str, bytes
         with pytest.raises(MorelliError, match=r"The disk is full(.|\n)*run the same command again"):
             prepare(gallery, out, size=200)
         assert not (out / "paintings.parquet").exists()
-        assert not list(out.rglob(".*"))
+        assert not list(out.rglob(".*.partial*"))
     before = finished_pictures(out)
     assert len(before) > 5
 

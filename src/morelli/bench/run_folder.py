@@ -6,7 +6,6 @@
 
 import copy
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -180,9 +179,8 @@ class RunFolder:
         Raises:
             MorelliError: the folder holds a run of another config, or is a prepared folder.
         """
-        if (self.path / TABLE).exists() or (self.path / OPTIONS).exists():
-            raise MorelliError(f"{self.path} is a prepared folder; a run would be mixed into it. Choose another --out.")
-        config = json.loads(json.dumps({"format": FORMAT_VERSION, **config}))
+        refuse_prepared_folder(self.path)
+        config = to_jsonable_python({"format": FORMAT_VERSION, **config})
         if (self.path / CONFIG).is_file():
             here, now = _completed(self.config), _completed(config)
             if different := sorted(key for key in {*here, *now} if here.get(key) != now.get(key)):
@@ -217,6 +215,12 @@ def _parsed(path: Path, *_version: int) -> dict[str, Any]:
             f"{path} has run format {content.get('format')}; this morelli reads {FORMAT_VERSION}. Run it again."
         )
     return checked(content, _SCHEMAS[CONFIG])
+
+
+def refuse_prepared_folder(folder: Path) -> None:
+    """Refuse to write runs among paintings, before anything is written."""
+    if (folder / TABLE).exists() or (folder / OPTIONS).exists():
+        raise MorelliError(f"{folder} is a prepared folder; a run would be mixed into it. Choose another --out.")
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from morelli.bench.experiment import Experiment
 from morelli.bench.grid import GridPoint, check_objective, fit_grid, grid
 from morelli.bench.model_card import write_model_card
 from morelli.bench.recipe import Recipe
-from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder, data_digest
+from morelli.bench.run_folder import ENVIRONMENT, FAILURE, METRICS, RunFolder, data_digest, refuse_prepared_folder
 from morelli.data.copies import paintings_and_copies
 from morelli.errors import MorelliError, did_you_mean
 from morelli.synthetic.painters import SyntheticPainters
@@ -93,7 +93,8 @@ def bench(
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Hold a folder against another bench or training; the first process does it for all."""
+    """Hold a folder, which may not be a prepared one, against another bench or training; the first process does it."""
+    refuse_prepared_folder(folder)
     with ExitStack() as held:
         on_main_process(lambda: held.enter_context(only_writer(folder)))
         yield

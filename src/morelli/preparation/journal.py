@@ -11,7 +11,7 @@ from pydantic import ConfigDict, with_config
 from pydantic_core import to_json
 from typing_extensions import TypedDict
 
-from morelli._files import is_free, locked
+from morelli._files import is_free
 from morelli._json import parsed_json, read_json, write_json
 from morelli.data.prepared import OPTIONS, TABLE, read_left_out, read_paintings
 from morelli.errors import MorelliError
@@ -126,6 +126,5 @@ class Journal:
 @contextmanager
 def opened_journal(out: Path, records: dict[str, Record]) -> Iterator[Journal]:
     """Hold the journal of ``out`` open, beginning with the records of what was finished before it."""
-    refusal = f"Another run is preparing {out} at this moment. Wait for it, or stop it."
-    with (out / JOURNAL).open("a+b", buffering=0) as stream, locked(out / JOURNAL, refusal):
+    with (out / JOURNAL).open("a+b", buffering=0) as stream:
         yield Journal(stream, records)

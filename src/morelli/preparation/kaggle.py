@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-from morelli._files import locked
+from morelli._locks import only_writer
 from morelli._progress import progress_bar
 from morelli.errors import MorelliError, did_you_mean
 
@@ -70,28 +70,25 @@ def download(out: Path, only: Sequence[str] = ()) -> list[Path]:
         client = _client()
         offered = _list_files(client)
         wanted = _choose(offered, only)
-        unfinished.mkdir(parents=True, exist_ok=True)
-        missing = [name for name in wanted if not _finished(out, name, offered[name])]
-        console = Console(stderr=True)
-        for name, size in offered.items():
-            state = "to download" if name in missing else f"in {out}" if name in wanted else "not asked for"
-            line = f"{name:<40} {decimal(size):>10}  {state}"
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
-        needed = sum(max(offered[name] - _size(unfinished / name), 0) for name in missing)
-        if needed > (free := shutil.disk_usage(out).free):
-            raise MorelliError(
-                f"The disk of {out} is too small: {decimal(needed)} are still to download, {decimal(free)} are free. "
-                "Make room, choose another folder with --out, or fetch fewer files with --only."
-            )
-        refusal = f"Another run is downloading to {out} at this moment. Wait for it, or stop it."
-        with (
-            locked(unfinished, refusal),
-            progress_bar(DownloadColumn(), TransferSpeedColumn(), lasting=True) as progress,
-        ):
-            for name in missing:
-                _fetch(client, name, offered[name], out, progress)
-        with suppress(OSError):  # it stays while another file lies there unfinished
-            unfinished.rmdir()
+        with only_writer(out):
+            unfinished.mkdir(exist_ok=True)
+            missing = [name for name in wanted if not _finished(out, name, offered[name])]
+            console = Console(stderr=True)
+            for name, size in offered.items():
+                state = "to download" if name in missing else f"in {out}" if name in wanted else "not asked for"
+                line = f"{name:<40} {decimal(size):>10}  {state}"
+                console.print(line, highlight=False, soft_wrap=True, markup=False)
+            needed = sum(max(offered[name] - _size(unfinished / name), 0) for name in missing)
+            if needed > (free := shutil.disk_usage(out).free):
+                raise MorelliError(
+                    f"The disk of {out} is too small: {decimal(needed)} are still to download, {decimal(free)} are "
+                    "free. Make room, choose another folder with --out, or fetch fewer files with --only."
+                )
+            with progress_bar(DownloadColumn(), TransferSpeedColumn(), lasting=True) as progress:
+                for name in missing:
+                    _fetch(client, name, offered[name], out, progress)
+            with suppress(OSError):  # it stays while another file lies there unfinished
+                unfinished.rmdir()
     return [path for name in wanted if (path := _finished(out, name, offered[name]))]
 
 

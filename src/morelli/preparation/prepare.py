@@ -14,6 +14,7 @@ from joblib import cpu_count
 from morelli._csv import write_csv
 from morelli._file_names import escaped
 from morelli._files import sentence_of, written_whole
+from morelli._locks import only_writer
 from morelli._progress import progress_bar
 from morelli.data.artists import artist_key, one_spelling
 from morelli.data.copies import count_copies, paintings_and_copies, with_copies, write_copies
@@ -28,7 +29,16 @@ from morelli.data.prepared import (
     write_paintings,
 )
 from morelli.errors import MorelliError, did_you_mean
-from morelli.preparation.journal import JOURNAL, Journal, another_source, claim, finish, finished, opened_journal
+from morelli.preparation.journal import (
+    JOURNAL,
+    Finished,
+    Journal,
+    another_source,
+    claim,
+    finish,
+    finished,
+    opened_journal,
+)
 from morelli.preparation.naming import NamesSummary, attributed, is_stand_in, spellings, without_stand_ins
 from morelli.preparation.picture_files import may_be_read_later
 from morelli.preparation.pool import Record, Task, shrink_all
@@ -166,25 +176,35 @@ def _write_folder(
 ) -> dict[str, str] | None:
     """Bring the folder to its end; return the versions of what was finished before, or None if nothing was to do."""
     versions = chosen.versions()
-    try:
+
+    def begun() -> Finished | None:
+        """What was finished before; None where nothing is to do."""
         before = finished(out, claim(out, options, versions))
         if before.records and not before.records.keys() & chosen.files.keys():  # another one, whatever its name
             raise another_source(out, "  the files or tables of the source are not the same")
-        if before.fingerprint == fingerprint and before.versions in (None, versions):
-            if before.versions is None or (out / JOURNAL).exists():
-                finish(out, options, fingerprint, versions)
+        is_same = before.fingerprint == fingerprint and before.versions in (None, versions)
+        return None if is_same and before.versions is not None and not (out / JOURNAL).exists() else before
+
+    try:
+        if begun() is None:
             return None
-        with opened_journal(out, before.records) as journal:
-            _shrink_missing(chosen, out, journal, options["size"], workers)
-            records = without_stand_ins(chosen, journal.records)
-            _write_tables(chosen, out, records)
-            final = [records[id_] for id_ in chosen.paintings["id"]]
-            kept = {out / picture_file(record.id) for record in final if not record.left_out}
-            for picture in out.glob("images/*/*.jpg"):  # of originals that are gone, or can no longer be used
-                if picture not in kept:
-                    picture.unlink()
-            known = {one.id: one.version for one in final if one.version and not may_be_read_later(one.left_out)}
-            finish(out, options, fingerprint, known)
+        with only_writer(out):
+            if (before := begun()) is None:  # by the one that was waited for
+                return None
+            if before.fingerprint == fingerprint and before.versions in (None, versions):
+                finish(out, options, fingerprint, versions)
+                return None
+            with opened_journal(out, before.records) as journal:
+                _shrink_missing(chosen, out, journal, options["size"], workers)
+                records = without_stand_ins(chosen, journal.records)
+                _write_tables(chosen, out, records)
+                final = [records[id_] for id_ in chosen.paintings["id"]]
+                kept = {out / picture_file(record.id) for record in final if not record.left_out}
+                for picture in out.glob("images/*/*.jpg"):  # of originals that are gone, or can no longer be used
+                    if picture not in kept:
+                        picture.unlink()
+                known = {one.id: one.version for one in final if one.version and not may_be_read_later(one.left_out)}
+                finish(out, options, fingerprint, known)
         return {record.id: record.version for record in before.records.values() if not record.left_out}
     except OSError as error:
         raise MorelliError(f"{sentence_of(error)} The same command goes on: finished paintings are kept.") from error
