@@ -16,6 +16,7 @@ and forks a child for each run, because imports take longer than work; so ``star
 or the second is told who writes there, and then ``found`` must equal that of one after the other.
 """
 
+import errno
 import importlib.util
 import json
 import os
@@ -34,10 +35,15 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def killed_at_every_event(
-    scenario: Path, tmp_path: Path, name: str = "", *, fewest: int = 1, step: int = 1
+    scenario: Path, tmp_path: Path, name: str = "", *, fault: str = "SIGKILL", fewest: int = 1, step: int = 1
 ) -> list[str]:
-    """What went wrong, one line a kill; ``fewest`` are the events at least, and each ``step``-th is tried."""
-    events, wrong = _answer(scenario, tmp_path, "kill", name, str(step))
+    """What went wrong, one line a kill; ``fewest`` are the events at least, and each ``step``-th is tried.
+
+    Other faults than SIGKILL are for scenarios that call ``main``. SIGINT and SIGTERM must end with 130 and 143, and a
+    disk that is full (ENOSPC) or can only be read (EROFS) from that event on with 2 and one sentence; except on the
+    latter no temporary file may be left.
+    """
+    events, wrong = _answer(scenario, tmp_path, "kill", name, str(step), fault)
     assert events >= fewest, f"only {events} file events: is the command's place another one?"
     return wrong
 
@@ -78,15 +84,17 @@ def _at_once(first: type, second: type, base: Path) -> list[str]:
     return wrong if there == wanted else [*wrong, f"{there} instead of {wanted}"]
 
 
-def _every_kill(module: ModuleType | type, base: Path, step: int) -> tuple[int, list[str]]:
+def _every_kill(module: ModuleType | type, base: Path, step: int, fault: str) -> tuple[int, list[str]]:
     wrong, wanted = [], None
     for number in chain([0], count(1, step)):  # the 0th is not killed
         place = base / f"kill-{number:03d}"
         place.mkdir()
         _child(module.start, place)
-        status, said = _child(module.work, place, kill_at=number)
-        if number and status != -signal.SIGKILL:
+        status, said = _child(module.work, place, number, fault)
+        if number and not _log(place).exists():  # it has fewer events
             return number - step, wrong if status == 0 else [*wrong, f"event {number}: ended with {status}: {said}"]
+        if number and (trouble := _trouble(status, said, place, fault)):
+            wrong.append(f"event {number}: {_event(place)}: {trouble}")
         if number:
             status, said = _child(module.work, place)
         there = json.loads(json.dumps(module.found(place))) if status == 0 else f"ended with {status}: {said}"
@@ -96,36 +104,71 @@ def _every_kill(module: ModuleType | type, base: Path, step: int) -> tuple[int, 
     raise AssertionError
 
 
-def _child(work: Callable[[Path], Any], place: Path, kill_at: int = 0) -> tuple[int, str]:
+_ENDS = {"SIGKILL": -signal.SIGKILL, "SIGINT": 130, "SIGTERM": 143, "ENOSPC": 2, "EROFS": 2}
+
+
+def _trouble(status: int, said: str, place: Path, fault: str) -> str:
+    """What is not as it should be after a fault; "" if nothing is. The last write may be one that is not needed."""
+    if fault == "SIGKILL":
+        return "" if status == _ENDS[fault] else f"ended with {status}: {said}"
+    last = said.strip().splitlines()[-1:] or [""]
+    is_said = last[0].startswith("Error: " if _ENDS[fault] == 2 else "Interrupted")
+    if status and (status != _ENDS[fault] or not is_said or "Traceback" in said):
+        return f"ended with {status}: {said}"
+    left = [path.name for path in place.rglob(".*.partial*")]
+    return f"{left} are left" if left and fault != "EROFS" else ""
+
+
+def _child(work: Callable[[Path], Any], place: Path, at: int = 0, fault: str = "SIGKILL") -> tuple[int, str]:
     """Run a function in a child; → its status and the end of its traceback."""
     said = place.with_suffix(".txt")
-    status = os.waitstatus_to_exitcode(os.waitpid(_forked(work, place, said, kill_at), 0)[1])
-    return status, said.read_text()[-600:] if status > 0 else ""
+    status = os.waitstatus_to_exitcode(os.waitpid(_forked(work, place, said, at, fault), 0)[1])
+    return status, said.read_text()[-900:] if status > 0 else ""
 
 
-def _forked(work: Callable[[Path], Any], place: Path, said: Path, kill_at: int = 0) -> int:
-    """Begin a function in a child, whose traceback goes into ``said``; → the child."""
+def _forked(work: Callable[[Path], Any], place: Path, said: Path, at: int = 0, fault: str = "SIGKILL") -> int:
+    """Begin a function in a child, whose errors go into ``said``; → the child."""
     if child := os.fork():
         return child
     try:
-        if kill_at:
-            sys.addaudithook(_killer(place, kill_at))
+        os.dup2(os.open(said, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has children ignore it
+        if at:
+            sys.addaudithook(_fault(place, at, fault))
         work(place)
         os._exit(0)
+    except SystemExit as ended:
+        sys.stderr.flush()
+        os._exit(int(ended.code or 0))
     except BaseException:
-        said.write_text(traceback.format_exc())
+        traceback.print_exc()
+        sys.stderr.flush()
         os._exit(1)
 
 
-def _killer(place: Path, kill_at: int) -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook that kills this process just before its event of this number."""
-    numbers, log, kept = count(1), os.open(_log(place), os.O_CREAT | os.O_WRONLY), str(place)
+def _fault(place: Path, at: int, fault: str) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that kills this process just before its event of this number, or fails all from that on."""
+    numbers, log, kept = (
+        count(1),
+        os.open(_log(place).with_suffix(".log"), os.O_CREAT | os.O_WRONLY),
+        f"{place}{os.sep}",
+    )
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         writes = event in _EVENTS or (event == "open" and len(arguments) > 2 and (arguments[2] or 0) & _WRITING)
-        if writes and any(kept in name for name in _names(arguments)) and next(numbers) == kill_at:
+        if not writes or not (names := [name for name in _names(arguments) if kept in name]):
+            return
+        number = next(numbers)
+        if number == at:
             os.write(log, f"{event} {' '.join(_names(arguments))}".encode())
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.link(_log(place).with_suffix(".log"), _log(place))
+        if fault.startswith("SIG"):
+            if number == at:
+                os.kill(os.getpid(), getattr(signal, fault))
+        elif number >= at and (fault == "EROFS" or event in ("open", "os.mkdir")):
+            code = getattr(errno, fault)
+            raise OSError(code, os.strerror(code), names[0])
 
     return hook
 
@@ -151,7 +194,7 @@ if __name__ == "__main__":
     where, what, *rest = sys.argv[2:]
     if what == "kill":
         one = getattr(scenario_module, rest[0]) if rest[0] else scenario_module
-        print(json.dumps(_every_kill(one, Path(where), int(rest[1]))))
+        print(json.dumps(_every_kill(one, Path(where), int(rest[1]), rest[2])))
     else:
         found: dict[str, list[str]] = {}
         for turn, pair in product(range(int(rest[0])), rest[1:]):

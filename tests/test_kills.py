@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from file_kills import killed_at_every_event
 
 SCENARIOS = Path(__file__).with_name("killed_commands.py")
+LINES = Path(__file__).with_name("command_lines.py")
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
 
@@ -44,6 +45,32 @@ def test_killed_at_some_file_events(name: str, step: int, tmp_path: Path) -> Non
 )
 def test_killed_at_a_spread_of_file_events(name: str, fewest: int, step: int, tmp_path: Path) -> None:
     assert killed_at_every_event(SCENARIOS, tmp_path, name, fewest=fewest, step=step) == []
+
+
+FAULTS = ("SIGINT", "SIGTERM", "ENOSPC", "EROFS")
+
+
+@forks
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_signal_or_a_disk_without_room_is_one_sentence_and_costs_nothing(fault: str, tmp_path: Path) -> None:
+    assert killed_at_every_event(LINES, tmp_path, "Synthesize", fault=fault, fewest=20, step=20) == []
+
+
+@forks
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    ("name", "fewest", "step"),
+    [
+        *(("Prepare", 30, 8), ("Synthesize", 30, 8), ("Merge", 50, 25), ("Bench", 60, 15), ("Train", 40, 10)),
+        *(("Evaluate", 10, 4), ("Index", 5, 2), ("Enroll", 5, 2), ("Search", 2, 1), ("Explain", 2, 1)),
+        *(("Submit", 4, 2), ("Report", 3, 1), ("Export", 4, 1)),
+    ],
+)
+def test_each_command_is_stopped_or_has_no_room_at_a_spread_of_events(
+    name: str, fewest: int, step: int, fault: str, tmp_path: Path
+) -> None:
+    assert killed_at_every_event(LINES, tmp_path, name, fault=fault, fewest=fewest, step=step) == []
 
 
 @pytest.mark.parametrize("command", ["bench", "train"])

@@ -2,8 +2,10 @@
 
 import atexit
 import gc
+import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated, TextIO
 
 import typer
@@ -72,8 +74,20 @@ def main() -> None:
     prepare_output()
     warnings.simplefilter("always", MorelliWarning)
     warnings.showwarning = _show_warning
+    terminated: list[int] = []
+
+    def terminate(number: int, _: object) -> None:
+        terminated.append(number)
+        raise KeyboardInterrupt  # so that a batch system's end costs no more than Ctrl-C
+
+    with suppress(ValueError):  # in a thread of somebody's own
+        signal.signal(signal.SIGTERM, terminate)
     try:
         app()
+    except SystemExit as ended:
+        if terminated and ended.code == 130:
+            sys.exit(143)
+        raise
     except MorelliError as error:
         _fail(str(error))
     except OSError as error:

@@ -43,8 +43,16 @@ ModelFirst = Annotated[Path | None, Argument(hidden=True, metavar="")]
 class Command(TyperCommand):
     """A command that takes ``--out=~/x``, which shells leave as it is, for a place in the home folder.
 
-    The argument of a command's former form is not shown in its usage.
+    The argument of a command's former form is not shown in its usage. A command that is interrupted and says nothing
+    better itself says what its user can do, and ends with 130.
     """
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            tell("Interrupted. Nothing is half written; the same command goes on, or begins again.")
+            raise typer.Exit(130) from None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)

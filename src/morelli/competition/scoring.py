@@ -11,7 +11,7 @@ import pandas as pd
 from morelli.competition.csv_blocks import INTEGER, NUMBER, Block, mapped_blocks, parse
 from morelli.competition.pair_kinds import ALL, Kind, ListedKinds, kinds_of, read_kinds
 from morelli.errors import MorelliError
-from morelli.evaluation.verification import exact_masses, pair_auc, refuse_one_class
+from morelli.evaluation.verification import exact_masses, pair_auc
 
 Array = np.ndarray
 _VALUE: Final = "sameArtist"
@@ -78,7 +78,9 @@ def score_submission(
         )
     index, is_same = _read(solution, _parse_labels, bool)
     _refuse_repeats(index, solution)
-    refuse_one_class(int(is_same.sum()), int((~is_same).sum()))
+    if is_same.all() or not is_same.any():
+        which = "different artists" if is_same.any() else "the same artist"
+        raise MorelliError(f"{solution} has no pairs by {which}, so nothing can be scored. Is it the whole solution?")
     scores = _matched(*_read(submission, _parse_scores, float), submission, index, solution)
     if paintings is None or pairs is None:
         return ScoreTable((_row(ALL, scores[is_same], scores[~is_same]),))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from morelli._config import Section
 
@@ -90,7 +90,7 @@ class BackboneConfig(Section):
 class HeadConfig(Section):
     """The trained layers between features and embedding."""
 
-    hidden: tuple[int, ...] = (1024,)
+    hidden: tuple[PositiveInt, ...] = (1024,)
     width: int | None = Field(default=128, ge=1)
     """Numbers in an embedding; null, with no hidden layers, takes the features as they are."""
     dropout: float | tuple[float, ...] = 0.0

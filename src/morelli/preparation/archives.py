@@ -1,5 +1,6 @@
 """Originals where they lie: plain files, and entries of zip archives, which are never unpacked to disk."""
 
+import errno
 import lzma
 import re
 import struct
@@ -98,10 +99,17 @@ def entries(archive: Path) -> list[zipfile.ZipInfo]:
 def _opened(archive: str | Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
-    except (*DAMAGE, ValueError, IndexError) as error:
+    except (*DAMAGE, ValueError, IndexError, OSError) as error:
+        if _is_of_the_system(error):
+            raise
         with Path(archive).open("rb") as stream:
             instead = stand_in(stream.read(HEAD_BYTES))
         raise BrokenArchiveError(Path(archive), instead or str(error)) from error
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Not so: bzip2's own, which have no number, and that of seeking where a damaged archive points."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def _trouble(entry: zipfile.ZipInfo) -> str:
@@ -167,9 +175,7 @@ class Originals:
         try:
             with self._archive(file.path).open(str(file.entry)) as packed:
                 yield packed
-        except (*DAMAGE, ValueError) as error:
-            raise DamagedEntryError(first_line(error)) from error
-        except OSError as error:
-            if error.errno is not None:
+        except (*DAMAGE, ValueError, OSError) as error:
+            if _is_of_the_system(error):
                 raise
             raise DamagedEntryError(first_line(error)) from error
