@@ -19,8 +19,15 @@ from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
 from morelli.evaluation.calibration import Method
 from morelli.evaluation.evaluate import too_few
-from morelli.evaluation.learning import TooFewPairsError, Validation, calibration_of, in_other_ways, tippett_of
-from morelli.models.network import Network, embed_with, short_digests
+from morelli.evaluation.learning import (
+    TooFewPairsError,
+    Validation,
+    calibration_of,
+    in_other_ways,
+    tippett_of,
+    unexplained_limit,
+)
+from morelli.models.network import Network, aligned_features, embed_with, short_digests
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,9 @@ def calibrate_network(model: str | Path, data: Path, out: Path, *, method: Metho
         facts = validation.facts(method)
     except TooFewPairsError as few:
         raise MorelliError(f"{data} cannot calibrate this network: {few} are too few.") from None
+    if network.backbone.is_frozen:
+        features = aligned_features(network, dataset.only(list(rows["id"])), Accelerator().device)
+        facts["unexplained"] = unexplained_limit(network.head, features)
     network = network.with_facts(
         **facts, validation_artists=tuple(sorted(rows["artist"].unique())), measured=None, tippett=None
     )

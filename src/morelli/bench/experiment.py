@@ -30,6 +30,7 @@ from morelli.evaluation.learning import (
     calibration_of,
     in_other_ways,
     tippett_of,
+    unexplained_limit,
     validation_groups,
 )
 from morelli.evaluation.metrics import load_metrics
@@ -227,6 +228,8 @@ class Experiment:
         if "validation" in embeddings:
             validation = Validation(embeddings["validation"], self.rows["validation"], self.scorer, self.cohort)
         self._learn(validation)
+        if validation and self.backbone.is_frozen:
+            self.metadata["unexplained"] = unexplained_limit(self.head, self.features["validation"])
         unmeasured = {subset: reason for subset in SUBSETS if (reason := too_few(subset, self.rows[subset]))}
         if "unseen" in unmeasured:
             raise MorelliError(unmeasured["unseen"])

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from morelli.data.artists import artist_key, artist_keys, rows_by_source
@@ -22,12 +23,15 @@ from morelli.evaluation.pair_subsets import PairSubset
 from morelli.evaluation.pairs import ScoredPairs
 from morelli.evaluation.sets import SizedCalibrations, learn_sets
 from morelli.evaluation.verification import best_threshold
-from morelli.models.heads import CosineScorer, DistanceScorer, Scorer
+from morelli.models.heads import CosineScorer, DistanceScorer, EmbeddingHead, Scorer
 from morelli.models.network import Network, NetworkCard
 
 Cohort = Literal["none", "own", "training"]
 COHORTS: Final[tuple[Cohort, ...]] = ("own", "training")
 """What scores are normalised by: all pictures of the folder that they are of, or the training paintings."""
+
+
+_USUAL: Final = 0.99
 
 
 class TooFewPairsError(ValueError):
@@ -162,6 +166,15 @@ def tippett_of(histogram: pd.DataFrame, calibration: Calibration) -> dict[str, l
     grid = np.linspace(min(ratios.min(), -0.5), max(ratios.max(), 0.5), 81)
     curves = {side: tippett(ratios, histogram[side].to_numpy(float), grid) for side in ("same", "different")}
     return {name: values.round(5).tolist() for name, values in {"log10_lr": grid, **curves}.items()}
+
+
+def unexplained_limit(head: Any, features: Tensor) -> float | None:
+    """What share of its features, (N, F) or (N, V, F), a validation painting in a hundred leaves unexplained."""
+    if not isinstance(head, EmbeddingHead) or not len(features):
+        return None
+    with torch.inference_mode():
+        shares = head.unexplained(features.to(head.centre))
+    return None if shares is None else float(np.quantile(shares.double().cpu().numpy(), _USUAL))
 
 
 def sets_of(card: NetworkCard, cohort: Cohort = "none") -> SizedCalibrations:

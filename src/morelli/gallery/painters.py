@@ -1,8 +1,9 @@
 """``Painters``: a trained network at work on one's own pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,8 @@ from morelli.gallery.verdict import Verdict
 from morelli.models.model_folder import model_folder
 from morelli.models.network import Network
 from morelli.models.packaged import DEFAULT, packaged_version
+
+_Answer = TypeVar("_Answer", Comparison, SearchResult, Answer)
 
 
 class Painters:
@@ -132,7 +135,12 @@ class Painters:
             compare(scoring, self.network.card, first.info, second.info, embeddings[[place, place + len(left)]], prior)
             for place, (first, second) in enumerate(zip(opened, opened[len(left) :], strict=False))
         ]
-        return compared[0] if _is_one(a) and _is_one(b) else compared
+        kinds = self._kind_notes(opened, ["A"] * len(left) + ["B"] * len(right))
+        told = [
+            _noted(one, sides)
+            for one, sides in zip(compared, zip(kinds, kinds[len(left) :], strict=False), strict=True)
+        ]
+        return told[0] if _is_one(a) and _is_one(b) else told
 
     def compare_sets(
         self,
@@ -241,7 +249,8 @@ class Painters:
             found = self._index(index)
             self._searchers[key] = Searcher(self._scoring(cohort, [one.info for one in opened], found), found)
         results = self._searchers[key].search([one.info for one in opened], self._embed(opened), k, prior)
-        return results[0] if _is_one(pictures) else results
+        told = [_noted(one, [note]) for one, note in zip(results, self._kind_notes(opened), strict=True)]
+        return told[0] if _is_one(pictures) else told
 
     def enroll(self, index: str | Path, artist: str, folder: str | Path, *, replace: bool = False) -> Enrolment:
         """Add an artist to an index from some paintings, without training. Copies of one painting count once.
@@ -300,7 +309,8 @@ class Painters:
         opened, found = self._open(_listed(pictures)), self._index(index)
         identifier = Identifier(self.network.card, self._scoring(cohort, [one.info for one in opened], found), found)
         answers = identifier.identify([one.info for one in opened], self._embed(opened), prior)
-        return answers[0] if _is_one(pictures) else answers
+        told = [_noted(one, [note]) for one, note in zip(answers, self._kind_notes(opened), strict=True)]
+        return told[0] if _is_one(pictures) else told
 
     def export(self, path: str | Path) -> Exported:
         """Write the network as ONNX, and beside it, in ``<path>.json``, all that one must know to use it.
@@ -325,6 +335,15 @@ class Painters:
             found = read_cohort(self._reader, "none" if cohort is None else cohort)
         return Scoring.of(self.network, found and found.without(pictures))
 
+    def _kind_notes(self, opened: Sequence[LoadedPicture], names: Sequence[str] = ()) -> list[str]:
+        """For each picture that is of another kind than paintings, a note that says so; else an empty one."""
+        unlike = self._reader.unlike_paintings([one.rgb for one in opened])
+        said = "is unlike the paintings that the network was validated on: what is said here need not hold for it."
+        return [
+            f"{name} {said}" if is_unlike else ""
+            for name, is_unlike in zip(names or ["The picture"] * len(opened), unlike, strict=True)
+        ]
+
     def _set(self, paintings: str | Path | Sequence[Picture]) -> PaintingSet:
         if isinstance(paintings, str | Path) and Path(paintings).is_dir():
             pictures, embeddings = read_folder(self._reader, Path(paintings), "paintings")
@@ -341,6 +360,10 @@ class Painters:
 
     def _embed(self, opened: Sequence[LoadedPicture]) -> Tensor:
         return self._reader.embed([one.rgb for one in opened])
+
+
+def _noted(answer: _Answer, notes: Iterable[str]) -> _Answer:
+    return replace(answer, notes=(*answer.notes, *filter(None, notes)))
 
 
 def _is_one(pictures: Picture | Sequence[Picture]) -> bool:

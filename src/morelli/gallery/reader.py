@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from PIL import Image
+from PIL import Image, ImageStat
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
@@ -20,10 +20,12 @@ from morelli.gallery.pictures import PictureInfo, read_file
 from morelli.models.custom_modules import update_with
 from morelli.models.embedder import in_batches
 from morelli.models.engines import InferenceBackbone, engines_for
+from morelli.models.heads import EmbeddingHead
 from morelli.models.network import Network
 from morelli.preparation.picture_files import UnusableError
 
 _BATCH = 8
+_FLAT = 2.0  # standard deviation of every channel, of 255
 _DEFAULT_SIZE = 256  # what prepare shrinks to unless told otherwise
 
 
@@ -57,6 +59,21 @@ class Reader:
         rows = in_batches(embedder, _Images(images, transform), self.device, batch_size=_BATCH)
         return torch.cat([_finite(found) for found, _ in rows])
 
+    def unlike_paintings(self, images: Sequence[Image.Image]) -> list[bool]:
+        """Whether each picture is of another kind than the paintings that the network was validated on.
+
+        One in a hundred of those is, too; a picture of one colour always is.
+        """
+        limit, head = self.network.card.unexplained, self.network.head
+        flat = [max(ImageStat.Stat(image).stddev) < _FLAT for image in images]
+        if limit is None or not isinstance(head, EmbeddingHead):
+            return flat
+        embedder, transform = self._embedder(len(images))
+        shares = _Unexplained(embedder[0], head)
+        rows = in_batches(shares, _Images(images, transform), self.device, batch_size=_BATCH)
+        found = torch.cat([part.float().cpu() for part, _ in rows])
+        return [one or float(share) > limit for one, share in zip(flat, found, strict=True)]
+
     def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[ReadBatch]:
         """Read and embed files, in their order; their names are written as :func:`morelli._file_names.escaped` does."""
         embedder, transform = self._embedder(len(files))
@@ -70,7 +87,7 @@ class Reader:
                 yield ReadBatch(pictures, embeddings, left_out)
                 progress.advance(task, len(pictures) + len(left_out))
 
-    def _embedder(self, pictures: int) -> tuple[nn.Module, Callable[[Image.Image], Any]]:
+    def _embedder(self, pictures: int) -> tuple[nn.Sequential, Callable[[Image.Image], Any]]:
         """The network in the engines that suit so many pictures, and what it takes of a picture."""
         engines = engines_for(self.network.backbone, self.device, pictures=pictures)
         names = tuple(one.name for one in engines)
@@ -89,6 +106,19 @@ class Reader:
         state = self.network.state_dict().items()  # without what takes no part in an embedding
         update_with(digest, {name: one for name, one in state if name.startswith(("backbone.", "head."))})
         return digest.hexdigest()[:32]
+
+
+class _Unexplained(nn.Module):
+    """A batch of pictures → (B,) what share of their features the training paintings' axes do not explain."""
+
+    def __init__(self, backbone: nn.Module, head: EmbeddingHead) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, pictures: Any) -> Tensor:
+        found = self.head.unexplained(self.backbone(pictures))
+        assert found is not None  # else no limit was learned
+        return found
 
 
 def _finite(embeddings: Tensor) -> Tensor:

@@ -72,6 +72,19 @@ class EmbeddingHead(nn.Module):
             embeddings = functional.normalize(both, dim=1)
         return embeddings
 
+    def unexplained(self, features: Tensor) -> Tensor | None:
+        """(B,) what share of a picture's standardised features the axes of the training paintings do not explain.
+
+        None where no axes were learned. High for pictures of another kind than paintings (the residual of PCA, Q, of
+        multivariate process control: Jackson and Mudholkar 1979).
+        """
+        if not self.untrained_weight:
+            return None
+        rows = self._over_views((features - self.centre) / self.spread) - self.middle
+        axes = functional.normalize(self.axes, dim=0)
+        left: Tensor = 1 - (rows @ axes).square().sum(1) / rows.square().sum(1).clamp_min(1e-12)
+        return left
+
     def _over_views(self, rows: Tensor) -> Tensor:
         """Rows (B, D), or the mean of (B, V, D) over the views; each of length 1 if embeddings are to be."""
         rows = functional.normalize(rows, dim=-1) if self.normalise else rows

@@ -77,6 +77,8 @@ class NetworkCard(Section):
     """Training artists whose paintings are the cohort that scores are normalised by; they are never measured so."""
     measured: CardMetrics | None = None
     """What the threshold and the calibration were worth on unseen artists, with intervals; as in ``metrics.json``."""
+    unexplained: float | None = None
+    """What share of their features one in a hundred validation paintings leaves unexplained; see the head."""
     tippett: TippettCard | None = None
     """The likelihood ratios of unseen artists' pairs."""
     identification: dict[str, RuleCard] | None = None
@@ -327,10 +329,15 @@ def embed_with(
     network: Network, dataset: PaintersByNumbers, device: torch.device, change: Change | None = None
 ) -> Tensor:
     """Embeddings of a dataset's pictures, (N, D) on the CPU; ``change`` is as in :func:`features_of`."""
+    return without_gradient(network.head.cpu(), aligned_features(network, dataset, device, change))
+
+
+def aligned_features(
+    network: Network, dataset: PaintersByNumbers, device: torch.device, change: Change | None = None
+) -> Tensor:
+    """What a network's head gets of a dataset's pictures: features, each source's brought to the reference's."""
     features = features_of(network.backbone, dataset, device, change)
-    if network.sources is not None:
-        features = network.sources.cpu().align(features, dataset.paintings["source"])
-    return without_gradient(network.head.cpu(), features)
+    return features if network.sources is None else network.sources.cpu().align(features, dataset.paintings["source"])
 
 
 def largest_shorter_side(paintings: pd.DataFrame) -> int:
