@@ -114,7 +114,7 @@ def with_vectors(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[pa
             {"about": lambda about: {k: v for k, v in about.items() if k != "fingerprint"}},
             "fingerprint: Field required",
         ),
-        ({"about": lambda _: []}, "valid dictionary"),
+        ({"about": lambda _: []}, "should be an object"),
         ({"about": lambda about: {**about, "fingerprint": "0" * 32}}, "another model"),
         ({"table": lambda table: table.drop(["sha256"])}, "names"),
         ({"table": lambda table: table.drop(["vector"])}, "vector"),

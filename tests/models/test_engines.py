@@ -1,6 +1,7 @@
 """Engines: frozen backbones run in the fastest engine at hand, with torch's features."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,23 @@ def make_backbone(**changes: object) -> AnyBackbone:
 @pytest.fixture(autouse=True)
 def own_cache(cache: Path) -> Path:
     return cache
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The backbone that most tests take, kept for every engine."""
+    folder = tmp_path_factory.mktemp("converted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MORELLI_CACHE", str(folder))
+        for name in OTHERS:
+            assert Engine(make_backbone().parts[0], name).run
+    return folder / "engines"
+
+
+@pytest.fixture
+def kept(converted: Path, own_cache: Path) -> None:
+    """It need not be converted again, which takes seconds."""
+    shutil.copytree(converted, own_cache / "engines")
 
 
 def files(suffix: str) -> list[Path]:
@@ -83,7 +101,7 @@ def test_a_folders_features_pass_through_the_engine(prepared: Path, monkeypatch:
     assert len(own) == len(torch_folders) == 2  # never mixed
 
 
-@pytest.mark.usefixtures("many")
+@pytest.mark.usefixtures("many", "kept")
 @pytest.mark.parametrize(
     ("openvino", "onnxruntime", "chosen"), [(12, 15, "openvino"), (10.5, 12, "onnxruntime"), (9, 10.5, "torch")]
 )
@@ -99,7 +117,7 @@ def test_the_first_that_is_fast_enough_is_chosen_once(
     assert measured == ["torch", "openvino", "onnxruntime"][: 2 if chosen == "openvino" else 3]
 
 
-@pytest.mark.usefixtures("many")
+@pytest.mark.usefixtures("many", "kept")
 def test_a_real_measurement_is_kept() -> None:
     (engine,) = engines_for(make_backbone(), CPU, pictures=1)
 
@@ -110,7 +128,7 @@ def test_a_real_measurement_is_kept() -> None:
     assert noted["engine"] == engine.name == next(iter(fast), "torch")
 
 
-@pytest.mark.usefixtures("many")
+@pytest.mark.usefixtures("many", "kept")
 @pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"engine": "other"}'])
 def test_a_damaged_choice_is_made_again(monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     measured = rates(monkeypatch, torch=1, openvino=2)
@@ -121,6 +139,7 @@ def test_a_damaged_choice_is_made_again(monkeypatch: pytest.MonkeyPatch, damage:
     assert len(measured) == 4
 
 
+@pytest.mark.usefixtures("kept")
 def test_few_pictures_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = rates(monkeypatch, torch=1, openvino=2)
 
@@ -133,7 +152,7 @@ def test_few_pictures_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engines_for(make_backbone(), CPU, pictures=2)[0].name == "torch"
 
 
-@pytest.mark.usefixtures("many")
+@pytest.mark.usefixtures("many", "kept")
 def test_onnxruntime_is_next_and_torch_last(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = rates(monkeypatch, torch=1, openvino=2, onnxruntime=2)
     lacking = {"openvino"}
@@ -146,6 +165,7 @@ def test_onnxruntime_is_next_and_torch_last(monkeypatch: pytest.MonkeyPatch) -> 
     assert measured == ["torch", "onnxruntime"]
 
 
+@pytest.mark.usefixtures("kept")
 def test_an_engine_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("torch", "onnxruntime", "openvino"):
         monkeypatch.setenv("MORELLI_ENGINE", name)
@@ -198,6 +218,7 @@ def test_a_network_that_cannot_be_converted_stays_in_torch() -> None:
     assert [str(one.message).partition(" ")[0] for one in said] == ["openvino", "onnxruntime"]
 
 
+@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("damage", ["empty", "weights"])
 def test_a_damaged_network_in_the_cache_is_converted_again(name: str, damage: str) -> None:
@@ -214,6 +235,7 @@ def test_a_damaged_network_in_the_cache_is_converted_again(name: str, damage: st
     assert torch.equal(found, expected)
 
 
+@pytest.mark.usefixtures("kept")
 def test_threads_share_the_batches(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MORELLI_ENGINE", "openvino")
     before = torch.get_num_threads()

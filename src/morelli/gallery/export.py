@@ -1,7 +1,6 @@
 """ONNX export: a network as one file, with all that must be known to use it without Python."""
 
 import copy
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import default_collate
 
-from morelli._files import check_output, write_text_whole, written_whole
+from morelli._files import check_output, written_whole
+from morelli._json import write_json
 from morelli.errors import MorelliError
 from morelli.gallery.reader import Reader
 from morelli.models.backbones import JointBackbone, SingleBackbone
@@ -75,7 +75,7 @@ def export(reader: Reader, path: Path) -> Exported:
     inputs = _inputs(network, batches)
     difference = _write(_Embeddings(network).eval(), batches, list(inputs), "embedding", path)
     about = {**_about(network, reader.size, scorer), "inputs": inputs}
-    write_text_whole(_about_path(path), json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    write_json(_about_path(path), about)
     return Exported(path, scorer, path.stat().st_size / 1e6, difference)
 
 

@@ -5,7 +5,6 @@ A part's generation is one more than that of the table it was appended to. :func
 place in one step, whereupon the parts count no more; so a reader meets all of one moment, whenever a writer is killed.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +14,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from morelli._file_names import escaped
+from morelli._json import parsed_json
 from morelli._tables import DamagedTableError, read_table, write_table
 from morelli.errors import first_line
 
@@ -111,10 +111,6 @@ class Store:
                 raise ValueError("its embeddings are not one row of float32 a picture")
             if not embeddings.sum(1).isfinite().all():
                 raise ValueError("its embeddings are not all finite")
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise DamagedTableError(f"{path} cannot be used: metadata, {where}: {first['msg']}.") from error
         except (
             LookupError,
             ValueError,
@@ -204,10 +200,10 @@ def _state(path: Path) -> tuple[int, int] | None:
 
 
 def _metadata(table: pa.Table) -> Metadata:
-    about = json.loads((table.schema.metadata or {}).get(_KEY, b"null"))
-    if isinstance(about, dict) and about.get("format") == 1:
-        about = {key: escaped(value) if isinstance(value, str) else value for key, value in about.items()}
-    metadata = Metadata.model_validate(about)
+    metadata = parsed_json((table.schema.metadata or {}).get(_KEY, b"null"), Metadata)
+    if metadata.format == 1:
+        of_text = {key: escaped(value) for key, value in metadata if isinstance(value, str)}
+        metadata = metadata.model_copy(update=of_text)
     if metadata.format not in (1, FORMAT_VERSION):
         raise ValueError(f"it has format {metadata.format}, and this morelli reads {FORMAT_VERSION}")
     return metadata

@@ -1,11 +1,13 @@
 """Networks that come with the package: found by name, and checked against their digests before they are used."""
 
 import hashlib
-import json
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from typing_extensions import TypedDict
+
+from morelli._json import read_json
 from morelli.errors import MorelliError
 
 DEFAULT: Final = "painters"
@@ -13,11 +15,17 @@ DIGESTS: Final = "digests.json"
 FOLDER = Path(__file__).parent
 
 
+class Packaged(TypedDict):
+    """A packaged network: its version, and the SHA-256 of each of its files."""
+
+    version: str
+    files: dict[str, str]
+
+
 @cache
-def index() -> dict[str, dict[str, Any]]:
-    """Name → ``version``, and ``files``: the SHA-256 of each."""
-    content: dict[str, dict[str, Any]] = json.loads((FOLDER / DIGESTS).read_text(encoding="utf-8"))
-    return content
+def index() -> dict[str, Packaged]:
+    """The packaged networks by name."""
+    return read_json(FOLDER / DIGESTS, dict[str, Packaged])
 
 
 def packaged_names() -> list[str]:
