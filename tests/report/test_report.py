@@ -225,6 +225,14 @@ def test_runs_without_the_files_of_a_chart_are_named(runs: Path, tmp_path: Path)
     assert "has no split.json" in page.text
 
 
+def test_an_epoch_without_a_number_is_passed_over(runs: Path, tmp_path: Path) -> None:
+    run = next(one for one in find_runs([runs]) if len((one.path / "history.csv").read_text().splitlines()) > 2)
+    header, first, *others = (run.path / "history.csv").read_text().splitlines()
+    columns = first.split(",")
+    (run.path / "history.csv").write_text("\n".join([header, ",".join(["", *columns[1:]]), *others]) + "\n")
+    assert made(runs, tmp_path / "report.html").all("section", id="learning")
+
+
 def test_failed_runs_stand_beside_the_finished(runs: Path, tmp_path: Path) -> None:
     broken = find_runs([runs])[0]
     (broken.path / METRICS).unlink()

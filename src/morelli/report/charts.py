@@ -122,7 +122,7 @@ def histogram(shown: Shown) -> list[Chart]:
 def learning(shown: Shown) -> list[Chart]:
     """Validation pair AUC and the share of active triplets, epoch by epoch, and the loss; empty without training."""
     frame = read_csv(shown.run.path / "history.csv", ("epoch", "loss"))
-    if frame is None or frame.empty:
+    if frame is None or (frame := frame.dropna(subset=["epoch", "loss"])).empty:
         return []
     epochs, losses = frame[["epoch", "loss"]].to_numpy(float).T
     across = (float(epochs.min()), float(epochs.max())) if len(epochs) > 1 else padded(epochs.tolist())
