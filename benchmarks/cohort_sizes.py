@@ -6,17 +6,11 @@ The network's unseen artists are measured with cohorts drawn at random from thei
 with the network's own scores (0 pictures) and all of them.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
 from accelerate import Accelerator
 
-from morelli import Network
-from morelli.data.artists import artist_key
-from morelli.data.copies import paintings_and_copies, without_copies
-from morelli.data.dataset import PaintersByNumbers
+from _unseen import from_command_line
 from morelli.evaluation.evaluate import score_pairs
 from morelli.evaluation.learning import calibration_of
 from morelli.evaluation.normalisation import FolderScorer
@@ -29,15 +23,7 @@ SIZES, DRAWS, RATES = (20, 50, 100, 200, 500), 8, ("0.1", "0.01")
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="painters")
-    parser.add_argument("--data", type=Path, required=True, help="a prepared folder")
-    arguments = parser.parse_args()
-    network = Network.load(arguments.model)
-    known = {artist_key(name) for name in (*network.card.training_artists, *network.card.validation_artists)}
-    found = without_copies(paintings_and_copies(arguments.data))
-    found = found[~found["artist"].map(artist_key).isin(known)]
-    dataset = PaintersByNumbers(arguments.data, transform=network.backbone.transform()).only(list(found["id"]))
+    network, dataset = from_command_line(__doc__)
     embeddings = embed_with(network, dataset, Accelerator().device)
     scored = score_pairs(embeddings, dataset.paintings)
     random = np.random.default_rng(0)

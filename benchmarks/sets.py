@@ -3,16 +3,11 @@
 python benchmarks/sets.py --data prepared/painters
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 from accelerate import Accelerator
 
-from morelli import Network
-from morelli.data.artists import artist_key, artist_keys
-from morelli.data.copies import paintings_and_copies, without_copies
-from morelli.data.dataset import PaintersByNumbers
+from _unseen import from_command_line
+from morelli.data.artists import artist_keys
 from morelli.evaluation.learning import sets_of
 from morelli.evaluation.likelihood_ratios import cllr_costs, cllr_min
 from morelli.evaluation.normalisation import FolderScorer
@@ -25,15 +20,7 @@ DRAWS = 30
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="painters")
-    parser.add_argument("--data", type=Path, required=True, help="a prepared folder")
-    arguments = parser.parse_args()
-    network = Network.load(arguments.model)
-    known = {artist_key(name) for name in (*network.card.training_artists, *network.card.validation_artists)}
-    found = without_copies(paintings_and_copies(arguments.data))
-    found = found[~found["artist"].map(artist_key).isin(known)]
-    dataset = PaintersByNumbers(arguments.data, transform=network.backbone.transform()).only(list(found["id"]))
+    network, dataset = from_command_line(__doc__)
     embeddings = embed_with(network, dataset, Accelerator().device)
     artists = artist_keys(dataset.paintings["artist"]).tolist()
     print("| paintings | artists | pair AUC | Cllr | lost by calibration | own cohort: pair AUC | Cllr | lost |")

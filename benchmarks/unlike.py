@@ -3,17 +3,11 @@
 python benchmarks/unlike.py --data prepared/painters
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 from accelerate import Accelerator
 from PIL import Image, ImageDraw
 
-from morelli import Network
-from morelli.data.artists import artist_key
-from morelli.data.copies import paintings_and_copies, without_copies
-from morelli.data.dataset import PaintersByNumbers
+from _unseen import from_command_line
 from morelli.gallery.reader import Reader
 from morelli.models.network import aligned_features
 
@@ -45,15 +39,7 @@ def made() -> dict[str, list[Image.Image]]:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="painters")
-    parser.add_argument("--data", type=Path, required=True, help="a prepared folder")
-    arguments = parser.parse_args()
-    network = Network.load(arguments.model)
-    known = {artist_key(name) for name in (*network.card.training_artists, *network.card.validation_artists)}
-    found = without_copies(paintings_and_copies(arguments.data))
-    found = found[~found["artist"].map(artist_key).isin(known)]
-    dataset = PaintersByNumbers(arguments.data, transform=network.backbone.transform()).only(list(found["id"]))
+    network, dataset = from_command_line(__doc__)
     shares = network.head.unexplained(aligned_features(network, dataset, Accelerator().device))
     unlike = (shares > network.card.unexplained).numpy()
     print("| pictures | said to be unlike |\n|:-|-:|")

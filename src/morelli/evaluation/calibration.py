@@ -26,6 +26,7 @@ METHODS: Final[tuple[Method, ...]] = ("platt", "temperature")
 FEWEST_PAIRS: Final = 10
 """Of either kind: with fewer, a threshold or a calibration says more of the pairs than of the artists."""
 _SCORES_USED = 100_000
+_NEWTON_STEPS: Final = 5
 
 
 def check_prior(prior: float, of: str = "same-hand pairs") -> None:
@@ -206,10 +207,32 @@ class ArtistTallies:
         if (by_artist[:, 0].sum(1) > 0).sum() < FEWEST_ARTISTS:
             return None
         total = by_artist.sum(0) / [[1], [2]]  # a pair by two artists was counted for both
-        middles = [(self._edges[1:] + self._edges[:-1]) / 2] * 2
-        lines = np.array([_fit_line(middles, total - own, method) for own in by_artist])
+        middles = (self._edges[1:] + self._edges[:-1]) / 2
+        start = np.array(_fit_line([middles, middles], list(total), method))
+        lines = _fit_lines(middles, total - by_artist, start, method)
         (a, b), (c, d) = np.cov(lines.T, bias=True) * (len(lines) - 1)
         return (float(a), float(b)), (float(c), float(d))
+
+
+def _fit_lines(scores: Array, pairs: Array, start: Array, method: Method) -> Array:
+    """As :func:`_fit_line`, of (A, 2, B) numbers of pairs by both kinds in bins of ``scores`` (B,), all near ``start``.
+
+    By Newton's method, a few steps for all at once; → (A, 2).
+    """
+    counts = pairs.sum(2)
+    targets = np.stack([(counts[:, 0] + 1) / (counts[:, 0] + 2), 1 / (counts[:, 1] + 2)], axis=1)[..., None]
+    weights = 0.5 * pairs / np.maximum(counts, 1)[..., None]
+    free = 1 if method == "temperature" else 2
+    powers = np.stack([scores, np.ones_like(scores)])[:free]
+    lines = np.tile(start, (len(pairs), 1))
+    for _ in range(_NEWTON_STEPS):
+        probability = scipy.special.expit(lines[:, :1] * scores + lines[:, 1:])
+        wrong = (weights * (probability[:, None] - targets)).sum(1)
+        curvature = weights.sum(1) * probability * (1 - probability)
+        hessian = np.einsum("ab,ib,jb->aij", curvature, powers, powers) + 1e-12 * np.eye(free)
+        lines[:, :free] -= np.linalg.solve(hessian, (wrong @ powers.T)[..., None])[..., 0]
+    lines[:, 0] = np.maximum(lines[:, 0], 0)
+    return lines
 
 
 def _thinned(scores: Array) -> Array:

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from morelli._progress import progress_bar
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, first_line
 from morelli.evaluation.calibration import check_prior
 from morelli.evaluation.likelihood_ratios import supported
 from morelli.evaluation.normalisation import NormalisedScorer, own_scorer
@@ -125,9 +125,9 @@ class Identification:
     def from_dict(cls, values: Mapping[str, Any]) -> "Identification":
         """Read back what :meth:`to_dict` gave; anything else is a MorelliError."""
         try:
-            rules = {int(n): Rule(**{**rule, "rates": Rates(**rule["rates"])}) for n, rule in values.items()}
-        except (TypeError, ValueError, KeyError) as error:
-            raise MorelliError(f"These are no rules of identification: {error}.") from error
+            rules = {int(n): TypeAdapter(Rule).validate_python(rule) for n, rule in values.items()}
+        except (TypeError, ValueError, AttributeError) as error:
+            raise MorelliError(f"These are no rules of identification: {first_line(error)}.") from error
         return cls(dict(sorted(rules.items())))
 
 
@@ -260,14 +260,16 @@ def measure(trials: Sequence[Trial], slope: float, offset: float, threshold: flo
 def _learn(trials: Sequence[Trial]) -> Rule:
     spread, centre = float(np.std(trials[0].scores)) or 1.0, float(np.mean(trials[0].scores))
 
-    def line(weights: Array) -> tuple[float, float]:
-        return float(weights[0] / spread), float(weights[1] - weights[0] * centre / spread)
+    standard = [((trial.scores - centre) / spread, trial.truth) for trial in trials]
 
-    def loss(weights: Array) -> float:
-        return float(np.mean([_log_loss(trial, *line(weights)) for trial in trials]))
+    def loss(weights: Array) -> tuple[float, Array]:
+        losses = [_log_loss(scores, truth, weights) for scores, truth in standard]
+        return float(np.mean([value for value, _ in losses])), np.mean([slopes for _, slopes in losses], axis=0)
 
-    found = optimize.minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0, None), (None, None)])
-    slope, offset = line(found.x)
+    bounds = [(0, None), (None, None)]
+    found = optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
+    slope = float(found.x[0] / spread)
+    offset = float(found.x[1] - slope * centre)
     best, _, known = _best(trials, slope, offset)
     tenth = np.quantile(best[~known], 1 - FALSE_ACCEPTANCE, method="higher")
     threshold = float(np.nextafter(tenth, np.inf))  # of equal probabilities all are named or none
@@ -285,12 +287,15 @@ def _bounds(trials: Sequence[Trial], slope: float, offset: float) -> tuple[float
     return supported(same, different, artists=trials[0].scores.shape[1] + trials[0].others)
 
 
-def _log_loss(trial: Trial, slope: float, offset: float) -> float:
-    """Mean negative log-probability of the truth, known and never-enrolled artists weighing the same."""
-    probabilities = posterior(slope * trial.scores + offset, 0.5)
-    of_truth = -np.log(np.maximum(probabilities[np.arange(len(trial.truth)), trial.truth], 1e-300))
-    known = trial.truth != NONE
-    return float(of_truth[known].mean() + of_truth[~known].mean()) / 2
+def _log_loss(scores: Array, truth: Array, weights: Array) -> tuple[float, Array]:
+    """Mean negative log-probability of the truth, known and never-enrolled artists weighing alike; and its slopes."""
+    probabilities = posterior(weights[0] * scores + weights[1], 0.5)
+    known, rows = truth != NONE, np.arange(len(truth))
+    share = np.where(known, 0.5 / known.sum(), 0.5 / (~known).sum())
+    of_truth = np.where(known, scores[rows, truth], 0)
+    expected = (probabilities[:, :-1] * scores).sum(1)
+    slopes = np.array([share @ (expected - of_truth), share @ (1 - probabilities[:, -1] - known)])
+    return float(-share @ np.log(np.maximum(probabilities[rows, truth], 1e-300))), slopes
 
 
 def _best(trials: Sequence[Trial], slope: float, offset: float) -> list[Array]:

@@ -90,7 +90,9 @@ class Validation:
         return [name for name, there in zip(COHORTS, (has_own, has_training), strict=True) if there]
 
     def identification(self, cohort: Cohort = "none") -> Identification | None:
-        """The rules of identification; None where there are too few artists."""
+        """The rules of identification; None where there are too few artists, and for training paintings as a cohort."""
+        if cohort == "training":
+            return None
         keys = artist_keys(self.paintings["artist"]).tolist()
         return learn_identification(self.embeddings, keys, self._scorers(cohort), self.groups)
 

@@ -1,0 +1,22 @@
+"""What the benchmarks of answers measure on: a prepared folder's paintings by artists that a network never met."""
+
+import argparse
+from pathlib import Path
+
+from morelli import Network
+from morelli.data.artists import artist_key
+from morelli.data.copies import paintings_and_copies, without_copies
+from morelli.data.dataset import PaintersByNumbers
+
+
+def from_command_line(description: str | None) -> tuple[Network, PaintersByNumbers]:
+    """The network and the paintings that ``--model`` and ``--data`` name."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="painters")
+    parser.add_argument("--data", type=Path, required=True, help="a prepared folder")
+    arguments = parser.parse_args()
+    network = Network.load(arguments.model)
+    known = {artist_key(name) for name in (*network.card.training_artists, *network.card.validation_artists)}
+    found = without_copies(paintings_and_copies(arguments.data))
+    found = found[~found["artist"].map(artist_key).isin(known)]
+    return network, PaintersByNumbers(arguments.data, transform=network.backbone.transform()).only(list(found["id"]))
