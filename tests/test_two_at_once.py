@@ -10,10 +10,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from file_kills import wrong_at_once
 
 SCENARIOS = Path(__file__).with_name("commands_at_once.py")
-FAST = ("Fresh Fresh", "Enrolled EnrolledThird", "IndexBeside Enrolled", "IndexBeside SearchBeside", "Prepare Prepare")
+FAST = (
+    "Fresh Fresh",
+    "EnrolledSecond EnrolledThird",
+    "IndexBeside Enrolled",
+    "IndexBeside SearchBeside",
+    "Prepare Prepare",
+)
 SLOW = (
     *("Synthesize Synthesize", "PrepareMore PrepareMore", "Bench Bench", "Bench OtherBench", "Train Train"),
-    *("Submit Submit", "Report Report", "Export Export", "Changed Changed", "Changed SearchBeside"),
+    *("Submit Submit", "Report Report", "Export Export", "Changed Changed"),
 )
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
@@ -24,9 +30,9 @@ def test_both_come_to_their_end_as_one_after_the_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pairs", [FAST, SLOW], ids=["fast", "slow"])
-def test_many_times(pairs: tuple[str, ...], tmp_path: Path) -> None:
-    assert wrong_at_once(SCENARIOS, tmp_path, *pairs, rounds=4) == {pair: [] for pair in pairs}
+@pytest.mark.parametrize("pair", [*FAST, *SLOW])
+def test_three_times(pair: str, tmp_path: Path) -> None:
+    assert wrong_at_once(SCENARIOS, tmp_path, pair, rounds=3) == {pair: []}
 
 
 BROKEN = """
