@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from killed_commands import Prepare, files_and_contents, made_in, tiny_recipe
+from killed_commands import Prepare as SixPictures
+from killed_commands import files_and_contents, made_in, tiny_recipe
 from morelli._yaml import write_yaml
 from morelli.cli import main
 
@@ -45,7 +46,7 @@ def _start(name: str, place: Path) -> None:
     pictures = sorted((made / "prepared" / "images").rglob("*.jpg"))
     shutil.copy(pictures[0], place / "one.jpg")
     if name == "Prepare":
-        Prepare.start(place)
+        SixPictures.start(place)
     elif name == "Merge":
         shutil.copytree(made / "prepared", place / "other")
     elif name in ("Index", "Enroll", "Search"):
