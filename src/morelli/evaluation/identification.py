@@ -224,12 +224,12 @@ def simulate(
     own = own_scorer(scorer)
     if isinstance(scorer, NormalisedScorer):
         closeness = scorer.closeness(embeddings)  # once for all draws
-    random = np.random.default_rng(0)
+    random, places = np.random.default_rng(0), {code: np.flatnonzero(codes == code) for code in artists}
     known = round(KNOWN_SHARE * len(artists)) if known is None else known
     trials = []
     for _ in range(draws):
         chosen = random.permutation(np.asarray(artists))[:known]
-        shown = np.stack([random.permutation(np.flatnonzero(codes == code))[:enrolled] for code in chosen])
+        shown = np.stack([random.permutation(places[code])[:enrolled] for code in chosen])
         left = np.isin(codes, artists)
         left[shown] = False
         asked = random.permutation(np.flatnonzero(left))[:queries]

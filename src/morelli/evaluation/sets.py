@@ -66,9 +66,9 @@ def simulate(
     """
     names, codes = np.unique(np.asarray(artists), return_inverse=True)
     fit = np.flatnonzero(np.bincount(codes, minlength=len(names)) >= smaller + larger)
-    random = np.random.default_rng(0)
+    random, places = np.random.default_rng(0), [np.flatnonzero(codes == code) for code in fit]
     for _ in range(draws if len(fit) > 1 else 0):
-        rows = np.stack([random.permutation(np.flatnonzero(codes == code))[: smaller + larger] for code in fit])
+        rows = np.stack([random.permutation(own)[: smaller + larger] for own in places])
         sets = [embeddings[torch.from_numpy(part)] for part in (rows[:, :smaller], rows[:, smaller:])]
         scores = scorer.matrix(*(artist_embedding(one, scorer) for one in sets))
         yield names[fit].tolist(), scores.double().numpy()
