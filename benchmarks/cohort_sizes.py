@@ -23,7 +23,7 @@ SIZES, DRAWS, RATES = (20, 50, 100, 200, 500), 8, ("0.1", "0.01")
 
 def main() -> None:
     """Run the command line."""
-    network, dataset = from_command_line(__doc__)
+    network, dataset, _ = from_command_line(__doc__)
     embeddings = embed_with(network, dataset, Accelerator().device)
     scored = score_pairs(embeddings, dataset.paintings)
     random = np.random.default_rng(0)

@@ -1,59 +1,45 @@
 """Identification among artists that the network has never seen: 40 enrolled with 5 paintings each, 20 never enrolled.
 
-Run it with:  python benchmarks/identify.py RUN --data prepared/painters-mini [--enrolled 40] [--paintings 5]
+Run it with:  python benchmarks/identify.py --data prepared/painters-mini [--model RUN] [--enrolled 40] [--paintings 5]
 
-RUN is a run folder of morelli train or morelli bench; its split names the unseen artists. Nothing is chosen on them:
-the rule and its threshold were learned on validation artists when the network was trained, and are read from its model.
+Nothing is chosen on these artists: the rule and its threshold were learned on validation artists when the network was
+trained, and are read from its model; by its own scores, and by those that all these pictures normalise (own cohort).
 Each draw enrols other artists and other paintings; all other paintings of all unseen artists are then identified. The
 lowest and highest draw show how much hangs on who is enrolled.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
-from morelli import Network, PaintersByNumbers
-from morelli.data.artists import artist_key
-from morelli.data.splits import Split
-from morelli.evaluation.identification import NONE, Identification, learn_identification, simulate
+from _unseen import from_command_line
+from morelli.data.artists import artist_keys
+from morelli.evaluation.identification import NONE, Identification, simulate
+from morelli.evaluation.normalisation import FolderScorer
 from morelli.models.network import embed_with
 
 MEASURES = ("accuracy when answering", "share answered", "false acceptance", "right artist first, answering or not")
 
 
 def main() -> None:
-    """Read the command line, measure, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--enrolled", type=int, default=40)
-    parser.add_argument("--paintings", type=int, default=5)
-    parser.add_argument("--draws", type=int, default=20)
-    arguments = parser.parse_args()
-    network = Network.load(arguments.run)
-    split = Split.load(arguments.run / "split.json")
-    everything = PaintersByNumbers(arguments.data, transform=network.backbone.transform())
-
-    def embedded(side: tuple[str, ...]) -> tuple:
-        dataset = everything.only(side)
-        keys = dataset.paintings["artist"].map(artist_key).to_numpy()
-        return embed_with(network, dataset, Accelerator().device), keys
-
-    if network.card.identification:
-        rules = Identification.from_dict(network.card.identification)
-    else:  # a model of before identification was learned in training
-        rules = learn_identification(*embedded(split.validation), network.scorer)
-    embeddings, keys = embedded(split.unseen)
-    _, codes = np.unique(keys, return_inverse=True)
+    """Read the command line, measure, print the tables."""
+    network, dataset, arguments = from_command_line(__doc__, enrolled=40, paintings=5, draws=20)
+    embeddings = embed_with(network, dataset, Accelerator().device)
+    codes = np.unique(artist_keys(dataset.paintings["artist"]), return_inverse=True)[1]
     able = np.flatnonzero(np.bincount(codes) > arguments.paintings)
-    trials = simulate(
-        embeddings, codes, network.scorer, able, arguments.paintings, arguments.enrolled, draws=arguments.draws
-    )
-    print_table(trials, rules, arguments, len(able), network.card.objective)
+    ways = [("own scores", network.scorer, network.card.identification)]
+    if "own" in network.card.with_cohort:
+        own = FolderScorer(network.scorer, embeddings), network.card.with_cohort["own"]["identification"]
+        ways.append(("own cohort", *own))
+    for way, scorer, kept in ways:
+        rules = Identification.from_dict(kept)
+        trials = simulate(
+            embeddings, codes, scorer, able, arguments.paintings, arguments.enrolled, draws=arguments.draws
+        )
+        print_table(trials, rules, arguments, len(able), f"{network.card.objective}, {way}")
 
 
 def print_table(trials: list, rules: Identification, arguments: argparse.Namespace, artists: int, title: str) -> None:

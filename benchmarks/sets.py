@@ -20,7 +20,7 @@ DRAWS = 30
 
 def main() -> None:
     """Run the command line."""
-    network, dataset = from_command_line(__doc__)
+    network, dataset, _ = from_command_line(__doc__)
     embeddings = embed_with(network, dataset, Accelerator().device)
     artists = artist_keys(dataset.paintings["artist"]).tolist()
     print("| paintings | artists | pair AUC | Cllr | lost by calibration | own cohort: pair AUC | Cllr | lost |")

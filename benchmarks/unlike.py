@@ -39,7 +39,7 @@ def made() -> dict[str, list[Image.Image]]:
 
 def main() -> None:
     """Run the command line."""
-    network, dataset = from_command_line(__doc__)
+    network, dataset, _ = from_command_line(__doc__)
     shares = network.head.unexplained(aligned_features(network, dataset, Accelerator().device))
     unlike = (shares > network.card.unexplained).numpy()
     print("| pictures | said to be unlike |\n|:-|-:|")
