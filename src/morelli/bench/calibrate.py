@@ -12,8 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from morelli.bench.measure import decisions, measure_subset
-from morelli.data.artists import artist_key
+from morelli.bench.measure import decisions, is_one_of, measure_subset
 from morelli.data.copies import paintings_and_copies, without_copies
 from morelli.data.dataset import PaintersByNumbers
 from morelli.errors import MorelliError
@@ -27,7 +26,7 @@ from morelli.evaluation.learning import (
     tippett_of,
     unexplained_limit,
 )
-from morelli.models.network import Network, aligned_features, embed_with, short_digests
+from morelli.models.network import Network, aligned_features, short_digests, without_gradient
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,14 @@ def calibrate_network(model: str | Path, data: Path, out: Path, *, method: Metho
     network = Network.load(model)
     found = without_copies(paintings_and_copies(data))
     is_known = pd.Series(short_digests(found), found.index).isin(network.card.training_paintings)
-    folded = found["artist"].map(artist_key)
-    is_met = folded.isin(set(map(artist_key, network.card.training_artists)))
-    is_own = folded.isin(set(map(artist_key, network.card.validation_artists))) & ~is_met & ~is_known
-    is_new = ~is_met & ~is_known
+    is_new = ~is_known & ~is_one_of(found, network.card.training_artists)
+    is_own = is_new & is_one_of(found, network.card.validation_artists)
     learns = is_own if is_own.any() else is_new
     if reason := too_few("validation", found[learns]):
         raise MorelliError(f"{data} cannot calibrate this network. {reason}")
-    dataset = PaintersByNumbers(data, transform=network.backbone.transform()).only(list(found["id"][is_new | learns]))
-    paintings, embeddings = dataset.paintings, embed_with(network, dataset, Accelerator().device)
+    dataset = PaintersByNumbers(data, transform=network.backbone.transform()).only(list(found["id"][is_new]))
+    paintings, features = dataset.paintings, aligned_features(network, dataset, Accelerator().device)
+    embeddings = without_gradient(network.head.cpu(), features)
     places = paintings["id"].isin(set(found["id"][learns])).to_numpy(copy=True)
     rows, of_rows = _part(paintings, embeddings, places)
     validation = Validation(of_rows, rows, network.scorer, network.cohort)
@@ -88,8 +86,7 @@ def calibrate_network(model: str | Path, data: Path, out: Path, *, method: Metho
     except TooFewPairsError as few:
         raise MorelliError(f"{data} cannot calibrate this network: {few} are too few.") from None
     if network.backbone.is_frozen:
-        features = aligned_features(network, dataset.only(list(rows["id"])), Accelerator().device)
-        facts["unexplained"] = unexplained_limit(network.head, features)
+        facts["unexplained"] = unexplained_limit(network.head, features[torch.tensor(places)])
     network = network.with_facts(
         **facts, validation_artists=tuple(sorted(rows["artist"].unique())), measured=None, tippett=None
     )

@@ -112,10 +112,10 @@ def evaluate_network(
 
 def _rows(network: Network, paintings: pd.DataFrame, *, never_seen: bool) -> dict[str, pd.DataFrame]:
     """The rows of each subset that is to be measured."""
-    is_seen = _is_one_of(paintings, network.card.training_artists)
+    is_seen = is_one_of(paintings, network.card.training_artists)
     subsets = {"seen": is_seen, "unseen": ~is_seen}
     if never_seen:
-        subsets = {"unseen": ~is_seen & ~_is_one_of(paintings, network.card.validation_artists)}
+        subsets = {"unseen": ~is_seen & ~is_one_of(paintings, network.card.validation_artists)}
     return {subset: paintings[is_in].reset_index(drop=True) for subset, is_in in subsets.items()}
 
 
@@ -135,7 +135,7 @@ def _subsets(
     embeddings = embed_with(network, shown, Accelerator().device, condition.change if condition else None)
     measured = {}
     for (subset, chosen), own in zip(rows.items(), torch.split(embeddings, list(map(len, rows.values()))), strict=True):
-        is_other = not _is_one_of(chosen, network.card.validation_artists).any()  # else what was learned says nothing
+        is_other = not is_one_of(chosen, network.card.validation_artists).any()  # else what was learned says nothing
         own_cohort = embeddings if cohort is None else cohort
         measured[subset], more, _ = measure_subset(
             subset,
@@ -188,14 +188,15 @@ def decisions(metrics: dict[str, Any]) -> dict[str, Any]:
     return {**counts, **named, "interval": {name: metrics["interval"].get(name) for name in named}}
 
 
-def _is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
+def is_one_of(paintings: pd.DataFrame, artists: Sequence[str]) -> pd.Series:
+    """Whether each painting is by one of some artists, names folded."""
     return paintings["artist"].map(artist_key).isin({artist_key(name) for name in artists})
 
 
 def _notes(network: Network, paintings: pd.DataFrame, *, never_seen: bool, trained_on: int, copies: int) -> list[str]:
     known = (*network.card.training_artists, *network.card.validation_artists)
-    known_artists = paintings["artist"][_is_one_of(paintings, known)].nunique()
-    chosen_on = paintings["artist"][_is_one_of(paintings, network.card.validation_artists)].nunique()
+    known_artists = paintings["artist"][is_one_of(paintings, known)].nunique()
+    chosen_on = paintings["artist"][is_one_of(paintings, network.card.validation_artists)].nunique()
     size = largest_shorter_side(paintings)
     trained_size = network.card.prepared_size
     said = {
@@ -245,10 +246,9 @@ def _shift_table(by_condition: dict[str, dict[str, Any]], width: int | None) -> 
     """A row a condition: what shows whether the ranking, and whether the calibration held."""
     cells, units = {"pictures": list(by_condition)}, []
     for subset, group in itertools.product(by_condition[AS_THEY_ARE], _SHOWN_OF_SHIFT):
-        units.append([f"{subset}\n{heading}" for heading in group.values()])
         if not any(name in one[subset] for one in by_condition.values() for name in group):
-            units.pop()
             continue
+        units.append([f"{subset}\n{heading}" for heading in group.values()])
         for name, heading in zip(group, units[-1], strict=True):
             cells[heading] = [_cell(one[subset], name) for one in by_condition.values()]
     return as_text(pd.DataFrame(cells), "", "rich", width, names=["pictures"], units=units)

@@ -49,9 +49,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        values = asdict(self)
-        del values["lr"]
-        return {**LikelihoodRatio.fields(self.lr), **values, "caveat": CAVEAT}
+        return as_plain(self, self.lr)
 
     def text(self) -> str:
         """What the command prints."""
@@ -60,8 +58,7 @@ class Comparison:
             supposed = f"if {percent(self.prior)} of such pairs are by one hand"
             lines.append(f"Probability of the same hand: {percent(self.probability)}, {supposed}.")
         if self.threshold is not None and self.same_hand is not None:
-            verdict = "the same hand" if self.same_hand else "different hands"
-            lines.append(f"Score {self.score:.3f} against a threshold of {self.threshold:.3f}: {verdict}.")
+            lines.append(verdict(self.score, self.threshold, same_hand=self.same_hand))
             lines += self.rates.lines() if self.rates else []
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes), CAVEAT])
 
@@ -89,6 +86,19 @@ def compare(
         scoring.pictures,
         tuple(_notes(scoring, card, (a, b), copies)),
     )
+
+
+def as_plain(answer: Any, ratio: LikelihoodRatio | None) -> dict[str, Any]:
+    """An answer, a dataclass with its ratio as ``lr``, as plain values for JSON: the ratio first."""
+    values = asdict(answer)
+    del values["lr"]
+    return {**LikelihoodRatio.fields(ratio), **values, "caveat": CAVEAT}
+
+
+def verdict(score: float, threshold: float, *, same_hand: bool) -> str:
+    """A score against its threshold, in a sentence."""
+    called = "the same hand" if same_hand else "different hands"
+    return f"Score {score:.3f} against a threshold of {threshold:.3f}: {called}."
 
 
 def was_trained_on(card: NetworkCard, picture: PictureInfo) -> bool:

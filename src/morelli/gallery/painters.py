@@ -129,18 +129,22 @@ class Painters:
                 f"Two lists are compared pair by pair; these have {len(left)} and {len(right)} pictures."
             )
         opened = self._open([*left, *right])
+        told = self._compared(opened[: len(left)], opened[len(left) :], prior, cohort)
+        return told[0] if _is_one(a) and _is_one(b) else told
+
+    def _compared(
+        self, left: Sequence[LoadedPicture], right: Sequence[LoadedPicture], prior: float, cohort: str | Path
+    ) -> list[Comparison]:
+        opened, card = [*left, *right], self.network.card
         scoring = self._scoring(cohort, [one.info for one in opened])
         embeddings = self._embed(opened)
-        compared = [
-            compare(scoring, self.network.card, first.info, second.info, embeddings[[place, place + len(left)]], prior)
-            for place, (first, second) in enumerate(zip(opened, opened[len(left) :], strict=False))
-        ]
         kinds = self._kind_notes(opened, ["A"] * len(left) + ["B"] * len(right))
-        told = [
-            _noted(one, sides)
-            for one, sides in zip(compared, zip(kinds, kinds[len(left) :], strict=False), strict=True)
-        ]
-        return told[0] if _is_one(a) and _is_one(b) else told
+        told = []
+        for place, (a, b) in enumerate(zip(left, right, strict=True)):
+            both = [place, place + len(left)]
+            answer = compare(scoring, card, a.info, b.info, embeddings[both], prior)
+            told.append(_noted(answer, [kinds[one] for one in both]))
+        return told
 
     def compare_sets(
         self,
@@ -188,7 +192,7 @@ class Painters:
         Args and errors as of :meth:`compare`.
         """
         first, second = self._open([a, b])
-        compared = self.compare(a, b, prior=prior, cohort=cohort)
+        (compared,) = self._compared([first], [second], prior, cohort)
         explained = explain(self._reader, first.rgb, second.rgb)
         return Verdict(compared, (first, second), explained, self.network.card, str(self.model), self.fingerprint)
 

@@ -13,7 +13,7 @@ from morelli.errors import MorelliError
 from morelli.evaluation.calibration import check_prior
 from morelli.evaluation.identification import artist_embedding
 from morelli.evaluation.sets import SIZES, sizes_of
-from morelli.gallery.compare import CAVEAT, was_trained_on
+from morelli.gallery.compare import CAVEAT, as_plain, verdict, was_trained_on
 from morelli.gallery.pictures import PictureInfo
 from morelli.gallery.scoring import LikelihoodRatio, Scoring, percent
 from morelli.models.network import NetworkCard
@@ -82,20 +82,17 @@ class SetComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        values = asdict(self)
-        del values["lr"]
-        return {**LikelihoodRatio.fields(self.lr), **values, "caveat": CAVEAT}
+        return as_plain(self, self.lr)
 
     def text(self) -> str:
         """What the command prints."""
         names = (f"{side}: {name}" for side, name in zip("AB", (self.a, self.b), strict=True))
         counts = (f" ({n} painting{'s' * (n != 1)})" for n in self.paintings)
         lines = [*map("".join, zip(names, counts, strict=True)), "", *(self.lr.lines() if self.lr else [])]
-        if self.probability is not None:
+        if self.probability is not None and self.same_hand is not None:
             supposed = f"if {percent(self.prior)} of such pairs of sets are by one hand"
             lines.append(f"Probability of the same hand: {percent(self.probability)}, {supposed}.")
-            verdict = "the same hand" if self.same_hand else "different hands"
-            lines.append(f"Score {self.score:.3f} against a threshold of {self.threshold:.3f}: {verdict}.")
+            lines.append(verdict(self.score, self.threshold, same_hand=self.same_hand))
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes), CAVEAT])
 
 
