@@ -1,0 +1,205 @@
+"""Parquet as a source: a file, or a folder of shards as Hugging Face ``datasets`` writes them, with pictures inside."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from morelli._file_names import escaped
+from morelli._json import parsed_json
+from morelli.errors import MorelliError, first_line
+from morelli.preparation.archives import File
+from morelli.preparation.csv_columns import FIELDS, find_columns, folded_name
+from morelli.preparation.listing import list_folder
+from morelli.preparation.picture_files import SUFFIXES as PICTURES
+from morelli.preparation.picture_files import UnusableError
+from morelli.preparation.source import Catalogue, Source, SourceOptions
+from morelli.preparation.table import catalogue_of_rows, find_files, of_fields, said_of
+
+SUFFIXES: Final = frozenset({".parquet", ".pq"})
+_IN_MEMORY: Final = 16
+"""Pictures of a row group that are unpacked at a time."""
+_MOST_TEXT: Final = 1 << 30
+"""Bytes of all columns but the pictures', unpacked, of one file."""
+
+
+class ParquetSource(Source):
+    """A Parquet file or a folder of them: pictures in a column of bytes or ``{bytes, path}``, or a column of paths."""
+
+    name = "parquet"
+
+    def recognises(self, path: Path, options: SourceOptions) -> bool:
+        if path.is_file() or not any(chain(path.glob("*.parquet"), path.glob("*/*.parquet"))):
+            return path.suffix.lower() in SUFFIXES
+        return not any(file.suffix in PICTURES for file in list_folder(path, options.out.resolve()).files)
+
+    def read(self, path: Path, options: SourceOptions) -> Catalogue:
+        one = [File.at(path, escaped(path.name))] if path.is_file() else []
+        listed = one or list_folder(path, options.out.resolve()).files
+        shards = [file for file in listed if one or file.suffix in SUFFIXES]
+        if not shards:
+            raise MorelliError(f"{path} holds no Parquet files.")
+        wanted = dict(options.columns)
+        pictures = _picture_column(Path(shards[0].path), wanted.get("path"))
+        if pictures:
+            wanted |= {"path": ""}
+        cells = pd.concat([_texts(shard) for shard in shards]).fillna("")
+        if cells.empty:
+            raise MorelliError(f"{path} has its columns but no rows. It needs one row a painting.")
+        columns = find_columns(path, cells, wanted, ("artist",))
+        if pictures:
+            rows, files, said = _rows_of_pictures(shards, pictures, options.out)
+            rows.index, columns = cells.index, {**columns, "picture": pictures}
+        elif "path" in columns:
+            rows, files, said = find_files(Path(shards[0].path), cells[columns["path"]], options.out, only_inside=True)
+        else:
+            raise MorelliError(
+                f"{path} has neither a column of pictures (bytes, or bytes and path) nor one of paths; it has "
+                f"{', '.join(_schema(Path(shards[0].path)).names)}. Say which it is with --path-column."
+            )
+        rows = rows.join(of_fields(cells, columns))
+        return catalogue_of_rows("Parquet", path, rows, files, [said_of(columns), *said])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path) as opened:
+            yield opened
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise MorelliError(
+            f"{path} is no whole Parquet file ({first_line(error)}). Get it again, then run the same command."
+        ) from error
+
+
+def _schema(path: Path) -> pa.Schema:
+    with _opened(path) as opened:
+        return opened.schema_arrow
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _bytes_of(field: pa.Field) -> str | None:
+    """Where the bytes of pictures stand in a column: in it, or in its part ``bytes``; None if nowhere."""
+    parts = {part.name: part.type for part in field.type} if pa.types.is_struct(field.type) else {}
+    if "bytes" in parts and _is_binary(parts["bytes"]):
+        return f"{field.name}.bytes"
+    return field.name if _is_binary(field.type) else None
+
+
+def _picture_column(shard: Path, wanted: str | None) -> str | None:
+    """The column of pictures; None where there is none, or another one is wanted."""
+    schema = _schema(shard)
+    found = [field.name for field in schema if _bytes_of(field)]
+    if wanted:
+        return next((name for name in found if folded_name(name) == folded_name(wanted)), None)
+    known = [name for name in found if folded_name(name) in FIELDS["path"].split("|")]
+    if len(known or found) > 1:
+        choices = " or ".join(f'--path-column "{name}"' for name in known or found)
+        raise MorelliError(f"{shard} has several columns that may be the pictures. Say which it is: {choices}")
+    return next(iter(known or found), None)
+
+
+def _texts(shard: File) -> pd.DataFrame:
+    """All columns but nested ones and bytes, as text; class numbers as the names that the metadata has for them."""
+    with _opened(Path(shard.path)) as opened:
+        schema, metadata = opened.schema_arrow, opened.metadata
+        plain = [field.name for field in schema if not (pa.types.is_nested(field.type) or _is_binary(field.type))]
+        groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+        columns = (group.column(place) for group in groups for place in range(group.num_columns))
+        if sum(one.total_uncompressed_size for one in columns if one.path_in_schema in plain) > _MOST_TEXT:
+            raise MorelliError(f"{shard.path} holds more than {_MOST_TEXT:,} bytes besides its pictures. Divide it.")
+        table = opened.read(columns=plain)
+    names, texts = _class_names(schema), {}
+    for column in plain:
+        if column in names:
+            told = dict(enumerate(names[column]))
+            texts[column] = [told.get(number, "") for number in table[column].to_pylist()]
+        else:
+            values = table[column]
+            values = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+            texts[column] = [(text or "").strip() for text in values.cast(pa.string()).to_pylist()]
+    index = [f"{shard.name}, row {row}" for row in range(table.num_rows)]
+    return pd.DataFrame(texts, index=index, dtype=str)
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """The names of classes that ``datasets`` writes into a table's metadata, by column."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        features = parsed_json((schema.metadata or {})[b"huggingface"], dict[str, Any])["info"]["features"]
+        labels = {name: one for name, one in features.items() if one.get("_type") == "ClassLabel"}
+        return {name: [str(text) for text in one["names"]] for name, one in labels.items()}
+    return {}
+
+
+def _rows_of_pictures(shards: list[File], column: str, out: Path) -> tuple[pd.DataFrame, dict[str, File], list[str]]:
+    """As :func:`find_files`, for a column of pictures: named by the paths beside them if these tell them all apart.
+
+    Where there are paths only, as ``datasets`` writes pictures that lie on its own disk, these are looked for.
+    """
+    found: list[tuple[str, File, tuple[str, int, int]]] = []
+    given: list[str] = []
+    are_inside = False
+    for shard in shards:
+        with _opened(Path(shard.path)) as opened:
+            if column not in opened.schema_arrow.names or not (leaf := _bytes_of(opened.schema_arrow.field(column))):
+                raise MorelliError(f'{shard.path} has no column "{column}" of pictures, as {shards[0].path} has.')
+            groups = [opened.metadata.row_group(group) for group in range(opened.metadata.num_row_groups)]
+            places = [(leaf, group, row) for group, about in enumerate(groups) for row in range(about.num_rows)]
+            are_inside |= any(_has_bytes(group, leaf) for group in groups)
+            paths = opened.read(columns=[f"{column}.path"])[column].to_pylist() if leaf != column else places
+        found += [(f"{shard.name}/{at:06}", shard, place) for at, place in enumerate(places)]
+        given += [str((isinstance(one, dict) and one.get("path")) or "") for one in paths]
+    if not are_inside:
+        return find_files(Path(shards[0].path), pd.Series(given, name=column, dtype=str), out, only_inside=True)
+    are_names = "" not in given and len({*given}) == len(given)
+    files = {}
+    for (name, shard, place), path in zip(found, given, strict=True):
+        name = escaped(path if are_names else name)
+        version = f"{shard.version} {place}"
+        files[name] = File(name, shard.path, 0, version, entry=place, container=ParquetPictures)
+    return pd.DataFrame({"file": list(files), "trouble": ""}, dtype=str), files, []
+
+
+def _has_bytes(group: pq.RowGroupMetaData, leaf: str) -> bool:
+    """Whether a row group may hold pictures, and not only their paths."""
+    columns = (group.column(place) for place in range(group.num_columns))
+    return any(
+        not one.statistics or one.statistics.null_count != one.num_values
+        for one in columns
+        if one.path_in_schema == leaf
+    )
+
+
+class ParquetPictures:
+    """The pictures in a Parquet file, a few of a row group in memory at a time; made to be asked for in order."""
+
+    def __init__(self, path: str) -> None:
+        self._file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+        self.close = self._file.close
+        self._group: tuple[str, int] | None = None
+        self._start, self._cells = 0, pa.array([])
+
+    def open(self, place: tuple[str, int, int]) -> IO[bytes]:
+        column, group, row = place
+        if self._group != (column, group) or row < self._start:
+            self._batches = self._file.iter_batches(_IN_MEMORY, [group], [column], use_threads=False)
+            self._group, self._start, self._cells = (column, group), 0, pa.array([])
+        while row >= self._start + len(self._cells):
+            self._start += len(self._cells)
+            cells = next(self._batches).column(0)
+            self._cells = cells.field(0) if pa.types.is_struct(cells.type) else cells
+        content = self._cells[row - self._start].as_py()
+        if not content:
+            raise UnusableError("its row holds no picture")
+        return io.BytesIO(content)
