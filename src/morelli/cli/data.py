@@ -36,7 +36,6 @@ def prepare(
     style_column: Annotated[str | None, Option(help="Its column of styles; likewise.")] = None,
     genre_column: Annotated[str | None, Option(help="Its column of genres; likewise.")] = None,
     source_column: Annotated[str | None, Option(help="Its column of collections; likewise.")] = None,
-    columns: Annotated[list[str] | None, Option("--column", metavar="FIELD=COLUMN", hidden=True)] = None,
     allow_hosts: Annotated[
         list[str] | None,
         Option("--allow-host", metavar="HOST", help="Fetch pictures from here besides a manifest's host; repeatable."),
@@ -109,8 +108,8 @@ def prepare(
     from morelli.cli._data_views import show_summary
     from morelli.preparation.prepare import prepare as run_prepare
 
-    others = {"title": title_column, "date": date_column, "style": style_column, "genre": genre_column}
-    others["source"] = source_column
+    columns = {"title": title_column, "date": date_column, "style": style_column, "genre": genre_column}
+    columns["source"] = source_column
     summary = run_prepare(
         source,
         out,
@@ -122,22 +121,13 @@ def prepare(
         layout=layout,
         artist_column=artist_column,
         path_column=path_column,
-        columns=_columns(columns or []) | {field: name for field, name in others.items() if name is not None},
+        columns={field: name for field, name in columns.items() if name is not None},
         source_name=source_name,
         keep_unattributed=keep_unattributed,
         source_kind=source_kind,
         allow_hosts=allow_hosts or (),
     )
     show_summary(summary, out)
-
-
-def _columns(given: list[str]) -> dict[str, str]:
-    from morelli.errors import MorelliError
-
-    for one in given:
-        if "=" not in one:
-            raise MorelliError(f'--column takes FIELD=COLUMN, such as title=Object; it was given "{one}".')
-    return {field.strip(): column.strip() for field, _, column in (one.partition("=") for one in given)}
 
 
 @app.command(cls=Command)
@@ -180,7 +170,13 @@ def synthesize(
 
 
 @app.command(cls=Command)
-def info(folder: Annotated[Path, Argument(help="A prepared folder.")], as_json: AsJson = False) -> None:
+def info(
+    folder: Annotated[Path, Argument(help="A prepared folder.")],
+    as_json: AsJson = False,
+    as_croissant: Annotated[
+        bool, Option("--croissant", help="Print Croissant metadata (JSON-LD), by which others find and load it.")
+    ] = False,
+) -> None:
     """Say what is in a prepared folder: artists, paintings, sizes, repairs, and what was left out and why.
 
     Examples:
@@ -188,16 +184,18 @@ def info(folder: Annotated[Path, Argument(help="A prepared folder.")], as_json: 
         morelli data info prepared/painters
 
         morelli data info prepared/painters --json | jq .artists
+
+        morelli data info prepared/painters --croissant > prepared/painters/croissant.json
     """
     from morelli._json import json_text
     from morelli.cli._data_views import show_description
+    from morelli.data.croissant import croissant
     from morelli.data.describe import describe
 
-    description = describe(folder)
-    if as_json:
-        typer.echo(json_text(description))
+    if as_croissant or as_json:
+        typer.echo(json_text(croissant(folder) if as_croissant else describe(folder)))
     else:
-        show_description(description, folder)
+        show_description(describe(folder), folder)
 
 
 @app.command(cls=Command)

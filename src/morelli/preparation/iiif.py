@@ -5,7 +5,7 @@ import io
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -26,7 +26,6 @@ from morelli.preparation.table import catalogue_of_rows
 from morelli.preparation.web import AT_ONCE, MOST_BYTES, AnsweredError, Web, host_of
 
 _SIGN: Final = b"iiif.io/api/presentation"
-_HEAD: Final = 1 << 16
 _DEEPEST: Final = 20
 """Collections within collections."""
 _LANGUAGES: Final = ("en", "none", "@none", "")
@@ -42,29 +41,25 @@ class IIIFSource(Source):
         if options.address or path.suffix.lower() != ".json":
             return bool(options.address)
         with path.open("rb") as stream:
-            return _SIGN in stream.read(_HEAD)
+            return _SIGN in stream.read(1 << 16)
 
     def read(self, path: Path, options: SourceOptions) -> Catalogue:
         place = options.address or str(path)
-        if options.address:
-            with closing(Web(" ".join([host_of(place), *options.allow_hosts]))) as web:
-                document = _parsed(web.get(place), place)
-        elif path.stat().st_size > MOST_BYTES:
-            raise MorelliError(f"{path} holds {path.stat().st_size:,} bytes; a manifest may have {MOST_BYTES:,}.")
-        else:
-            document = _parsed(path.read_bytes(), place)
-        hosts = [host_of(options.address or _id(document)), *options.allow_hosts]
-        with closing(Web(" ".join(hosts))) as web:
-            found = _Reading(web, options, hosts)
-            found.read(document, place)
-        return found.catalogue(place)
+        if not options.address and path.stat().st_size > MOST_BYTES:
+            raise MorelliError(f"{path} has {path.stat().st_size:,} bytes; a manifest may have {MOST_BYTES:,}.")
+        with closing(Web([host_of(place), *options.allow_hosts])) as web:
+            document = _parsed(web.get(place) if options.address else path.read_bytes(), place)
+        with closing(Web([host_of(options.address or _id(document)), *options.allow_hosts])) as web:
+            reading = _Reading(web, options)
+            reading.read(document, place)
+            return reading.catalogue(place)
 
 
 class _Reading:
     """Goes through collections and manifests, and collects their canvases as the rows of a table."""
 
-    def __init__(self, web: Web, options: SourceOptions, hosts: Iterable[str]) -> None:
-        self._web, self._size, self._hosts = web, options.size, tuple(filter(None, hosts))
+    def __init__(self, web: Web, options: SourceOptions) -> None:
+        self._web, self._size = web, options.size
         self._names = {
             folded_name(name): (rank, field)
             for field, names in FIELDS.items()
@@ -77,7 +72,7 @@ class _Reading:
         self._manifests = self._again = 0
 
     def read(self, document: dict[str, Any], place: str) -> None:
-        """Read a document and what it leads to."""
+        """Read a document and all that it leads to, level by level."""
         seen, level = {_id(document)}, iter([(place, document)])
         for _ in range(_DEEPEST):
             members: list[str] = []
@@ -87,10 +82,11 @@ class _Reading:
                 elif "Manifest" in _type(one):
                     self._read_manifest(one, address)
                 else:
-                    listed = list(filter(None, _members(one)))
-                    members += [member for member in dict.fromkeys(listed) if member not in seen]
-                    self._again += len(listed) - len({*listed} - seen)
-                    seen.update(listed)
+                    listed = list(_members(one))
+                    new = set(listed) - seen
+                    members += [member for member in dict.fromkeys(listed) if member in new]
+                    self._again += len(listed) - len(new)
+                    seen |= new
             if not members:
                 return
             level = self._fetched(members)
@@ -114,82 +110,77 @@ class _Reading:
 
     def _read_manifest(self, manifest: dict[str, Any], place: str) -> None:
         self._manifests += 1
-        canvases = [one for one in _each(manifest.get("items")) if "Canvas" in _type(one)]
-        canvases += [one for part in _each(manifest.get("sequences")) for one in _each(part.get("canvases"))]
+        canvases = [one for one in _each(manifest, "items") if "Canvas" in _type(one)]
+        canvases += [one for part in _each(manifest, "sequences") for one in _each(part, "canvases")]
         for number, canvas in enumerate(canvases, 1):
-            resource = next(_images(canvas), None)
-            if resource is None or not (picture := _picture(resource, canvas, self._size)):
-                self._left.append((f"{place}, canvas {number}", "no picture on the canvas"))
+            where = f"{place}, canvas {number}"
+            picture = next((_picture(one, canvas, self._size) for one in _images(canvas)), None)
+            if picture is None:
+                self._left.append((where, "no picture on the canvas"))
                 continue
-            told = self._told(manifest) | self._told(canvas)
-            label = _text(canvas.get("label")) if len(canvases) > 1 else ""
-            told.setdefault("title", label or _text(manifest.get("label")))
-            address = picture.service or picture.address
-            host, name = host_of(address), escaped(address.partition("://")[2])
-            told["trouble"] = "" if host in self._hosts else f"on another host; if you trust it: --allow-host {host}"
-            self._rows[f"{place}, canvas {number}"] = {"file": name, "artist": "", **told}
-            width, height = _sides(resource)
+            host = host_of(address := picture.service or picture.address)
+            name = escaped(address.partition("://")[2])
+            label = (_text(canvas.get("label")) if len(canvases) > 1 else "") or _text(manifest.get("label"))
+            trouble = "" if host in self._web.hosts else f"on another host; if you trust it: --allow-host {host}"
+            told = {"artist": "", "title": label} | self._told(manifest) | self._told(canvas)
+            self._rows[where] = {**told, "file": name, "trouble": trouble}
             self._files[name] = File(
-                name,
-                " ".join(self._hosts),
-                0,
-                f"{picture.address} {width}x{height}",
+                *(name, " ".join(self._web.hosts), 0, f"{picture.address} {picture.said}"),
                 entry=picture,
                 container=Pictures,
-                side=min(width, height),
+                side=min(picture.said),
             )
 
     def _told(self, one: dict[str, Any]) -> dict[str, str]:
         """What the metadata of a manifest or canvas say of a painting, by field."""
-        found: dict[str, tuple[int, str, str]] = {}
-        for entry in _each(one.get("metadata")):
+        found: dict[str, tuple[int, str]] = {}
+        for entry in _each(one, "metadata"):
             for _, label in _texts(entry.get("label")):
                 rank, field = self._names.get(folded_name(label), (0, ""))
-                self._labels[field][label] += 1
+                self._labels[field][f'"{label}"'] += 1
                 if (value := _text(entry.get("value"))) and (field not in found or rank < found[field][0]):
-                    found[field] = rank, label, value
-        return {field: value for field, (_, _, value) in found.items() if field not in ("", "path")}
+                    found[field] = rank, value
+        return {field: value for field, (_, value) in found.items() if field not in ("", "path")}
 
     def catalogue(self, place: str) -> Catalogue:
-        left = pd.DataFrame(self._left, columns=["file", "reason"], dtype=str).assign(artist="")
+        """What was found."""
         if not self._rows:
-            why = "".join(f"\n  {file}: {reason}" for file, reason in self._left[:_SHOWN])
-            raise MorelliError(f"{place} has no pictures.{why}")
+            raise MorelliError("\n  ".join([f"{place} has no pictures.", *map(": ".join, self._left[:_SHOWN])]))
+        labels = {
+            field: ", ".join(label for label, _ in one.most_common(_SHOWN)) for field, one in self._labels.items()
+        }
         rows = pd.DataFrame.from_dict(self._rows, orient="index").fillna("")
-        if (rows["artist"] == "").all():
-            labels = ", ".join(f'"{label}"' for label, _ in self._labels[""].most_common(_SHOWN)) or "none"
+        if not any(rows["artist"]):
             raise MorelliError(
-                f"{place}: no artist is named. The labels of its metadata are: {labels}. Say which of them names the "
-                "artist with --artist-column."
+                f"{place}: no artist is named. The labels of its metadata are: {labels.get('', 'none')}. Say which of "
+                "them names the artist with --artist-column."
             )
-        said = [
-            f"{field} from " + ", ".join(f'"{label}"' for label, _ in self._labels[field].most_common(3))
-            for field in FIELDS
-            if field in self._labels and field != "path"
-        ]
+        said = "; ".join(f"{field} from {labels[field]}" for field in FIELDS if field in labels and field != "path")
         understood = [
             f"IIIF: {self._manifests:,} manifests with {len(rows):,} pictures.",
-            f"Labels: {'; '.join(said)} (if that is wrong: --artist-column, …).",
+            f"Labels: {said} (if that is wrong: --artist-column, …).",
         ]
         if self._again:
             understood.append(f"Read once: {self._again:,} manifests or collections that are listed again.")
         catalogue = catalogue_of_rows("IIIF", place, rows, self._files, understood)
-        both = pd.concat([catalogue.left_out, left_out(left)], ignore_index=True)
-        return replace(catalogue, left_out=both, at_once=AT_ONCE)
+        left = left_out(pd.DataFrame(self._left, columns=["file", "reason"], dtype=str).assign(artist=""))
+        return replace(catalogue, left_out=pd.concat([catalogue.left_out, left], ignore_index=True), at_once=AT_ONCE)
 
 
 class Picture(NamedTuple):
     """A picture on a server.
 
     Attributes:
-        address: where it lies in the size that is needed; empty where only the server's ``info.json`` tells sizes.
+        address: of the picture in the size that is needed; empty where only ``info.json`` tells which there are.
         service: address of its Image API; empty if it has none.
         side: pixels that its shorter side must have.
+        said: the width and height that it is said to have; 0 if nothing is said.
     """
 
     address: str
     service: str
     side: int
+    said: tuple[int, int]
 
 
 class Pictures(Web):
@@ -213,53 +204,47 @@ class Pictures(Web):
         return io.BytesIO(self.get(_address(picture.service, info, _sides(info), picture.side)))
 
 
-def _picture(resource: dict[str, Any], canvas: dict[str, Any], side: int) -> Picture | None:
+def _picture(resource: dict[str, Any], canvas: dict[str, Any], side: int) -> Picture:
     """Where to fetch a picture, by what the manifest says of it."""
-    services = (one for one in _each(resource.get("service")) if re.search(r"ImageService[23]|/image/[23]", str(one)))
+    services = (one for one in _each(resource, "service") if re.search(r"ImageService[23]|/image/[23]", str(one)))
     service = next(services, {})
-    base = _id(service).rstrip("/")
-    if not base:
-        return Picture(_id(resource), "", side) if _id(resource) else None
-    said = next((sides for one in (resource, service, canvas) if min(sides := _sides(one))), (0, 0))
-    is_fixed = "level0" in str(service.get("profile"))
-    return Picture("" if is_fixed or not min(said) else _address(base, service, said, side), base, side)
+    if not (base := _id(service).rstrip("/")):
+        return Picture(_id(resource), "", side, _sides(resource))
+    said = next((sides for one in (resource, service) if min(sides := _sides(one))), (0, 0))
+    known = said if min(said) else _sides(canvas)  # whose proportions are the picture's
+    needs_info = "level0" in str(service.get("profile")) or not min(known)
+    return Picture("" if needs_info else _address(base, service, known, side), base, side, said)
 
 
 def _address(base: str, about: Mapping[str, Any], sides: tuple[int, int], side: int) -> str:
-    """A picture at the size that is needed; ``about``: what ``info.json`` or the manifest says of its service."""
+    """A picture in the size that is needed; ``about``: what ``info.json`` or the manifest says of its service."""
     is_3 = bool(re.search(r"ImageService3|/image/3", str({**about, "service": ""})))
-    offered = sorted(sides for one in _each(about.get("sizes")) if min(sides := _sides(one)) >= side)
-    width, height = sides
+    offered = sorted(sides for one in _each(about, "sizes") if min(sides := _sides(one)) >= side)
     size = "max" if is_3 else "full"
     if min(sides) > side and "level0" not in str(about.get("profile")):
-        size = f"{math.ceil(width * side / min(sides))},"
+        size = f"{math.ceil(sides[0] * side / min(sides))},"
     elif min(sides) > side and offered:
-        width, height = offered[0]
-        size = f"{width},{height}" if is_3 else f"{width},"
+        size = f"{offered[0][0]},{offered[0][1] if is_3 else ''}"
     return f"{base}/full/{size}/0/default.jpg"
 
 
 def _images(canvas: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The pictures that are painted onto a canvas."""
-    annotations = [one for page in _each(canvas.get("items")) for one in _each(page.get("items"))]
-    bodies = [
-        body for one in annotations if "painting" in str(one.get("motivation")) for body in _each(one.get("body"))
-    ]
-    for body in [*bodies, *(body for one in _each(canvas.get("images")) for body in _each(one.get("resource")))]:
-        resource = body
-        while inner := next(
-            (_each(resource.get(key)) for key in ("default", "items", "source") if resource.get(key)), None
-        ):
+    annotations = [one for page in _each(canvas, "items") for one in _each(page, "items")]
+    bodies = [body for one in annotations if "painting" in str(one.get("motivation")) for body in _each(one, "body")]
+    for one in [*bodies, *(body for image in _each(canvas, "images") for body in _each(image, "resource"))]:
+        resource = one
+        while inner := _each(resource, "default") or _each(resource, "items") or _each(resource, "source"):
             resource = inner[0]  # of several to choose from, the first
-        if "Image" in (_type(resource) or "Image"):
+        if "Image" in (_type(resource) or "Image") and _id(resource):
             yield resource
 
 
 def _members(collection: dict[str, Any]) -> Iterator[str]:
     """The addresses of the manifests and collections in a collection, and of its next page."""
     for key in ("items", "members", "collections", "manifests"):
-        yield from (_id(one) for one in _each(collection.get(key)))
-    yield from (one if isinstance(one := collection.get(key), str) else "" for key in ("first", "next"))
+        yield from filter(None, map(_id, _each(collection, key)))
+    yield from (page for key in ("first", "next") if isinstance(page := collection.get(key), str))
 
 
 def _parsed(content: bytes, place: str) -> dict[str, Any]:
@@ -274,20 +259,17 @@ def _parsed(content: bytes, place: str) -> dict[str, Any]:
     return document
 
 
-def _each(value: Any) -> list[dict[str, Any]]:
-    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
-
-
-def _first_text(one: Mapping[str, Any], *keys: str) -> str:
-    return next((value for key in keys if isinstance(value := one.get(key), str)), "")
+def _each(one: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    value = one.get(key)
+    return [inner for inner in (value if isinstance(value, list) else [value]) if isinstance(inner, dict)]
 
 
 def _id(one: Mapping[str, Any]) -> str:
-    return _first_text(one, "id", "@id")
+    return str(one.get("id") or one.get("@id") or "")
 
 
 def _type(one: Mapping[str, Any]) -> str:
-    return _first_text(one, "type", "@type")
+    return str(one.get("type") or one.get("@type") or "")
 
 
 def _sides(one: Mapping[str, Any]) -> tuple[int, int]:
@@ -299,15 +281,13 @@ def _sides(one: Mapping[str, Any]) -> tuple[int, int]:
 def _texts(value: Any) -> Iterator[tuple[str, str]]:
     """Language and text of each text in a label or value, as either version of the API writes them."""
     if isinstance(value, str | int | float):
-        text = " ".join(html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", " ", str(value))).split())
-        yield "", text
+        yield "", " ".join(html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", " ", str(value))).split())
     elif isinstance(value, list):
         for one in value:
             yield from _texts(one)
-    elif isinstance(value, dict) and "@value" in value:
-        yield from ((str(value.get("@language", "")), text) for _, text in _texts(value["@value"]))
     elif isinstance(value, dict):
-        yield from ((language, text) for language, inner in value.items() for _, text in _texts(inner))
+        by_language = {value.get("@language", ""): value["@value"]} if "@value" in value else value
+        yield from ((str(language), text) for language, inner in by_language.items() for _, text in _texts(inner))
 
 
 def _text(value: Any) -> str:

@@ -40,15 +40,12 @@ class ParquetSource(Source):
         return not any(file.suffix in PICTURES for file in list_folder(path, options.out.resolve()).files)
 
     def read(self, path: Path, options: SourceOptions) -> Catalogue:
-        one = [File.at(path, escaped(path.name))] if path.is_file() else []
-        listed = one or list_folder(path, options.out.resolve()).files
-        shards = [file for file in listed if one or file.suffix in SUFFIXES]
+        shards = [File.at(path, escaped(path.name))] if path.is_file() else []
+        shards = shards or [one for one in list_folder(path, options.out.resolve()).files if one.suffix in SUFFIXES]
         if not shards:
             raise MorelliError(f"{path} holds no Parquet files.")
-        wanted = dict(options.columns)
-        pictures = _picture_column(Path(shards[0].path), wanted.get("path"))
-        if pictures:
-            wanted |= {"path": ""}
+        pictures = _picture_column(Path(shards[0].path), options.columns.get("path", ""))
+        wanted = {**options.columns, "path": ""} if pictures else options.columns
         cells = pd.concat([_texts(shard) for shard in shards]).fillna("")
         if cells.empty:
             raise MorelliError(f"{path} has its columns but no rows. It needs one row a painting.")
@@ -61,28 +58,21 @@ class ParquetSource(Source):
         else:
             raise MorelliError(
                 f"{path} has neither a column of pictures (bytes, or bytes and path) nor one of paths; it has "
-                f"{', '.join(_schema(Path(shards[0].path)).names)}. Say which it is with --path-column."
+                f"{', '.join(cells)}. Say which it is with --path-column."
             )
         rows = rows.join(of_fields(cells, columns))
         return catalogue_of_rows("Parquet", path, rows, files, [said_of(columns), *said])
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def _opened(path: str | Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as opened:
             yield opened
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise MorelliError(
-            f"{path} is no whole Parquet file ({first_line(error)}). Get it again, then run the same command."
-        ) from error
-
-
-def _schema(path: Path) -> pa.Schema:
-    with _opened(path) as opened:
-        return opened.schema_arrow
+        raise MorelliError(f"{path} is no whole Parquet file ({first_line(error)}). Get it again.") from error
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -91,54 +81,55 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 def _bytes_of(field: pa.Field) -> str | None:
     """Where the bytes of pictures stand in a column: in it, or in its part ``bytes``; None if nowhere."""
-    parts = {part.name: part.type for part in field.type} if pa.types.is_struct(field.type) else {}
-    if "bytes" in parts and _is_binary(parts["bytes"]):
+    if pa.types.is_struct(field.type) and any(part.name == "bytes" and _is_binary(part.type) for part in field.type):
         return f"{field.name}.bytes"
     return field.name if _is_binary(field.type) else None
 
 
-def _picture_column(shard: Path, wanted: str | None) -> str | None:
+def _picture_column(shard: Path, wanted: str) -> str | None:
     """The column of pictures; None where there is none, or another one is wanted."""
-    schema = _schema(shard)
-    found = [field.name for field in schema if _bytes_of(field)]
+    with _opened(shard) as opened:
+        found = [field.name for field in opened.schema_arrow if _bytes_of(field)]
     if wanted:
         return next((name for name in found if folded_name(name) == folded_name(wanted)), None)
-    known = [name for name in found if folded_name(name) in FIELDS["path"].split("|")]
-    if len(known or found) > 1:
-        choices = " or ".join(f'--path-column "{name}"' for name in known or found)
+    found = [name for name in found if folded_name(name) in FIELDS["path"].split("|")] or found
+    if len(found) > 1:
+        choices = " or ".join(f'--path-column "{name}"' for name in found)
         raise MorelliError(f"{shard} has several columns that may be the pictures. Say which it is: {choices}")
-    return next(iter(known or found), None)
+    return next(iter(found), None)
 
 
 def _texts(shard: File) -> pd.DataFrame:
     """All columns but nested ones and bytes, as text; class numbers as the names that the metadata has for them."""
-    with _opened(Path(shard.path)) as opened:
-        schema, metadata = opened.schema_arrow, opened.metadata
+    with _opened(shard.path) as opened:
+        schema = opened.schema_arrow
         plain = [field.name for field in schema if not (pa.types.is_nested(field.type) or _is_binary(field.type))]
-        groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
-        columns = (group.column(place) for group in groups for place in range(group.num_columns))
-        if sum(one.total_uncompressed_size for one in columns if one.path_in_schema in plain) > _MOST_TEXT:
+        if sum(one.total_uncompressed_size for one in _chunks(opened) if one.path_in_schema in plain) > _MOST_TEXT:
             raise MorelliError(f"{shard.path} holds more than {_MOST_TEXT:,} bytes besides its pictures. Divide it.")
         table = opened.read(columns=plain)
     names, texts = _class_names(schema), {}
     for column in plain:
-        if column in names:
-            told = dict(enumerate(names[column]))
-            texts[column] = [told.get(number, "") for number in table[column].to_pylist()]
+        values = table[column]
+        if told := names.get(column):
+            texts[column] = [told.get(number, "") for number in values.to_pylist()]
         else:
-            values = table[column]
             values = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
             texts[column] = [(text or "").strip() for text in values.cast(pa.string()).to_pylist()]
-    index = [f"{shard.name}, row {row}" for row in range(table.num_rows)]
-    return pd.DataFrame(texts, index=index, dtype=str)
+    return pd.DataFrame(texts, index=[f"{shard.name}, row {row}" for row in range(table.num_rows)], dtype=str)
 
 
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """The names of classes that ``datasets`` writes into a table's metadata, by column."""
+def _chunks(opened: pq.ParquetFile) -> Iterator[Any]:
+    """What the file says of each column of each row group."""
+    for group in map(opened.metadata.row_group, range(opened.num_row_groups)):
+        yield from map(group.column, range(group.num_columns))
+
+
+def _class_names(schema: pa.Schema) -> dict[str, dict[int, str]]:
+    """The names of classes that ``datasets`` writes into a table's metadata, by column and number."""
     with suppress(ValueError, KeyError, TypeError, AttributeError):
         features = parsed_json((schema.metadata or {})[b"huggingface"], dict[str, Any])["info"]["features"]
-        labels = {name: one for name, one in features.items() if one.get("_type") == "ClassLabel"}
-        return {name: [str(text) for text in one["names"]] for name, one in labels.items()}
+        labels = {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
+        return {name: dict(enumerate(map(str, names))) for name, names in labels.items()}
     return {}
 
 
@@ -151,12 +142,14 @@ def _rows_of_pictures(shards: list[File], column: str, out: Path) -> tuple[pd.Da
     given: list[str] = []
     are_inside = False
     for shard in shards:
-        with _opened(Path(shard.path)) as opened:
-            if column not in opened.schema_arrow.names or not (leaf := _bytes_of(opened.schema_arrow.field(column))):
+        with _opened(shard.path) as opened:
+            schema = opened.schema_arrow
+            lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+            if column not in schema.names or not (leaf := _bytes_of(schema.field(column))):
                 raise MorelliError(f'{shard.path} has no column "{column}" of pictures, as {shards[0].path} has.')
-            groups = [opened.metadata.row_group(group) for group in range(opened.metadata.num_row_groups)]
-            places = [(leaf, group, row) for group, about in enumerate(groups) for row in range(about.num_rows)]
-            are_inside |= any(_has_bytes(group, leaf) for group in groups)
+            known = [one for one in _chunks(opened) if one.path_in_schema == leaf and one.statistics]
+            are_inside |= sum(one.statistics.null_count or 0 for one in known) < sum(lengths)
+            places = [(leaf, group, row) for group, length in enumerate(lengths) for row in range(length)]
             paths = opened.read(columns=[f"{column}.path"])[column].to_pylist() if leaf != column else places
         found += [(f"{shard.name}/{at:06}", shard, place) for at, place in enumerate(places)]
         given += [str((isinstance(one, dict) and one.get("path")) or "") for one in paths]
@@ -165,20 +158,9 @@ def _rows_of_pictures(shards: list[File], column: str, out: Path) -> tuple[pd.Da
     are_names = "" not in given and len({*given}) == len(given)
     files = {}
     for (name, shard, place), path in zip(found, given, strict=True):
-        name = escaped(path if are_names else name)
-        version = f"{shard.version} {place}"
+        name, version = escaped(path if are_names else name), f"{shard.version} {place}"
         files[name] = File(name, shard.path, 0, version, entry=place, container=ParquetPictures)
     return pd.DataFrame({"file": list(files), "trouble": ""}, dtype=str), files, []
-
-
-def _has_bytes(group: pq.RowGroupMetaData, leaf: str) -> bool:
-    """Whether a row group may hold pictures, and not only their paths."""
-    columns = (group.column(place) for place in range(group.num_columns))
-    return any(
-        not one.statistics or one.statistics.null_count != one.num_values
-        for one in columns
-        if one.path_in_schema == leaf
-    )
 
 
 class ParquetPictures:
@@ -191,6 +173,7 @@ class ParquetPictures:
         self._start, self._cells = 0, pa.array([])
 
     def open(self, place: tuple[str, int, int]) -> IO[bytes]:
+        """The picture in a column, a row group and a row of that."""
         column, group, row = place
         if self._group != (column, group) or row < self._start:
             self._batches = self._file.iter_batches(_IN_MEMORY, [group], [column], use_threads=False)

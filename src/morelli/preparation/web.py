@@ -3,6 +3,7 @@
 import errno
 import io
 import time
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -50,10 +51,10 @@ class _Patient(Retry):
 
 
 class Web:
-    """A connection to some hosts, each ``name`` or ``name:port``, separated by spaces."""
+    """A connection to some hosts, each ``name`` or ``name:port``, or all of them in one text."""
 
-    def __init__(self, hosts: str) -> None:
-        self._hosts = hosts.split()
+    def __init__(self, hosts: str | Sequence[str]) -> None:
+        self.hosts = hosts.split() if isinstance(hosts, str) else list(filter(None, hosts))
         self._session = requests.Session()
         self.close = self._session.close
         self._session.headers["User-Agent"] = "morelli (https://pypi.org/project/morelli)"
@@ -70,7 +71,7 @@ class Web:
         """
         asked, told = address, "is"
         for _ in range(_MOST_STEPS):
-            if (host := host_of(address)) not in self._hosts:
+            if (host := host_of(address)) not in self.hosts:
                 raise FetchError(f"{asked} {told} on another host; if you trust it: --allow-host {host or '?'}")
             try:
                 with self._session.get(address, stream=True, allow_redirects=False, timeout=_TIMEOUT) as answer:
