@@ -41,7 +41,7 @@ def offer(server: IIIFServer, version: int, count: int = 6, kind: str = "") -> s
 def small(server: IIIFServer, name: str) -> str:
     """The path of a picture in the size that is needed."""
     width, height = server.size_of(name)
-    return f"/image3/{name}/full/{-(-width * SIDE // min(width, height))},/0/default.jpg"
+    return f"/image3/{name}/full/{round(width * SIDE / min(width, height))},/0/default.jpg"
 
 
 def go(source: str | Path, out: Path, **options: Any) -> tuple[PrepareSummary, pd.DataFrame]:
@@ -141,6 +141,7 @@ def test_other_hosts_are_asked_only_where_that_is_allowed(server: IIIFServer, tm
         assert elsewhere.requests == []
 
         assert go(f"{server.url}/m", tmp_path / "two", allow_hosts=[elsewhere.host])[0].usable == 2
+        assert go(f"{server.url}/m", tmp_path / "three", allow_hosts=[f"{elsewhere.url}/"])[0].usable == 2
 
 
 def test_a_redirect_is_followed_on_the_host_and_refused_elsewhere(server: IIIFServer, tmp_path: Path) -> None:
@@ -253,6 +254,18 @@ def test_a_picture_for_choice_and_one_without_an_image_service(server: IIIFServe
     summary, _ = go(f"{server.url}/m", tmp_path / "out")
 
     assert (summary.usable, summary.left_out) == (2, {"no picture on the canvas": 1})
+
+
+@pytest.mark.parametrize(
+    "trick", ["http://{other}\\@{own}/x", "http://{own}@{other}/x", "http://{other}#@{own}/", "//{other}/"]
+)
+def test_an_address_that_hides_its_host_is_refused(trick: str, server: IIIFServer, tmp_path: Path) -> None:
+    with IIIFServer(server.pictures) as elsewhere:
+        server.documents["/away"] = trick.format(own=server.host, other=elsewhere.host)
+        server.collection("/all", 3, ["/away", server.documents["/away"]])
+        with pytest.raises(MorelliError, match="has no pictures"):
+            go(f"{server.url}/all", tmp_path / "out")
+        assert elsewhere.requests == []
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import html
 import io
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -222,7 +221,7 @@ def _address(base: str, about: Mapping[str, Any], sides: tuple[int, int], side: 
     offered = sorted(sides for one in _each(about, "sizes") if min(sides := _sides(one)) >= side)
     size = "max" if is_3 else "full"
     if min(sides) > side and "level0" not in str(about.get("profile")):
-        size = f"{math.ceil(sides[0] * side / min(sides))},"
+        size = f"{round(sides[0] * side / min(sides))},"
     elif min(sides) > side and offered:
         size = f"{offered[0][0]},{offered[0][1] if is_3 else ''}"
     return f"{base}/full/{size}/0/default.jpg"

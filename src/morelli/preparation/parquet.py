@@ -58,7 +58,7 @@ class ParquetSource(Source):
         else:
             raise MorelliError(
                 f"{path} has neither a column of pictures (bytes, or bytes and path) nor one of paths; it has "
-                f"{', '.join(cells)}. Say which it is with --path-column."
+                f"{', '.join(map(str, cells))}. Say which it is with --path-column."
             )
         rows = rows.join(of_fields(cells, columns))
         return catalogue_of_rows("Parquet", path, rows, files, [said_of(columns), *said])

@@ -4,12 +4,13 @@ import errno
 import io
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from urllib3.util import Retry, parse_url
 
 from morelli._text import one_line
 
@@ -54,7 +55,8 @@ class Web:
     """A connection to some hosts, each ``name`` or ``name:port``, or all of them in one text."""
 
     def __init__(self, hosts: str | Sequence[str]) -> None:
-        self.hosts = hosts.split() if isinstance(hosts, str) else list(filter(None, hosts))
+        given = hosts.split() if isinstance(hosts, str) else filter(None, hosts)
+        self.hosts = [host_of(host) or host.lower() for host in given]
         self._session = requests.Session()
         self.close = self._session.close
         self._session.headers["User-Agent"] = "morelli (https://pypi.org/project/morelli)"
@@ -102,11 +104,8 @@ def _body(answer: requests.Response, asked: str) -> bytes:
 
 def host_of(address: str) -> str:
     """``name``, or ``name:port`` where that is not the usual one; empty for what is no address of the web."""
-    try:
-        parts = urlsplit(address)
-        usual = {"http": 80, "https": 443}[parts.scheme]
-        port = parts.port
-    except (ValueError, KeyError):
-        return ""
-    name = (parts.hostname or "").lower()
-    return name if port in (None, usual) else f"{name}:{port}"
+    with suppress(ValueError):
+        parts = parse_url(address)  # as requests takes it apart
+        if parts.host and (usual := {"http": 80, "https": 443}.get(parts.scheme or "")):
+            return parts.host if parts.port in (None, usual) else f"{parts.host}:{parts.port}"
+    return ""
