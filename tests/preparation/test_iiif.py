@@ -240,6 +240,19 @@ def test_servers_that_do_not_answer(server: IIIFServer, tmp_path: Path) -> None:
         go("http://127.0.0.1:1/m", tmp_path / "out")
 
 
+def test_a_host_that_does_not_answer_is_not_asked_for_ever(server: IIIFServer, tmp_path: Path) -> None:
+    dead = "127.0.0.1:1"
+    canvases = [server.canvas(f"p{number}", 3) for number in range(6)]
+    text = json.dumps(server.manifest("/m", 3, canvases, "Six", {"Artist": "Ada Onn"}))
+    (tmp_path / "manifest.json").write_text(text.replace(server.host, dead))
+    with pytest.raises(MorelliError, match=r"Not one painting .*\n  6 cannot be read"):
+        go(tmp_path / "manifest.json", tmp_path / "out")
+
+    reasons = read_left_out(tmp_path / "out")["reason"]
+    assert reasons.str.contains("cannot be fetched: ConnectionError").sum() == 3
+    assert reasons.str.contains("was not asked for, as 3 before it had no answer").sum() == 3
+
+
 def test_a_picture_for_choice_and_one_without_an_image_service(server: IIIFServer, tmp_path: Path) -> None:
     server.documents["/plain.jpg"] = server.pictures["p1"].read_bytes()
     choice = server.canvas("p0", 3)
