@@ -222,6 +222,11 @@ def test_a_web_page_in_place_of_a_picture_is_named(server: IIIFServer, tmp_path:
         (b'{"type": "Canvas"}', 'is no IIIF manifest or collection .its type is "Canvas"'),
         (b"[" * 10_000, "is no IIIF manifest, or a damaged one"),
         (b'{"type": "Collection", "items": []}', "has no pictures"),
+        (
+            b'{"type": "Manifest", "metadata": {"label": "Artist", "value": "A"}, "sequences": {"canvases": '
+            b'{"images": {"resource": {"@id": "x.jpg"}}}}}',
+            r"1 rows cannot be used \(no address in the web\)",
+        ),
         (b'{"type": "Manifest", "items": [{"type": "Canvas", "items": 3}, {"type": 5}]}', "no picture on the canvas"),
     ],
 )
@@ -234,7 +239,7 @@ def test_what_is_no_manifest_is_one_sentence(content: bytes, message: str, serve
 
 
 def test_servers_that_do_not_answer(server: IIIFServer, tmp_path: Path) -> None:
-    with pytest.raises(MorelliError, match=r"/gone answers with status 404\. Mend that"):
+    with pytest.raises(MorelliError, match=r"^http://127\S+/gone answers with status 404\. Mend that"):
         go(f"{server.url}/gone", tmp_path / "out")
     with pytest.raises(MorelliError, match=r"http://127\.0\.0\.1:1/m cannot be fetched: ConnectionError"):
         go("http://127.0.0.1:1/m", tmp_path / "out")

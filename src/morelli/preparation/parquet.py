@@ -37,7 +37,8 @@ class ParquetSource(Source):
     def recognises(self, path: Path, options: SourceOptions) -> bool:
         if path.is_file() or not any(chain(path.glob("*.parquet"), path.glob("*/*.parquet"))):
             return path.suffix.lower() in SUFFIXES
-        return not any(file.suffix in PICTURES for file in list_folder(path, options.out.resolve()).files)
+        found = {file.suffix for file in list_folder(path, options.out.resolve()).files}
+        return bool(found & SUFFIXES) and not found & {*PICTURES, ".zip"}
 
     def read(self, path: Path, options: SourceOptions) -> Catalogue:
         shards = [File.at(path, escaped(path.name))] if path.is_file() else []
