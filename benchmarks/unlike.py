@@ -47,7 +47,7 @@ def main() -> None:
         print(f"| {len(rows):,} paintings by unseen artists, {source} | {100 * unlike[rows].mean():.1f} % |")
     reader = Reader(network)
     for kind, pictures in made().items():
-        told = [reader.unlike_paintings([one])[0] for one in pictures]
+        told = [reader.embed_and_judge([one])[1][0] for one in pictures]
         print(f"| {kind}, {len(pictures)} made | {100 * np.mean(told):.0f} % |")
 
 

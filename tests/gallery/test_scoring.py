@@ -1,6 +1,7 @@
 """Likelihood ratios and cohorts in answers about one's own pictures."""
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from morelli.bench.measure import evaluate_network
 from morelli.data.prepared import read_paintings, write_paintings
 from morelli.evaluation.calibration import Calibration
 from morelli.evaluation.normalisation import FolderScorer
+from morelli.gallery.compare import Comparison
+from morelli.gallery.identify import Answer
 from morelli.gallery.scoring import cohort_embeddings
+from morelli.gallery.search import SearchResult
 from morelli.models.heads import CosineScorer
 
 
@@ -174,6 +178,43 @@ def test_copies_of_what_is_compared_leave_the_cohort(
     found = painters.compare(query, folder / "0-0.png", cohort=crowd)
     assert found.cohort_pictures == 39
     assert torch.isfinite(torch.tensor(found.score))
+
+
+@pytest.mark.parametrize("cohort", [None, "folder"])
+def test_an_answer_does_not_depend_on_what_was_asked_before_or_with_it(
+    model: Path, folder: Path, query: Path, tmp_path: Path, cohort: str | None
+) -> None:
+    """A query's copies leave the cohort for that query only."""
+    crowd = tmp_path / "crowd"
+    shutil.copytree(folder, crowd)
+    with Image.open(query) as image:
+        image.resize((70, 70)).save(crowd / "copy-of-query.png")
+    queries = [query, crowd / "0-0.png", crowd / "5-2.png"]
+    of_folder = {"cohort": crowd} if cohort else {}
+    painters = Painters.load(model)
+    index = painters.index(crowd, tmp_path / "crowd.index").path
+    painters.enroll(index, "Some", folder)
+    alone = [Painters.load(model).search(index, one, 5, **of_folder) for one in queries]
+    for places in ([0, 1, 2], [2, 1, 0]):
+        assert [painters.search(index, queries[one], 5, **of_folder) for one in places] == [alone[i] for i in places]
+    assert [one.cohort_pictures for one in alone] == [40, 40, 40]
+
+    def scores(answer: SearchResult | Answer | Comparison) -> list[float | None]:
+        """As far as they do not depend on how many pictures pass the network at once."""
+        of = getattr(answer, "matches", None) or getattr(answer, "candidates", None) or [answer]
+        return [answer.cohort_pictures, *(one.score for one in of)]
+
+    others = [crowd / "1-1.png", crowd / "2-2.png", crowd / "3-3.png"]
+    for together, each in (
+        (painters.search(index, queries, 5, **of_folder), alone),
+        (painters.identify(index, queries, **of_folder), [painters.identify(index, q, **of_folder) for q in queries]),
+        (
+            painters.compare(queries, others, cohort=crowd),
+            map(partial(painters.compare, cohort=crowd), queries, others),
+        ),
+    ):
+        for one, other in zip(together, each, strict=True):
+            assert scores(one) == pytest.approx(scores(other), abs=1e-3)
 
 
 def test_an_evaluation_takes_another_folder_for_its_cohort(

@@ -44,8 +44,10 @@ def test_one_validation_painting_in_a_hundred_is_unlike_them(painters: Painters)
     limit = painters.network.card.unexplained
     assert 0 < limit < 1
     pictures = [HANDS.paint(artist, painting) for artist in range(4) for painting in range(12)]
-    assert sum(painters._reader.unlike_paintings(pictures)) <= 12  # other hands of the same kind
-    assert all(painters._reader.unlike_paintings([Image.new("RGB", (64, 64), colour) for colour in ("white", "navy")]))
+    assert sum(painters._reader.embed_and_judge(pictures)[1]) <= 12  # other hands of the same kind
+    assert all(
+        painters._reader.embed_and_judge([Image.new("RGB", (64, 64), colour) for colour in ("white", "navy")])[1]
+    )
 
 
 def test_every_answer_says_so(painters: Painters, tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_every_answer_says_so(painters: Painters, tmp_path: Path) -> None:
 def test_a_network_that_learned_no_axes_knows_a_blank_only(model: Path) -> None:
     reader = Reader(Network.load(model))
     assert reader.network.card.unexplained is None
-    assert reader.unlike_paintings([noise(0), Image.new("RGB", (64, 64), "grey")]) == [False, True]
+    assert reader.embed_and_judge([noise(0), Image.new("RGB", (64, 64), "grey")])[1] == [False, True]
     shown = Painters(Network.load(model), model).compare(noise(1), Image.new("RGB", (64, 64), "grey"))
     assert any(note.startswith(f"B {NOTE}") for note in shown.notes)
     assert not any(note.startswith("A ") for note in shown.notes)

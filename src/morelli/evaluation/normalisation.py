@@ -6,7 +6,7 @@ has a fixed one, of *training* artists, saved with the model: a score does not d
 the reproductions, is taken off, so that thresholds hold there which were learned elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -138,21 +138,23 @@ class FolderScorer(NormalisedScorer):
     Args:
         base: the network's own scorer.
         folder: (C, D) embeddings of the folder's pictures; of more than 2,000, every so-manieth counts.
+        left_out: places of pictures that do not count, such as copies of what is compared.
 
     Raises:
         MorelliError: embeddings that are not finite, or fewer than :data:`SMALLEST_FOLDER`.
     """
 
-    def __init__(self, base: Scorer, folder: Tensor) -> None:
+    def __init__(self, base: Scorer, folder: Tensor, left_out: Collection[int] = ()) -> None:
         super().__init__()
-        refuse_unusable(folder, "cohort picture")
-        if len(folder) < SMALLEST_FOLDER:
+        kept = np.delete(np.arange(len(folder)), list(left_out))
+        if len(kept) < SMALLEST_FOLDER:
             raise MorelliError(
-                f"A cohort of {len(folder)} pictures is too small to normalise scores by; it takes {SMALLEST_FOLDER}."
+                f"A cohort of {len(kept)} pictures is too small to normalise scores by; it takes {SMALLEST_FOLDER}."
             )
-        self.base, self.pictures = base, len(folder)
-        even = np.linspace(0, len(folder) - 1, min(len(folder), _MOST_OF_FOLDER)).round().astype(int)
-        self._cohort = folder.detach()[even]
+        self.base, self.pictures = base, len(kept)
+        even = np.linspace(0, len(kept) - 1, min(len(kept), _MOST_OF_FOLDER)).round().astype(int)
+        self._cohort = folder.detach()[kept[even]]
+        refuse_unusable(self._cohort, "cohort picture")
         self._places: dict[bytes, list[int]] = {}
         for place, row in enumerate(self._cohort.cpu().numpy()):
             self._places.setdefault(row.tobytes(), []).append(place)

@@ -1,7 +1,6 @@
 """Identification: whose hand is it, among artists enrolled from a few paintings each, or none of theirs?"""
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -207,13 +206,13 @@ def _enrolment_notes(network: Network, artist: str, paintings: int) -> list[str]
 class Identifier:
     """The enrolled artists in memory."""
 
-    def __init__(self, card: NetworkCard, scoring: Scoring, index: PictureIndex) -> None:
+    def __init__(self, card: NetworkCard, index: PictureIndex) -> None:
         pictures = index.artists.pictures
         if pictures.empty:
             raise MorelliError(
                 f"No artist is enrolled in {index.path}. Do so with: morelli enroll {index.path} --artist NAME FOLDER"
             )
-        self.card, self.scoring, self._index = card, scoring, index
+        self.card, self._index = card, index
         self._sha256 = pictures["sha256"].to_numpy()
         self._hashes = DHashes(list(pictures["look"]))
         self._embeddings = index.artists.embeddings
@@ -221,12 +220,9 @@ class Identifier:
         self._artists = [str(name) for name in pictures["artist"].groupby(keys).first()]
         self._rows = [np.flatnonzero(keys == key).tolist() for key in sorted(keys.unique())]
 
-    def identify(self, queries: Sequence[PictureInfo], embeddings: Tensor, prior: float) -> list[Answer]:
-        """Say whose hands Q pictures are by, from their embeddings (Q, D); see ``Painters.identify``."""
-        self._index.check_width(embeddings.shape[1])
-        return [self._one(query, embedding, prior) for query, embedding in zip(queries, embeddings, strict=True)]
-
-    def _one(self, query: PictureInfo, embedding: Tensor, prior: float) -> Answer:
+    def identify(self, scoring: Scoring, query: PictureInfo, embedding: Tensor, prior: float) -> Answer:
+        """Say whose hand a picture is by, from its embedding, (D,); see ``Painters.identify``."""
+        self._index.check_width(len(embedding))
         notes = []
         itself = {*np.flatnonzero(self._sha256 == query.sha256).tolist(), *self._hashes.copies_of(query.hash)}
         speaking: dict[str, list[int]] = {}
@@ -246,21 +242,23 @@ class Identifier:
         if was_trained_on(self.card, query):
             notes.append("The network was trained on this painting; the probabilities do not hold for it.")
         counts = [len(rows) for rows in speaking.values()]
-        scores = self._scores(embedding, list(speaking.values()))
-        return self._answer(query.name, list(speaking), counts, scores, prior, notes)
-
-    def _scores(self, embedding: Tensor, rows: list[list[int]]) -> np.ndarray:
-        scorer = self.scoring.scorer
         with torch.inference_mode():
-            artists = torch.stack([artist_embedding(self._embeddings[some], scorer) for some in rows])
-            scores: np.ndarray = scorer.matrix(embedding[None], artists)[0].double().numpy()
-        return scores
+            artists = [artist_embedding(self._embeddings[rows], scoring.scorer) for rows in speaking.values()]
+            scores = scoring.scorer.matrix(embedding[None], torch.stack(artists))[0].double().numpy()
+        return self._answer(scoring, query.name, list(speaking), counts, scores, prior, notes)
 
     def _answer(
-        self, name: str, artists: list[str], counts: list[int], scores: np.ndarray, prior: float, notes: list[str]
+        self,
+        scoring: Scoring,
+        name: str,
+        artists: list[str],
+        counts: list[int],
+        scores: np.ndarray,
+        prior: float,
+        notes: list[str],
     ) -> Answer:
-        rules, cohort = self.scoring.identification, (self.scoring.cohort, self.scoring.pictures)
-        notes = [*notes, *self.scoring.notes()]
+        rules, cohort = scoring.identification, (scoring.cohort, scoring.pictures)
+        notes = [*notes, *scoring.notes()]
         if rules is None:
             order = np.argsort(-scores, kind="stable")
             ranked = tuple(Candidate(artists[i], None, None, float(scores[i]), counts[i]) for i in order)

@@ -1,6 +1,6 @@
 """``Painters``: a trained network at work on one's own pictures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, overload
@@ -44,7 +44,7 @@ class Painters:
     def __init__(self, network: Network, model: str | Path) -> None:
         self.model: str | Path = model if packaged_version(model) else Path(model)
         self._reader = Reader(network)
-        self._searchers: dict[tuple[Path, str], Searcher] = {}
+        self._searchers: dict[tuple[Path, str], tuple[Searcher, Cohort | None]] = {}
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT) -> "Painters":
@@ -135,15 +135,14 @@ class Painters:
     def _compared(
         self, left: Sequence[LoadedPicture], right: Sequence[LoadedPicture], prior: float, cohort: str | Path
     ) -> list[Comparison]:
-        opened, card = [*left, *right], self.network.card
-        scoring = self._scoring(cohort, [one.info for one in opened])
-        embeddings = self._embed(opened)
-        kinds = self._kind_notes(opened, ["A"] * len(left) + ["B"] * len(right))
+        pairs = [(a.info, b.info) for a, b in zip(left, right, strict=True)]
+        scorings = self._scorings(self._cohort(cohort), pairs)
+        embeddings, notes = self._judged([*left, *right], ["A"] * len(left) + ["B"] * len(right))
         told = []
-        for place, (a, b) in enumerate(zip(left, right, strict=True)):
+        for place, (scoring, pair) in enumerate(zip(scorings, pairs, strict=True)):
             both = [place, place + len(left)]
-            answer = compare(scoring, card, a.info, b.info, embeddings[both], prior)
-            told.append(_noted(answer, [kinds[one] for one in both]))
+            answer = compare(scoring, self.network.card, *pair, embeddings[both], prior)
+            told.append(_noted(answer, *(notes[one] for one in both)))
         return told
 
     def compare_sets(
@@ -165,7 +164,7 @@ class Painters:
             MorelliError: no usable picture, one painting on each side, or a network that learned nothing of sets.
         """
         first, second = self._set(a), self._set(b)
-        scoring = self._scoring(cohort, [*first.pictures, *second.pictures])
+        (scoring,) = self._scorings(self._cohort(cohort), [[*first.pictures, *second.pictures]])
         return compare_sets(scoring, self.network.card, first, second, prior)
 
     def outliers(self, paintings: str | Path | Sequence[Picture], *, cohort: str | Path = "none") -> Outliers:
@@ -179,7 +178,8 @@ class Painters:
             MorelliError: too few usable pictures, or a network that learned nothing of sets.
         """
         one = self._set(paintings)
-        return outliers(self._scoring(cohort, one.pictures), self.network.card, one)
+        (scoring,) = self._scorings(self._cohort(cohort), [one.pictures])
+        return outliers(scoring, self.network.card, one)
 
     def explain(self, a: Picture, b: Picture) -> Explanation:
         """Show which regions of two pictures speak for one hand; some 400 passes through the network."""
@@ -251,9 +251,12 @@ class Painters:
         opened = self._open(_listed(pictures))
         if key not in self._searchers:
             found = self._index(index)
-            self._searchers[key] = Searcher(self._scoring(cohort, [one.info for one in opened], found), found)
-        results = self._searchers[key].search([one.info for one in opened], self._embed(opened), k, prior)
-        told = [_noted(one, [note]) for one, note in zip(results, self._kind_notes(opened), strict=True)]
+            self._searchers[key] = Searcher(self.network.scorer, found), self._cohort(cohort, found)
+        searcher, compared_with = self._searchers[key]
+        told = [
+            _noted(searcher.search(scoring, query, embedding, k, prior), note)
+            for scoring, query, embedding, note in self._queries(opened, compared_with)
+        ]
         return told[0] if _is_one(pictures) else told
 
     def enroll(self, index: str | Path, artist: str, folder: str | Path, *, replace: bool = False) -> Enrolment:
@@ -311,9 +314,11 @@ class Painters:
             MorelliError: a picture cannot be used, no artist is enrolled, or an index of another network.
         """
         opened, found = self._open(_listed(pictures)), self._index(index)
-        identifier = Identifier(self.network.card, self._scoring(cohort, [one.info for one in opened], found), found)
-        answers = identifier.identify([one.info for one in opened], self._embed(opened), prior)
-        told = [_noted(one, [note]) for one, note in zip(answers, self._kind_notes(opened), strict=True)]
+        identifier = Identifier(self.network.card, found)
+        told = [
+            _noted(identifier.identify(scoring, query, embedding, prior), note)
+            for scoring, query, embedding, note in self._queries(opened, self._cohort(cohort, found))
+        ]
         return told[0] if _is_one(pictures) else told
 
     def export(self, path: str | Path) -> Exported:
@@ -329,24 +334,31 @@ class Painters:
         found.check(self.fingerprint, f"the one in {self.model}")
         return found
 
-    def _scoring(
-        self, cohort: str | Path | None, pictures: Sequence[PictureInfo], index: PictureIndex | None = None
-    ) -> Scoring:
-        """The way of scoring with a cohort; with the index's own pictures where none is named and it can be."""
+    def _cohort(self, cohort: str | Path | None, index: PictureIndex | None = None) -> Cohort | None:
+        """A named cohort; the index's own pictures where none is named and they can be."""
         if cohort is None and index is not None and can_be_own_cohort(self.network, index):
-            found: Cohort | None = Cohort.of_index(index)
-        else:
-            found = read_cohort(self._reader, "none" if cohort is None else cohort)
-        return Scoring.of(self.network, found and found.without(pictures))
+            return Cohort.of_index(index)
+        return read_cohort(self._reader, "none" if cohort is None else cohort)
 
-    def _kind_notes(self, opened: Sequence[LoadedPicture], names: Sequence[str] = ()) -> list[str]:
-        """For each picture that is of another kind than paintings, a note that says so; else an empty one."""
-        unlike = self._reader.unlike_paintings([one.rgb for one in opened])
+    def _scorings(self, cohort: Cohort | None, groups: Iterable[Sequence[PictureInfo]]) -> list[Scoring]:
+        """The way of scoring each group of pictures that are compared: its own copies do not count in the cohort."""
+        left_out = [cohort.copies_of(group) if cohort else frozenset() for group in groups]
+        made = {out: Scoring.of(self.network, cohort, out) for out in set(left_out)}
+        return [made[out] for out in left_out]
+
+    def _queries(
+        self, opened: Sequence[LoadedPicture], cohort: Cohort | None
+    ) -> Iterator[tuple[Scoring, PictureInfo, Tensor, str]]:
+        """Each picture with its way of scoring, its embedding and the note on its kind."""
+        infos = [one.info for one in opened]
+        scorings = self._scorings(cohort, [[one] for one in infos])
+        return zip(scorings, infos, *self._judged(opened, ["The picture"] * len(opened)), strict=True)
+
+    def _judged(self, opened: Sequence[LoadedPicture], names: Sequence[str]) -> tuple[Tensor, list[str]]:
+        """Embeddings, and for each picture that is of another kind than paintings a note that says so; else ""."""
+        embeddings, unlike = self._reader.embed_and_judge([one.rgb for one in opened])
         said = "is unlike the paintings that the network was validated on: what is said here need not hold for it."
-        return [
-            f"{name} {said}" if is_unlike else ""
-            for name, is_unlike in zip(names or ["The picture"] * len(opened), unlike, strict=True)
-        ]
+        return embeddings, [f"{name} {said}" if one else "" for name, one in zip(names, unlike, strict=True)]
 
     def _set(self, paintings: str | Path | Sequence[Picture]) -> PaintingSet:
         if isinstance(paintings, str | Path) and Path(paintings).is_dir():
@@ -366,7 +378,7 @@ class Painters:
         return self._reader.embed([one.rgb for one in opened])
 
 
-def _noted(answer: _Answer, notes: Iterable[str]) -> _Answer:
+def _noted(answer: _Answer, *notes: str) -> _Answer:
     return replace(answer, notes=(*answer.notes, *filter(None, notes)))
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +62,17 @@ class Reader:
         rows = in_batches(embedder, _Images(images, transform), self.device, batch_size=_BATCH)
         return torch.cat([_finite(found) for found, _ in rows])
 
-    def unlike_paintings(self, images: Sequence[Image.Image]) -> list[bool]:
-        """Whether each picture is of another kind than the paintings that the network was validated on.
+    def embed_and_judge(self, images: Sequence[Image.Image]) -> tuple[Tensor, list[bool]]:
+        """:meth:`embed`, and whether each picture is of another kind than the paintings of validation.
 
         One in a hundred of those is, too; a picture of one colour always is.
         """
-        limit, head = self.network.card.unexplained, self.network.head
+        (backbone, head), transform = self._embedder(len(images))
+        both = nn.Sequential(backbone, _Judge(head, self.network.card.unexplained))
+        rows = list(in_batches(both, _Images(images, transform), self.device, batch_size=_BATCH))
+        unlike = [share for (_, shares), _ in rows for share in shares.tolist()]
         flat = [max(ImageStat.Stat(image).stddev) < _FLAT for image in images]
-        if limit is None or not isinstance(head, EmbeddingHead):
-            return flat
-        embedder, transform = self._embedder(len(images))
-        shares = _Unexplained(embedder[0], head)
-        rows = in_batches(shares, _Images(images, transform), self.device, batch_size=_BATCH)
-        found = torch.cat([part.float().cpu() for part, _ in rows])
-        return [one or float(share) > limit for one, share in zip(flat, found, strict=True)]
+        return torch.cat([_finite(found) for (found, _), _ in rows]), list(map(or_, flat, unlike))
 
     def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[ReadBatch]:
         """Read and embed files, in their order; their names are written as :func:`morelli._file_names.escaped` does."""
@@ -130,17 +128,20 @@ class Reader:
         return digest.hexdigest()[:32]
 
 
-class _Unexplained(nn.Module):
-    """A batch of pictures → (B,) what share of their features the training paintings' axes do not explain."""
+class _Judge(nn.Module):
+    """Features (B, F) → embeddings, and (B,) whether the training paintings' axes explain too little of them."""
 
-    def __init__(self, backbone: nn.Module, head: EmbeddingHead) -> None:
+    def __init__(self, head: nn.Module, limit: float | None) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.head, self.limit = head, limit
 
-    def forward(self, pictures: Any) -> Tensor:
-        found = self.head.unexplained(self.backbone(pictures))
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        embeddings = self.head(features)
+        if self.limit is None or not isinstance(self.head, EmbeddingHead):
+            return embeddings, torch.zeros(len(embeddings), dtype=torch.bool)
+        found = self.head.unexplained(features)
         assert found is not None  # else no limit was learned
-        return found
+        return embeddings, found.float() > self.limit
 
 
 def _finite(embeddings: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ saved with the network; see :class:`morelli.evaluation.normalisation.FolderScore
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -143,13 +144,13 @@ class Cohort:
     Attributes:
         name: ``training``, or the folder or index.
         embeddings: (C, D).
-        looks, sha256: (C,) perceptual hashes and digests of the files, by which copies are told; None of training.
+        looks, sha256: (C,) perceptual hashes and digests of the files, by which copies are told; none of training.
     """
 
     name: str
     embeddings: Tensor
-    looks: Sequence[bytes] | None = None
-    sha256: Sequence[str] | None = None
+    looks: Sequence[bytes] = ()
+    sha256: Sequence[str] = ()
 
     @classmethod
     def of_index(cls, index: PictureIndex) -> "Cohort":
@@ -157,15 +158,15 @@ class Cohort:
         pictures, name = index.pictures.pictures, printable(str(index.path))
         return cls(name, index.pictures.embeddings, list(pictures["look"]), list(pictures["sha256"]))
 
-    def without(self, pictures: Sequence[PictureInfo]) -> "Cohort":
-        """The cohort without copies of some pictures, which would say that these are close to it."""
-        if self.looks is None or self.sha256 is None or not self.looks:
-            return self
-        hashes, digests = DHashes(self.looks), np.array(self.sha256)
-        out = {place for one in pictures for place in hashes.copies_of(one.hash)}
-        out |= {int(place) for one in pictures for place in np.flatnonzero(digests == one.sha256)}
-        kept = [place for place in range(len(self.looks)) if place not in out]
-        return Cohort(self.name, self.embeddings[kept])
+    def copies_of(self, pictures: Sequence[PictureInfo]) -> frozenset[int]:
+        """The places of copies of some pictures, which would say that these are close to the cohort."""
+        hashes, digests = self._hashes
+        close = [place for one in pictures for place in hashes.copies_of(one.hash)]
+        return frozenset([*close, *np.flatnonzero(np.isin(digests, [one.sha256 for one in pictures])).tolist()])
+
+    @cached_property
+    def _hashes(self) -> tuple[DHashes, np.ndarray]:
+        return DHashes(self.looks), np.array(self.sha256, dtype=str)
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,8 @@ class Scoring:
     sets: SizedCalibrations
 
     @classmethod
-    def of(cls, network: Network, cohort: Cohort | None = None) -> "Scoring":
-        """A network's own way of scoring, or that with a cohort.
+    def of(cls, network: Network, cohort: Cohort | None = None, left_out: Collection[int] = ()) -> "Scoring":
+        """A network's own way of scoring, or that with a cohort; without the pictures at some of its places.
 
         Raises:
             MorelliError: the network learned nothing of scores with a cohort, or the cohort is too small.
@@ -212,9 +213,9 @@ class Scoring:
         learned = card.with_cohort[kind]
         rules = learned["identification"]
         return cls(
-            FolderScorer(network.scorer, cohort.embeddings),
+            FolderScorer(network.scorer, cohort.embeddings, left_out),
             cohort.name,
-            len(cohort.embeddings),
+            len(cohort.embeddings) - len(left_out),
             learned["threshold"],
             learning.calibration_of(card, kind),
             Identification.from_dict(rules) if rules else None,

@@ -1,6 +1,5 @@
 """Search in an index: exact nearest neighbours of a picture, its copies apart from matches of style."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ from torch.nn import functional
 from morelli._file_names import printable, unescaped
 from morelli.data.hashes import DHashes
 from morelli.errors import MorelliError
-from morelli.evaluation.calibration import check_prior
-from morelli.evaluation.normalisation import own_scorer
+from morelli.evaluation.calibration import Calibration, check_prior
 from morelli.gallery.compare import CAVEAT
 from morelli.gallery.index import PictureIndex
 from morelli.gallery.pictures import PictureInfo
 from morelli.gallery.scoring import LikelihoodRatio, Scoring, percent
-from morelli.models.heads import DistanceScorer
+from morelli.models.heads import DistanceScorer, Scorer
 
 
 @dataclass(frozen=True)
@@ -118,40 +116,37 @@ class Searcher:
     its scorer, for the pictures that are shown.
     """
 
-    def __init__(self, scoring: Scoring, index: PictureIndex) -> None:
-        self.scoring, self.index = scoring, index
+    def __init__(self, scorer: Scorer, index: PictureIndex) -> None:
+        self.index = index
         pictures = index.pictures.pictures
         self._files = list(pictures["file"])
         self._hashes = DHashes(list(pictures["look"]))
         self._sha256 = np.array(pictures["sha256"], dtype=str)
         self._group = pictures["copy_of"].fillna(pictures["file"]).to_numpy()
-        own = own_scorer(scoring.scorer)
-        self._nearest = Nearest(index.pictures.embeddings, isinstance(own, DistanceScorer))
+        self._nearest = Nearest(index.pictures.embeddings, isinstance(scorer, DistanceScorer))
 
-    def search(self, queries: Sequence[PictureInfo], embeddings: Tensor, k: int, prior: float) -> list[SearchResult]:
-        """Find the ``k`` nearest pictures of each of Q queries, by their embeddings (Q, D); see ``Painters.search``."""
+    def search(self, scoring: Scoring, query: PictureInfo, embedding: Tensor, k: int, prior: float) -> SearchResult:
+        """Find the ``k`` nearest pictures of a query by its embedding, (D,); see ``Painters.search``."""
         if k < 1:
             raise MorelliError(f"-k is the number of pictures to find, at least 1; it cannot be {k}.")
         check_prior(prior)
-        self.index.check_width(embeddings.shape[1])
-        return [self._one(query, row[None], k, prior) for query, row in zip(queries, embeddings, strict=True)]
-
-    def _one(self, query: PictureInfo, embedding: Tensor, k: int, prior: float) -> SearchResult:
+        self.index.check_width(len(embedding))
         same_file = np.flatnonzero(self._sha256 == query.sha256).tolist()
         copies = sorted({*self._hashes.copies_of(query.hash), *same_file})
-        found = self._distinct(embedding[0], k, {self._group[place] for place in copies})
+        found = self._distinct(embedding, k, {self._group[place] for place in copies})
         places = [*copies, *(group[0] for group in found)]
         with torch.inference_mode():
-            scores = self.scoring.scorer.matrix(embedding, self.index.pictures.embeddings[places])[0].tolist()
+            scores = scoring.scorer.matrix(embedding[None], self.index.pictures.embeddings[places])[0].tolist()
+        calibration = scoring.calibration
         return SearchResult(
             query.name,
             len(self._files),
             prior,
-            tuple(self._match([place], score, None) for place, score in zip(copies, scores, strict=False)),
-            tuple(self._match(*pair, prior) for pair in zip(found, scores[len(copies) :], strict=True)),
-            self.scoring.cohort,
-            self.scoring.pictures,
-            tuple(self.scoring.notes()),
+            tuple(self._match([place], score, None, prior) for place, score in zip(copies, scores, strict=False)),
+            tuple(self._match(*pair, calibration, prior) for pair in zip(found, scores[len(copies) :], strict=True)),
+            scoring.cohort,
+            scoring.pictures,
+            tuple(scoring.notes()),
         )
 
     def _distinct(self, query: Tensor, k: int, passed_over: set[str]) -> list[list[int]]:
@@ -167,9 +162,8 @@ class Searcher:
                 return list(groups.values())[:k]
             wanted *= 2
 
-    def _match(self, places: list[int], score: float, prior: float | None) -> Match:
+    def _match(self, places: list[int], score: float, calibration: Calibration | None, prior: float) -> Match:
         first, *others = (self._files[place] for place in places)
-        calibration = None if prior is None else self.scoring.calibration
-        probability = float(calibration.probability(score, prior)) if calibration and prior is not None else None
+        probability = float(calibration.probability(score, prior)) if calibration else None
         ratio, path = LikelihoodRatio.of(calibration, score), self.index.folder / unescaped(first)
         return Match(first, path, ratio, score, probability, tuple(others))
