@@ -82,7 +82,7 @@ def test_columns_can_be_named_and_left_out(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
 def test_separators_and_encodings(separator: str, encoding: str, folder: Path) -> None:
     rows = [["path", "artist"], *map(list, zip(FILES, NAMES, strict=True))]
     (folder / "table.csv").write_text(text(rows, separator), encoding=encoding)
@@ -92,6 +92,54 @@ def test_separators_and_encodings(separator: str, encoding: str, folder: Path) -
     assert len(paintings) == 4
     assert sorted(set(paintings["artist"])) == ["Claude Monet", "Edgar Dégas"]
     assert ("not encoded in UTF-8" in "".join(summary.understood)) == (encoding == "cp1252")
+
+
+@pytest.mark.parametrize(
+    ("header", "others", "choices"),
+    [
+        (
+            ["file", "artist", "maker"],
+            ["Thoma", "Bing", "Ann", "Lee"],
+            '--artist-column "artist" or --artist-column "maker"',
+        ),
+        (["file", "Author", "Painter"], ["X", "Y", "Z", "W"], '--artist-column "Painter" or --artist-column "Author"'),
+        (
+            ["file", "artist", "scan"],
+            ["1.jpg", "2.jpg", "3.jpg", "4.jpg"],
+            '--path-column "file" or --path-column "scan"',
+        ),
+    ],
+)
+def test_a_guess_that_is_ambiguous_is_refused_with_the_choices(
+    header: list[str], others: list[str], choices: str, folder: Path
+) -> None:
+    rows = [[file, name, other] for file, name, other in zip(FILES, NAMES, others, strict=True)]
+    (folder / "table.csv").write_text(text([header, *rows]), encoding="utf-8")
+
+    field = choices[2 : choices.index("-column")]
+    with pytest.raises(MorelliError, match=rf"several columns for the {field}, which differ.*: {choices}"):
+        go(folder / "table.csv")
+    named = {f"{field}_column": header[1] if field == "artist" else "file"} | {"artist_column": header[1]}
+    assert len(go(folder / "table.csv", **named)[1]) == 4
+
+
+@pytest.mark.parametrize(
+    ("column", "others"),
+    [
+        ("artist display", [f"{name} (French, 1834–1917)" for name in NAMES]),
+        ("maker", ["", "", "", ""]),
+        ("creator", ["Monet, Claude", "claude_monet", "DEGAS, EDGAR", "Edgar Degas"]),
+        ("file name", [file.rpartition("/")[2] for file in FILES]),
+        ("year", ["1900", "1901", "1902", "1903"]),
+    ],
+)
+def test_columns_that_say_the_same_are_not_ambiguous(column: str, others: list[str], folder: Path) -> None:
+    rows = [["file", "artist", "date", column], *map(list, zip(FILES, NAMES, ["1900"] * 4, others, strict=True))]
+    (folder / "table.csv").write_text(text(rows), encoding="utf-8")
+
+    _, paintings = go(folder / "table.csv")
+
+    assert (set(paintings["artist"]), set(paintings["date"])) == ({*NAMES}, {"1900"})
 
 
 def test_the_separator_that_excel_announces(folder: Path) -> None:

@@ -16,7 +16,7 @@ Out = Annotated[Path, Option(help="The prepared folder to write.")]
 
 @app.command(cls=Command)
 def prepare(
-    source: Annotated[Path, Argument(help="A folder, a zip archive or a CSV; see above.", readable=False)],
+    source: Annotated[str, Argument(help="A folder, a zip archive, a table or an address; see above.")],
     out: Out,
     size: Annotated[int, Option(help="Pixels on the shorter side; smaller pictures stay as they are.")] = 256,
     only_artists: Annotated[
@@ -25,16 +25,20 @@ def prepare(
     max_per_artist: Annotated[int | None, Option(help="At most so many paintings by each artist.")] = None,
     limit: Annotated[int | None, Option(help="At most so many paintings in all, artist by artist.")] = None,
     workers: Workers = None,
-    layout: Annotated[str | None, Option(help='Where paths name the artist, e.g. "{style}/{artist}_{title}".')] = None,
-    artist_column: Annotated[str | None, Option(help="The CSV's column of artists; else found by its name.")] = None,
-    path_column: Annotated[str | None, Option(help="The CSV's column of paths; else found by its name.")] = None,
-    columns: Annotated[
+    layout: Annotated[
+        str | None,
+        Option("--layout", "--artist-from", help='Where paths name the artist, e.g. "{style}/{artist}_{title}".'),
+    ] = None,
+    artist_column: Annotated[str | None, Option(help="The table's column of artists; else found by its name.")] = None,
+    path_column: Annotated[str | None, Option(help="Its column of paths or pictures; likewise.")] = None,
+    title_column: Annotated[str | None, Option(help='Its column of titles; likewise, and "" for none.')] = None,
+    date_column: Annotated[str | None, Option(help="Its column of dates; likewise.")] = None,
+    style_column: Annotated[str | None, Option(help="Its column of styles; likewise.")] = None,
+    genre_column: Annotated[str | None, Option(help="Its column of genres; likewise.")] = None,
+    source_column: Annotated[str | None, Option(help="Its column of collections; likewise.")] = None,
+    allow_hosts: Annotated[
         list[str] | None,
-        Option(
-            "--column",
-            metavar="FIELD=COLUMN",
-            help="A CSV's column of title, style, genre, date or source; repeatable.",
-        ),
+        Option("--allow-host", metavar="HOST", help="Fetch pictures from here besides a manifest's host; repeatable."),
     ] = None,
     source_name: Annotated[
         str | None, Option("--source", metavar="NAME", help="Where pictures come from that name no source.")
@@ -43,7 +47,7 @@ def prepare(
         str | None,
         Option(
             metavar="KIND",
-            help="competition, folders, table, or package.module:Name of your own; else found by itself.",
+            help="competition, folders, table, parquet, iiif or package.module:Name of your own; else found by itself.",
             show_default=False,
         ),
     ] = None,
@@ -65,16 +69,21 @@ def prepare(
       folders above (a download's own, those of a split, styles) and artists in file names are found too, and said;
 
     - a CSV file with the columns `path` and `artist`, and if you like `title`, `style`, `genre`, `date`, `source`,
-      in any case and under the usual names; paths are relative to the CSV.
+      in any case and under the usual names; paths are relative to the CSV;
+
+    - a Parquet file, or a folder of them, with such columns, or with the pictures themselves, as `datasets` writes it;
+
+    - a IIIF manifest or collection, a file or an address: its pictures are fetched in the size that is needed, a few
+      at a time, from its own host and those that you allow.
 
     Archives are read without unpacking them. Every picture is read whole, so that a truncated one is found: it is
     repaired from replacements_for_corrupted_files.zip, or left out and listed in `left_out.csv`. Copies of one
     picture, be they smaller, saved again or mirrored, are kept, listed in `copies.csv`, and used once. An
     interrupted run goes on where it was; of a finished one, only pictures that are new or have changed are read.
 
-    LAYOUT is a pattern for paths below SOURCE: `*` stands for anything in the name of a folder or file, `#` for a
-    number, `**` at the end for files at any depth, `{artist}`, `{title}`, `{style}`, `{genre}`, `{date}` and
-    `{source}` for what is kept.
+    LAYOUT is a pattern for paths below SOURCE: `*` stands for anything in the name of a folder or file, `#` or
+    `{number}` for a number, `**` at the end for files at any depth, `{artist}`, `{title}`, `{style}`, `{genre}`,
+    `{date}`, `{year}` and `{source}` for what is kept.
 
     Examples:
 
@@ -84,7 +93,11 @@ def prepare(
 
         morelli data prepare wikiart --out prepared/wikiart --layout "{style}/{artist}_{title}"
 
-        morelli data prepare museum.csv --out prepared/museum --artist-column Maker --column date=Dated
+        morelli data prepare museum.csv --out prepared/museum --artist-column Maker --date-column Dated
+
+        morelli data prepare scans --out prepared/scans --artist-from "{artist}_{number}.jpg"
+
+        morelli data prepare https://museum.example/iiif/collection.json --out prepared/museum --size 320
 
         morelli data prepare my-scans --out prepared/scans --source scans
 
@@ -95,6 +108,8 @@ def prepare(
     from morelli.cli._data_views import show_summary
     from morelli.preparation.prepare import prepare as run_prepare
 
+    columns = {"title": title_column, "date": date_column, "style": style_column, "genre": genre_column}
+    columns["source"] = source_column
     summary = run_prepare(
         source,
         out,
@@ -106,21 +121,13 @@ def prepare(
         layout=layout,
         artist_column=artist_column,
         path_column=path_column,
-        columns=_columns(columns or []),
+        columns={field: name for field, name in columns.items() if name is not None},
         source_name=source_name,
         keep_unattributed=keep_unattributed,
         source_kind=source_kind,
+        allow_hosts=allow_hosts or (),
     )
     show_summary(summary, out)
-
-
-def _columns(given: list[str]) -> dict[str, str]:
-    from morelli.errors import MorelliError
-
-    for one in given:
-        if "=" not in one:
-            raise MorelliError(f'--column takes FIELD=COLUMN, such as title=Object; it was given "{one}".')
-    return {field.strip(): column.strip() for field, _, column in (one.partition("=") for one in given)}
 
 
 @app.command(cls=Command)
@@ -163,7 +170,13 @@ def synthesize(
 
 
 @app.command(cls=Command)
-def info(folder: Annotated[Path, Argument(help="A prepared folder.")], as_json: AsJson = False) -> None:
+def info(
+    folder: Annotated[Path, Argument(help="A prepared folder.")],
+    as_json: AsJson = False,
+    as_croissant: Annotated[
+        bool, Option("--croissant", help="Print Croissant metadata (JSON-LD), by which others find and load it.")
+    ] = False,
+) -> None:
     """Say what is in a prepared folder: artists, paintings, sizes, repairs, and what was left out and why.
 
     Examples:
@@ -171,16 +184,18 @@ def info(folder: Annotated[Path, Argument(help="A prepared folder.")], as_json: 
         morelli data info prepared/painters
 
         morelli data info prepared/painters --json | jq .artists
+
+        morelli data info prepared/painters --croissant > prepared/painters/croissant.json
     """
     from morelli._json import json_text
     from morelli.cli._data_views import show_description
+    from morelli.data.croissant import croissant
     from morelli.data.describe import describe
 
-    description = describe(folder)
-    if as_json:
-        typer.echo(json_text(description))
+    if as_croissant or as_json:
+        typer.echo(json_text(croissant(folder) if as_croissant else describe(folder)))
     else:
-        show_description(description, folder)
+        show_description(describe(folder), folder)
 
 
 @app.command(cls=Command)

@@ -32,7 +32,8 @@ SAME_ARTIST = "the same artist"
 LEFT_OUT_COLUMNS = ["id", "file", "artist", "reason"]
 _VERSION_KEY = b"morelli_prepared_format"
 _NEVER_NULL = ("id", "file", "artist", "width", "height", "sha256", "status")
-_LEADS_OUT = r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)"
+LEADS_OUT = r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)"
+"""Matches a path that is not below its folder."""
 _AGAIN = "Prepare the paintings again, into another folder: morelli data prepare SOURCE --out DIR"
 
 SCHEMA = pa.schema(
@@ -50,7 +51,7 @@ SCHEMA = pa.schema(
         ("width", pa.int32()),  # of the prepared picture, pixels
         ("height", pa.int32()),
         ("sha256", pa.string()),  # of the source file's bytes
-        ("status", pa.string()),  # ok, repaired
+        ("status", pa.string()),  # ok, repaired, smaller than said
         ("hash", pa.binary()),  # perceptual hashes of the picture and its mirror image, see morelli.data.hashes
         ("copy_of", pa.string()),  # the id that stands for a group of copies, its own included; null outside any
     ]
@@ -103,7 +104,7 @@ def read_paintings(folder: str | Path) -> pd.DataFrame:
         raise UnreadableError(f"{path} cannot be read (some paintings have no {empty[0]}). {_AGAIN}")
     if (twice := paintings["id"].duplicated()).any():
         raise UnreadableError(f"{path} cannot be read (it has {paintings['id'][twice].iloc[0]!r} twice). {_AGAIN}")
-    if (outside := paintings["file"].str.contains(_LEADS_OUT)).any():
+    if (outside := paintings["file"].str.contains(LEADS_OUT)).any():
         raise MorelliError(
             f"{path} names a file outside the folder ({paintings['file'][outside].iloc[0]!r}). Do not trust it."
         )

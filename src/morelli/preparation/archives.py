@@ -1,4 +1,4 @@
-"""Originals where they lie: plain files, and entries of zip archives, which are never unpacked to disk."""
+"""Originals where they lie: plain files, and what zip archives (never unpacked to disk) and other containers hold."""
 
 import errno
 import lzma
@@ -7,13 +7,13 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from shutil import copyfileobj
-from typing import IO
+from typing import IO, Any, Protocol
 
 from morelli.errors import MorelliError, first_line
 from morelli.preparation.picture_files import HEAD_BYTES, LARGEST_FILE, stand_in
@@ -27,24 +27,38 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError
 """What zipfile and its decompressors raise; that of bzip2 raises an ``OSError`` without a number."""
 
 
+class Container(Protocol):
+    """Holds originals, such as a zip archive, a Parquet file or a server."""
+
+    def open(self, name: Any, /) -> IO[bytes]:
+        """One of them, for reading; an ``OSError`` with a number says that it may be had another time."""
+
+    def close(self) -> None:
+        """Let go of all that is open."""
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """One original: its path below the source, and where its bytes lie.
 
     Attributes:
         name: relative to the source, as :func:`morelli._file_names.escaped` writes it.
-        path: of the file on disk, or of the archive that holds it.
-        bytes: its length.
+        path: of the file on disk, or of the container that holds it.
+        bytes: its length; 0 if that is not known before it is opened.
         version: a text that changes when the original does.
-        entry: its name in the archive; None for a plain file.
+        entry: what it is called in the container; None for a plain file.
+        container: what opens ``path`` where that is no zip archive; it and ``entry`` are pickled for the workers.
+        side: pixels that its shorter side is said to have, 0 if nothing is said.
     """
 
     name: str
     path: str
     bytes: int
     version: str
-    entry: str | None = None
+    entry: Any = None
     is_link: bool = False
+    container: Callable[[str], Container] | None = None
+    side: int = 0
 
     @classmethod
     def at(cls, path: str | Path, name: str, *, is_link: bool = False) -> "File":
@@ -134,18 +148,18 @@ def _trouble(entry: zipfile.ZipInfo) -> str:
 
 
 class Originals:
-    """Opens originals one after the other and keeps the archives open in between. Use as a context manager."""
+    """Opens originals one after the other and keeps their containers open. Use as a context manager."""
 
     def __init__(self, spool_folder: Path) -> None:
         self._spool_folder = spool_folder
         self._open = ExitStack()
-        self._archive = cache(lambda path: self._open.enter_context(_opened(path)))
+        self._container = cache(lambda path, kind: self._open.enter_context(closing((kind or _opened)(path))))
 
     def __enter__(self) -> "Originals":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._archive.cache_clear()
+        self._container.cache_clear()
         self._open.close()
 
     @contextmanager
@@ -173,7 +187,7 @@ class Originals:
     @contextmanager
     def _packed(self, file: File) -> Iterator[IO[bytes]]:
         try:
-            with self._archive(file.path).open(str(file.entry)) as packed:
+            with self._container(file.path, file.container).open(file.entry) as packed:
                 yield packed
         except (*DAMAGE, ValueError, OSError) as error:
             if _is_of_the_system(error):

@@ -3,16 +3,17 @@
 import codecs
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 import pandas as pd
 
+from morelli.data.artists import artist_key
 from morelli.errors import MorelliError, did_you_mean
 from morelli.preparation.picture_files import HEAD_BYTES, SUFFIXES, stand_in
 
-# As museums and data sets call them, folded as by :func:`_folded`; the surest first.
+# As museums and data sets call them, folded as by :func:`folded_name`; the surest first.
 FIELDS: Final = {
     "path": "path|file|filename|file name|filepath|file path|image path|image file|image filename|image name|img path"
     "|image|img|picture|picture file|photo|painting file|local path|relative path|new filename|datei|dateiname|bild"
@@ -20,17 +21,19 @@ FIELDS: Final = {
     "|primary image small|thumbnail url|link",
     "artist": "artist|artist name|artist display name|artist title|artist full name|artists|painter|painter name"
     "|creator|creator name|creators|author|author name|authors|maker|maker name|makers|display artist|artist display"
+    "|artist maker|artist or maker|principal maker|principal or first maker|constituent name|constituents"
     "|attribution|constituent|künstler|kuenstler|kunstler|künstlerin|maler|artiste|peintre|auteur|artista|pintor"
     "|autor|pittore|autore|kunstenaar|schilder",
     "title": "title|object title|work title|artwork title|painting title|title en|titel|titre|título|titulo|titolo"
-    "|artwork|painting|painting name|artwork name",
+    "|display title|long title|artwork|painting|painting name|artwork name",
     "date": "date|year|object date|creation date|date created|date display|display date|dated|production date"
+    "|date text|displaydate|date made|date of creation"
     "|datierung|datum|jahr|année|annee|fecha|año|anno|data",
     "style": "style|art style|movement|art movement|stil|estilo|stile",
     "genre": "genre|gattung|género|genere",
     "source": "source|collection|museum|repository|institution|sammlung",
 }
-_NEEDED: Final = ("path", "artist")
+NEEDED: Final = ("path", "artist")
 _LARGEST_TABLE: Final = 256 << 20
 _MOST_COLUMNS: Final = 10_000
 _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -87,6 +90,9 @@ def read_csv(path: Path, content: bytes) -> tuple[pd.DataFrame, list[str]]:
 def _decoded(path: Path, content: bytes) -> tuple[str, list[str]]:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", errors="replace"), [f"{path.name} was read as UTF-16."]
+    if b"\0" in content[:2]:  # UTF-16 that does not say so, of a header that begins as English does
+        order = "be" if content[:1] == b"\0" else "le"
+        return content.decode(f"utf-16-{order}", errors="replace"), [f"{path.name} was read as UTF-16."]
     try:
         return content.decode("utf-8-sig"), []
     except UnicodeDecodeError:
@@ -96,8 +102,14 @@ def _decoded(path: Path, content: bytes) -> tuple[str, list[str]]:
         ]
 
 
-def find_columns(table: Path, rows: pd.DataFrame, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Map each of :data:`FIELDS` that the table has to its column; ``wanted`` are those that the user named."""
+def find_columns(
+    table: str | Path, rows: pd.DataFrame, wanted: Mapping[str, str], needed: Sequence[str] = NEEDED
+) -> dict[str, str]:
+    """Map each of :data:`FIELDS` that the table has to its column; ``wanted`` are those that the user named.
+
+    Raises:
+        MorelliError: a column that is wanted or ``needed`` is not there, or several could be it and differ.
+    """
     for field in wanted:
         if field not in FIELDS:
             raise MorelliError(
@@ -105,32 +117,47 @@ def find_columns(table: Path, rows: pd.DataFrame, wanted: Mapping[str, str]) -> 
                 f"{did_you_mean(field, FIELDS)}"
             )
     cells: dict[str, list[str]] = {column: rows[column].tolist() for column in rows.columns}
-    columns = {_folded(column): column for column in reversed(cells)}
+    columns = {folded_name(column): column for column in reversed(cells)}
     found: dict[str, str] = {}
     for field, names in FIELDS.items():
         if field in wanted:
-            if wanted[field] or field in _NEEDED:
+            if wanted[field] or field in needed:
                 found[field] = _named(table, rows, columns, wanted[field])
             continue
         known = [columns[name] for name in names.split("|") if name in columns]
         if field == "path":
-            known += [column for column in cells if column not in known and _holds_files(cells[column])]
-            known.sort(key=lambda column: holds_urls(cells[column]))
-        if known or field in _NEEDED:
+            with_files = [column for column in cells if _holds_files(cells[column])]
+            known = sorted(
+                {**dict.fromkeys(known), **dict.fromkeys(with_files)}, key=lambda one: holds_urls(cells[one])
+            )
+            rivals = [one for one in with_files if known[0] in with_files and not holds_urls(cells[one])]
+        else:
+            rivals = known if field == "artist" else []
+        if others := [one for one in rivals if _differ(field, cells[known[0]], cells[one])]:
+            choices = " or ".join(f'--{field}-column "{column}"' for column in (known[0], *others))
+            raise MorelliError(f"{table} has several columns for the {field}, which differ. Say which it is: {choices}")
+        if known or field in needed:
             found[field] = known[0] if known else _named(table, rows, columns, field)
     return found
 
 
-def _named(table: Path, rows: pd.DataFrame, columns: dict[str, str], name: str) -> str:
-    if name not in rows.columns and _folded(name) not in columns:
+def _differ(field: str, one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two columns say different things in more than a few rows in which both say something."""
+    fold = artist_key if field == "artist" else lambda path: path.replace("\\", "/").casefold()
+    pairs = {(fold(a), fold(b)) for a, b in set(zip(one, other, strict=True)) if a and b}
+    return sum(a not in b and b not in a for a, b in pairs) > 0.1 * len(pairs)
+
+
+def _named(table: str | Path, rows: pd.DataFrame, columns: dict[str, str], name: str) -> str:
+    if name not in rows.columns and folded_name(name) not in columns:
         raise MorelliError(
             f'{table} has no column "{name}"; it has {", ".join(rows.columns)}.{did_you_mean(name, rows.columns)} '
             "Rename the column, or say which one it is with --artist-column or --path-column."
         )
-    return name if name in rows.columns else columns[_folded(name)]
+    return name if name in rows.columns else columns[folded_name(name)]
 
 
-def _folded(column: str) -> str:
+def folded_name(column: str) -> str:
     """``ArtistDisplayName``, ``artist_display_name`` and ``Artist Display-Name`` are one name."""
     parted = re.sub(r"([a-z])([A-Z])", r"\1 \2", column)
     return " ".join(re.sub(r"[\W_]+", " ", parted).casefold().split())

@@ -13,6 +13,9 @@ from morelli.preparation.archives import File
 from morelli.preparation.competition import PICTURE_ARCHIVE, TABLE_NAMES, parts_of_competition
 from morelli.preparation.layout import FIELDS, Layout, UnclearError, guess_layout
 from morelli.preparation.listing import Listing, list_archive, list_source, pictures_of, without_resized_copies
+from morelli.preparation.naming import from_slugs
+from morelli.preparation.parquet import SUFFIXES as PARQUET
+from morelli.preparation.parquet import ParquetSource
 from morelli.preparation.source import LAYOUTS, Catalogue, Source, SourceOptions, left_out, unreadable
 from morelli.preparation.table import SUFFIXES as TABLES
 from morelli.preparation.table import TableSource
@@ -66,7 +69,8 @@ def _by_table(path: Path, options: SourceOptions, error: _NoArtistsError) -> Cat
     refusals = []
     for table in _tables(path, "*.*", "*/*.*", "*/*/*.*"):
         try:
-            catalogue = TableSource().read(table, options)
+            is_parquet = table.suffix.lower() in PARQUET
+            catalogue = (ParquetSource() if is_parquet else TableSource()).read(table, options)
         except MorelliError as refusal:
             refusals.append(refusal)
             continue
@@ -85,7 +89,7 @@ def _by_table(path: Path, options: SourceOptions, error: _NoArtistsError) -> Cat
 
 def _tables(folder: Path, *patterns: str) -> list[Path]:
     found = (path for pattern in patterns for path in sorted(folder.glob(pattern)))
-    return [path for path in found if path.suffix.lower() in TABLES - {".txt"} and path.is_file()]
+    return [path for path in found if path.suffix.lower() in (TABLES | PARQUET) - {".txt"} and path.is_file()]
 
 
 def _folders_of_artists(source: Path, options: SourceOptions) -> Catalogue:
@@ -111,6 +115,9 @@ def _folders_of_artists(source: Path, options: SourceOptions) -> Catalogue:
         some = ", ".join(stray[:_SHOWN]) + (", …" if len(stray) > _SHOWN else ".")
         counted = f"{len(stray):,} picture{'s' if len(stray) != 1 else ''}"
         said.append(f"Not used: {counted} outside the artists' folders: {some}")
+    if layout.pattern.endswith("{artist}_{title}") and (named := from_slugs(paintings)) is not None:
+        paintings = named
+        said.append("Names as WikiArt writes them: artists are spelt out, a year at the end is the date.")
     unread = unreadable(listing)
     unread["artist"] = [(layout.read(name) or {}).get("artist", "") for name in unread["file"]]
     return Catalogue.of(
@@ -131,7 +138,8 @@ def _guessed(source: Path, out: Path, pictures: Sequence[File]) -> Layout:
         if not unclear.choices:
             raise _NoArtistsError(
                 f"{name} has no folders with pictures; {len(pictures):,} pictures lie directly in it, where no artist "
-                f"is told. Make one folder per artist: {_example(source)}"
+                f"is told. Make one folder per artist: {_example(source)}; or say how their names tell it: "
+                '--artist-from "{artist}_{number}.jpg"'
             ) from unclear
         command = ["morelli", "data", "prepare", str(source), "--out", str(out), "--layout"]
         commands = "".join(f"\n  {printable(shlex.join([*command, choice]))}" for choice in unclear.choices)

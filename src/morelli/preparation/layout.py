@@ -5,16 +5,21 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Final
 
 from morelli.errors import MorelliError, did_you_mean
+from morelli.preparation.picture_files import SUFFIXES
 
 FIELDS: Final = ("artist", "title", "style", "genre", "date", "source")
 _FEW: Final = 3
 """So few artists, with everything below them, are more likely folders of another kind."""
 _MOST: Final = 0.8
 _NEARLY_ALL: Final = 0.9
-_TOKEN: Final = re.compile(r"\{([^{}/]*)\}|(\*)|(#)")
+_NAMES: Final = (*FIELDS, "year", "number")
+_TOKEN: Final = re.compile(r"\{([^{}/]*)\}|\*|#")
+_MATCH: Final = {"*": "[^/]*", "#": r"\d+", "{number}": r"\d+", "{year}": r"(?P<date>\d{3,4})"}
+"""What a token stands for; another name in braces, for anything in one part."""
 _SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 _ORDERS: Final = (("artist", "title"), ("title", "artist"))
 # Artist and title in a file's name, the surest first; "_-_" is how Wikimedia Commons writes " - ".
@@ -69,7 +74,8 @@ class Layout:
     """A pattern for paths below the source, such as ``images/{artist}/**`` or ``{style}/{artist}_{title}``.
 
     A folder or the file's name without its suffix is matched by each part; ``*`` stands for anything in one part,
-    ``#`` for a number, ``**`` as the last part for files at any depth, and a name in braces keeps what it matches.
+    ``#`` or ``{number}`` for a number, ``**`` as the last part for files at any depth, and a name in braces keeps what
+    it matches; ``{year}`` is a date of digits. A picture's suffix at the end stands for any.
 
     Raises:
         MorelliError: no ``{artist}`` in it, or a name that is not known.
@@ -78,16 +84,19 @@ class Layout:
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         names = [found[1] for found in _TOKEN.finditer(pattern) if found[1] is not None]
-        known = ", ".join(f"{{{name}}}" for name in FIELDS)
-        if unknown := [name for name in names if name not in FIELDS]:
-            hint = did_you_mean(unknown[0], FIELDS)
+        known = ", ".join(f"{{{name}}}" for name in _NAMES)
+        if unknown := [name for name in names if name not in _NAMES]:
+            hint = did_you_mean(unknown[0], _NAMES)
             raise MorelliError(f'The layout "{pattern}" has {{{unknown[0]}}}; it may have {known}.{hint}')
+        names = ["date" if name == "year" else name for name in names]
         if "artist" not in names or len(set(names)) < len(names):
             raise MorelliError(
                 f'The layout "{pattern}" must name {{artist}}, and each of {known} once at most. '
                 'For a folder per artist it is "{artist}/**".'
             )
-        *folders, last = re.sub("/+$", "/**", pattern).split("/")
+        suffix = PurePosixPath(pattern).suffix
+        pattern = pattern.removesuffix(suffix) if suffix.lower() in SUFFIXES else re.sub("/+$", "/**", pattern)
+        *folders, last = pattern.split("/")
         regex = "".join("(?:[^/]+/)*" if part == "**" else _regex(part) + "/" for part in folders)
         self._path = re.compile(regex + (".*" if last == "**" else _regex(last)), re.DOTALL)
 
@@ -101,8 +110,7 @@ class Layout:
 def _regex(part: str) -> str:
     written, end = "", 0
     for found in _TOKEN.finditer(part):
-        name, star, _ = found.groups()
-        token = f"(?P<{name}>[^/]+?)" if name else "[^/]*" if star else r"\d+"
+        token = _MATCH.get(found[0], f"(?P<{found[1]}>[^/]+?)")
         written, end = written + re.escape(part[end : found.start()]) + token, found.end()
     return written + re.escape(part[end:])
 

@@ -1,5 +1,6 @@
 """Artists' names in a source: spellings of one artist, names of no known artist, stand-in pictures to leave out."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -18,6 +19,32 @@ _PERHAPS: Final = "perhaps the same artist"
 _KEPT: Final = "no one artist's name, kept as one"
 _STAND_IN: Final = "one picture under "
 _SHOWN: Final = 4
+_SLUG: Final = re.compile(r"[^\W_A-Z]+(-[^\W_A-Z]+)*")
+_DATED: Final = r"^(.*?)-?(1\d{3}|20\d\d)?(?:-?\(\d+\))?$"
+_PARTICLE: Final = re.compile(
+    r"\b(af|da|de|dei|del|della|den|der|di|do|dos|du|la|le|of|ten|ter|the|van|von|zu|zur)\b", re.I
+)
+
+
+def from_slugs(paintings: pd.DataFrame) -> pd.DataFrame | None:
+    """Artists, titles and dates of file names such as WikiArt's, ``vincent-van-gogh_starry-night-1889``.
+
+    None where the names are not written so.
+    """
+    artists = paintings["artist"].unique()
+    written = [artist for artist in artists if _SLUG.fullmatch(artist)]
+    if 2 * sum("-" in artist for artist in written) < len(artists) or len(written) < 0.9 * len(artists):
+        return None
+    parts = paintings["title"].str.extract(_DATED)
+    titles, dates = parts[0].str.replace("-", " "), parts[1].fillna("")
+    return paintings.assign(artist=paintings["artist"].map(_spelt), title=titles, date=dates)
+
+
+def _spelt(slug: str) -> str:
+    """``vincent-van-gogh`` as *Vincent van Gogh*."""
+    name = _PARTICLE.sub(lambda found: found[0].lower(), slug.replace("-", " ").title())
+    name = re.sub(r"\b(\w)(?= )", r"\1.", name).replace(" O. ", " O'")
+    return name[:1].upper() + name[1:]
 
 
 def attributed(catalogue: Catalogue, asked: Iterable[str]) -> Catalogue:

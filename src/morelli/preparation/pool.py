@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from morelli._workers import process_pool
 from morelli.errors import MorelliError
@@ -18,6 +19,8 @@ from morelli.preparation.archives import DamagedEntryError, File, Originals
 from morelli.preparation.picture_files import HEAD_BYTES, UnusableError, may_be_read_later, refuse_large, stand_in
 from morelli.preparation.pictures import shrink
 
+SMALLER: Final = "smaller than said"
+"""The status of a picture that the source said to have more pixels."""
 _LARGEST_CHUNK = 8
 _OWN_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # not the original's
 
@@ -126,4 +129,6 @@ def _shrunk(
             raise
         raise _UnreadableError(f"cannot be read ({error.strerror or error})") from error
     size = (small.width, small.height)
+    if min(size) < min(task.size, file.side) - 1:  # the last pixel is a matter of rounding
+        status = SMALLER
     return Record(task.id, status, *size, sha256, len(small.jpeg), version=task.file.version), small.jpeg

@@ -1,6 +1,7 @@
 """``prepare``: turn a source of paintings into a prepared folder of small RGB JPEGs and their table."""
 
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -41,9 +42,10 @@ from morelli.preparation.journal import (
 )
 from morelli.preparation.naming import NamesSummary, attributed, is_stand_in, spellings, without_stand_ins
 from morelli.preparation.picture_files import may_be_read_later
-from morelli.preparation.pool import Record, Task, shrink_all
+from morelli.preparation.pool import SMALLER, Record, Task, shrink_all
 from morelli.preparation.source import DETAILS, Catalogue, SourceOptions
 from morelli.preparation.sources import read_source
+from morelli.preparation.web import host_of
 
 DUPLICATES = "duplicates.csv"
 
@@ -102,6 +104,7 @@ def prepare(
     source_name: str | None = None,
     keep_unattributed: bool = False,
     source_kind: str | None = None,
+    allow_hosts: Sequence[str] = (),
 ) -> PrepareSummary:
     """Turn ``source`` into the prepared folder ``out``.
 
@@ -111,7 +114,7 @@ def prepare(
 
     Args:
         source: a folder with the competition's archives or with what they unpack to; a folder or a zip archive with a
-            folder per artist; or a CSV.
+            folder per artist; a CSV; Parquet; or a IIIF manifest or collection, a file or its address in the web.
         out: the folder to write; it may lie inside ``source``.
         size: pixels on the shorter side; smaller pictures keep their size.
         only_artists: take only these artists' paintings; case and accents do not matter.
@@ -120,22 +123,23 @@ def prepare(
         workers: processes that share the work, one a core by default; with 1 no other process is started.
         layout: where the path below the source names the artist, such as ``"images/{artist}/**"`` or
             ``"{style}/{artist}_{title}"``; found by itself if None.
-        artist_column: name of a CSV's column of artists; found by its usual names if None.
-        path_column: name of a CSV's column of paths, which are relative to the CSV; likewise.
-        columns: a CSV's columns of other things, by ``title``, ``style``, ``genre``, ``date`` and ``source``; likewise.
-            An empty name says that there is none.
+        artist_column: name of a table's column of artists, or a manifest's label; found by its usual names if None.
+        path_column: name of a table's column of paths, which are relative to it, or of pictures; likewise.
+        columns: a table's columns of other things, by ``title``, ``style``, ``genre``, ``date`` and ``source``;
+            likewise. An empty name says that there is none.
         source_name: the source of paintings that name none: the collection or maker of the pictures. Training fills
             each batch from one source.
         keep_unattributed: take names that are no one artist's, such as "unknown" or "workshop of Titian", for artists.
             By default their paintings are left out, as is a file that stands under three artists or more.
-        source_kind: which kind of source it is, ``competition``, ``folders``, ``table``, or the dotted path
-            ``package.module:Name`` of a :class:`morelli.preparation.source.Source`; found by itself if None.
+        source_kind: which kind of source it is, ``competition``, ``folders``, ``table``, ``parquet``, ``iiif``, or the
+            dotted path of a :class:`morelli.preparation.source.Source`; found by itself if None.
+        allow_hosts: hosts, ``name`` or ``name:port``, from which pictures of a manifest may be fetched besides its own.
 
     Raises:
         MorelliError: a mistake in the source or the options, a folder of other options, a full disk, no painting left.
     """
     started = time.monotonic()
-    source, out = Path(source), Path(out)
+    out = Path(out)
     for name, value, least in (
         ("size", size, 16),
         ("max_per_artist", max_per_artist, 1),
@@ -147,7 +151,8 @@ def prepare(
     if os.path.realpath(source) == os.path.realpath(out):
         raise MorelliError(f"--out is the source itself ({out}). Choose another folder; it may lie inside the source.")
     named = {**(columns or {}), "artist": artist_column, "path": path_column}
-    asked = SourceOptions(out, layout, {field: name for field, name in named.items() if name is not None})
+    by_field = {field: name for field, name in named.items() if name is not None}
+    asked = SourceOptions(out, layout, by_field, allow_hosts=tuple(allow_hosts), size=size)
     offered = read_source(source, asked, source_kind)
     if source_name:
         offered.paintings["source"] = offered.paintings["source"].fillna(source_name)
@@ -161,13 +166,14 @@ def prepare(
     options = {
         "format": FORMAT_VERSION,
         "kind": offered.kind,
-        "name": escaped(source.resolve().name),
+        "name": str(source) if host_of(str(source)) else escaped(Path(source).resolve().name),
         "size": size,
         "only_artists": sorted({artist_key(name) for name in only_artists}),
         "max_per_artist": max_per_artist,
         "limit": limit,
     }
-    before = _write_folder(chosen, out, options, offered.fingerprint(), workers or cpu_count())
+    workers = min(workers or offered.at_once or cpu_count(), offered.at_once or sys.maxsize)
+    before = _write_folder(chosen, out, options, offered.fingerprint(), workers)
     return _summary(out, chosen, before, time.monotonic() - started)
 
 
@@ -279,6 +285,7 @@ def _summary(out: Path, chosen: Catalogue, before: dict[str, str] | None, second
     copies = count_copies(paintings)
     same = _duplicates(paintings).assign(key=lambda rows: rows["artist"].map(artist_key))
     now, then = set(paintings["id"]), before or {}
+    smaller = int((paintings["status"] == SMALLER).sum())
     return PrepareSummary(
         usable=len(paintings),
         artists=paintings["artist"].nunique(),
@@ -291,7 +298,7 @@ def _summary(out: Path, chosen: Catalogue, before: dict[str, str] | None, second
         skipped_files=chosen.skipped_files,
         seconds=seconds,
         already_done=before is None,
-        understood=tuple(chosen.understood),
+        understood=(*chosen.understood, *([f"Smaller than their source says: {smaller:,}."] if smaller else [])),
         added=len(now - then.keys()) if then else 0,
         changed=sum(chosen.files[id_].version != then[id_] for id_ in now & then.keys()),
         removed=len(then.keys() - now),

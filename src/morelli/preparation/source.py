@@ -21,9 +21,11 @@ LAYOUTS: Final = """A source is one of:
   1. a folder with the competition's files: all_data_info.csv.zip, train.zip, test.zip (or train_1.zip, …) and
      replacements_for_corrupted_files.zip, as downloaded or unpacked;
   2. a folder, or a zip archive, with one folder per artist: SOURCE/Claude Monet/water-lilies.jpg; other layouts are
-     found too, or told with --layout;
+     found too, or told with --layout, such as --artist-from "{artist}_{number}.jpg" for pictures in one folder;
   3. a CSV file with the columns path and artist; paths are relative to the CSV;
-  4. anything that a class of your own reads: --source-kind package.module:Name."""
+  4. a Parquet file, or a folder of them, with a column of pictures or of paths, and one of artists;
+  5. a IIIF manifest or collection, a file or an address: https://museum.example/iiif/manifest.json;
+  6. anything that a class of your own reads: --source-kind package.module:Name."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,18 @@ class SourceOptions:
     Attributes:
         out: the folder being written, never taken for a part of the source.
         layout: where paths name the artist, see :class:`morelli.preparation.layout.Layout`; guessed if None.
-        columns: which column of a table holds what, by field; guessed where nothing is said.
+        columns: which column of a table, or label of a manifest, holds what, by field; guessed where nothing is said.
+        address: the address in the web that was given, of which the path is only the last part; None for a path.
+        allow_hosts: other hosts than the address's own, ``name`` or ``name:port``, from which may be fetched.
+        size: pixels that the shorter side of a picture needs.
     """
 
     out: Path
     layout: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    address: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+    size: int = 256
 
 
 @dataclass
@@ -54,6 +62,7 @@ class Catalogue:
         skipped_files: number of files that are no pictures or tell no artist.
         understood: what was guessed, and what is no part of the source, in a few lines for the user.
         names_are_artists: every name is taken for one artist's, also "unknown".
+        at_once: so many originals at most are opened at a time; as many as the machine has cores if None.
     """
 
     kind: str
@@ -64,6 +73,7 @@ class Catalogue:
     skipped_files: int = 0
     understood: list[str] = field(default_factory=list)
     names_are_artists: bool = False
+    at_once: int | None = None
 
     @classmethod
     def of(

@@ -1,5 +1,6 @@
 """The table of sources: a path is read by the first kind that recognises it, or by the one that the user names."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -9,23 +10,28 @@ from morelli.data.prepared import TABLE
 from morelli.errors import MorelliError, did_you_mean
 from morelli.preparation.competition import CompetitionSource
 from morelli.preparation.folders import FolderSource
+from morelli.preparation.iiif import IIIFSource
 from morelli.preparation.listing import OTHER_ARCHIVES
+from morelli.preparation.parquet import ParquetSource
 from morelli.preparation.source import LAYOUTS, Catalogue, Source, SourceOptions
 from morelli.preparation.table import TableSource
+from morelli.preparation.web import host_of
 
-SOURCES: Final[tuple[type[Source], ...]] = (CompetitionSource, FolderSource, TableSource)
+SOURCES: Final[tuple[type[Source], ...]] = (CompetitionSource, ParquetSource, FolderSource, TableSource, IIIFSource)
 """In the order in which they are asked."""
 _WHAT: Final = "a morelli.preparation.source.Source"
 
 
-def read_source(path: Path, options: SourceOptions, kind: str | None = None) -> Catalogue:
-    """List what ``path`` offers."""
-    name = printable(str(path))
+def read_source(given: str | Path, options: SourceOptions, kind: str | None = None) -> Catalogue:
+    """List what a path or an address in the web offers."""
+    name, path = printable(str(given)), Path(given)
+    if host_of(str(given)):
+        options, kind = replace(options, address=str(given)), kind or IIIFSource.name
     source = _named(kind) if kind else None
     try:
-        if not path.exists():
+        if not options.address and not path.exists():
             raise MorelliError(f"No source at {name}.\n{LAYOUTS}")
-        if not (path.is_file() or path.is_dir()):
+        if not (options.address or path.is_file() or path.is_dir()):
             raise MorelliError(f"{name} is neither a folder nor a plain file.\n{LAYOUTS}")
         if (path / TABLE).is_file():
             raise MorelliError(f"{path} is a prepared folder already. Give it to the other commands: --data {path}")
@@ -34,7 +40,8 @@ def read_source(path: Path, options: SourceOptions, kind: str | None = None) -> 
             return source.read(path, options)
     except OSError as error:
         why = printable(str(error))
-        raise MorelliError(f"{name} cannot be read: {why}. Mend that and run the same command again.") from error
+        said = why if why.startswith(name) else f"{name} cannot be read: {why}"
+        raise MorelliError(f"{said}. Mend that and run the same command again.") from error
     if kind and source:
         with explained(kind, _WHAT, f"reading {name} failed"):
             catalogue = source.read(path, options)
