@@ -82,7 +82,7 @@ def test_features_are_torchs(name: str, changes: dict[str, object]) -> None:
 
     assert found.dtype == torch.float32
     assert found.shape == expected.shape
-    assert float((found - expected).abs().max() / expected.abs().max()) <= TOLERANCE
+    assert float((found - expected).abs().max() / expected.abs().max()) <= TOLERANCE["f32"]
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -258,3 +258,20 @@ def test_nothing_is_reported_to_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(openvino_telemetry.Telemetry, "__init__", refuse)
     Engine(make_backbone().parts[0], "openvino").run(np.zeros((1, 3, 32, 32), np.float32))
+
+
+@pytest.mark.usefixtures("kept")
+def test_bfloat16_is_computed_where_asked_for_and_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    (plain,), (half,) = make_backbone().parts, make_backbone(precision="bf16").parts
+    images = torch.rand(5, 3, 32, 32)
+
+    monkeypatch.setattr(engines, "_has_bf16", lambda: False)
+    assert Engine(half, "openvino").label == Engine(plain, "openvino").label
+    monkeypatch.setattr(engines, "_has_bf16", lambda: True)
+    engine = Engine(half, "openvino")
+    assert engine.label.endswith(" bf16")
+    assert engine.fingerprint != Engine(plain, "openvino").fingerprint
+    assert Engine(half, "onnxruntime").precision == Engine(half, "torch").precision == "f32"
+    expected = Engine(plain, "openvino")(images)
+    found = engine(images)  # a processor without it computes the same more slowly
+    assert float((found - expected).abs().max() / expected.abs().max()) <= TOLERANCE["bf16"]

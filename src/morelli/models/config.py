@@ -52,8 +52,8 @@ class BackboneConfig(Section):
     beside: tuple[str, ...] = ()
     """Further timm models with the same settings, whose features are put beside this one's; frozen only."""
     precision: Literal["no", "bf16"] = "no"
-    """``bf16``: forward passes in bfloat16 on a GPU. A CPU always computes in float32: most lack bfloat16, and on one
-    without it inference was 36 times slower."""
+    """``bf16``: forward passes of a frozen backbone in bfloat16, on a GPU, and in OpenVINO on a CPU that has it (AMX or
+    AVX-512 BF16). Others compute in float32: on a CPU without bfloat16, torch was 36 times slower in it."""
     train: Literal["frozen", "all"] = "frozen"
 
     @field_validator("statistics", mode="before")

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,8 +37,8 @@ from morelli.models.onnx import onnx_program
 Run = Callable[[np.ndarray], np.ndarray]
 """Images (B, channels, H, W) → features (B, width), float32; several threads may call it at once."""
 
-TOLERANCE: Final = 1e-4
-"""How far an engine's features may be from torch's, of the largest feature."""
+TOLERANCE: Final = {"f32": 1e-4, "bf16": 0.1}
+"""How far an engine's features may be from torch's float32, of the largest feature, by what it computes in."""
 _GAIN = 1.1
 _FEW = 300 * 224**2
 """Pixels of all views below which converting and measuring take longer than they save."""
@@ -61,7 +61,7 @@ def _openvino(backbone: Backbone, images: Tensor, path: Path) -> Run:
         model.reshape([-1, *images.shape[1:]])
         with written_whole(path.with_suffix(".bin")) as weights, written_whole(path) as temporary:
             openvino.serialize(model, temporary, weights)
-    hints: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+    hints: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _precision(backbone)}
     hints |= {"NUM_STREAMS": _streams(), "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = openvino.Core().compile_model(path, "CPU", hints)
     own = threading.local()
@@ -93,6 +93,18 @@ _ENGINES: Final[dict[str, tuple[Callable[[Backbone, Tensor, Path], Run], str, tu
 """In the order in which they are tried: how one is made, its file's suffix, and what it needs."""
 
 
+def _precision(backbone: Backbone) -> str:
+    """What OpenVINO computes in: bfloat16 where the config asks for it and the processor has it."""
+    return "bf16" if backbone.config.precision == "bf16" and _has_bf16() else "f32"
+
+
+@cache
+def _has_bf16() -> bool:
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def _streams() -> int:
     return min(_MOST_STREAMS, torch.get_num_threads())
 
@@ -109,9 +121,15 @@ class Engine:
         self.backbone, self.name = backbone, name
 
     @property
+    def precision(self) -> str:
+        """``f32``, or ``bf16`` where that is asked for and at hand; a GPU's is torch's own matter."""
+        is_openvino = self.name == "openvino" and isinstance(self.backbone, Backbone)
+        return _precision(self.backbone) if is_openvino else "f32"
+
+    @property
     def label(self) -> str:
-        """The engine and its version, such as ``openvino 2026.4.1``."""
-        return f"{self.name} {version(self.name)}"
+        """The engine and its version, such as ``openvino 2026.4.1``, with `` bf16`` behind where it computes so."""
+        return f"{self.name} {version(self.name)}" + (" bf16" if self.precision == "bf16" else "")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -141,7 +159,7 @@ class Engine:
                     run = make(self.backbone, images, path)
                     expected = self.backbone(images[:1]).numpy()
                 error = float(np.abs(run(images[:1].numpy()) - expected).max() / max(np.abs(expected).max(), 1e-12))
-                if error <= TOLERANCE:
+                if error <= TOLERANCE[self.precision]:
                     return run
                 reason = f"its features are off by {error:.0e} of the largest"
             except MemoryError:
