@@ -90,6 +90,12 @@ def index(
     second: ModelFirst = None,
     model: Model = DEFAULT,
     out: Annotated[Path | None, Option(help="The index; by default beside FOLDER, as FOLDER.index.")] = None,
+    ray: Annotated[
+        str | None,
+        Option(
+            metavar="ADDRESS", help="Embed on a Ray cluster, HOST:PORT or local; FOLDER may be Parquet or a bucket."
+        ),
+    ] = None,
 ) -> None:
     """Make a folder of pictures searchable; run again, it reads only what is new or has changed.
 
@@ -98,12 +104,14 @@ def index(
         morelli index my-pictures
 
         morelli index my-pictures --model runs/mine --out mine.index
+
+        morelli index s3://bucket/paintings --ray 10.0.0.1:6379 --out mine.index
     """
     from morelli.gallery.painters import Painters
 
     if second:
         model, folder = model_first("index", folder, second)
-    typer.echo(Painters.load(model).index(folder, out).text())
+    typer.echo(Painters.load(model).index(folder, out, ray=ray).text())
 
 
 def search(
