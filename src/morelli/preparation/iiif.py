@@ -137,9 +137,12 @@ class _Reading:
             for label in filter(None, (text for _, text in _texts(entry.get("label")))):
                 rank, field = self._names.get(folded_name(label), (0, ""))
                 self._labels[field][f'"{label}"'] += 1
-                if (value := _text(entry.get("value"))) and (field not in found or rank < found[field][0]):
+                value = _text(entry.get("value"))
+                if field == "artist":
+                    value = value.partition("\n")[0]  # nationality and dates follow
+                if value and (field not in found or rank < found[field][0]):
                     found[field] = rank, value
-        return {field: value for field, (_, value) in found.items() if field not in ("", "path")}
+        return {field: " ".join(value.split()) for field, (_, value) in found.items() if field not in ("", "path")}
 
     def catalogue(self, place: str) -> Catalogue:
         """What was found."""
@@ -205,8 +208,7 @@ class Pictures(Web):
 
 def _picture(resource: dict[str, Any], canvas: dict[str, Any], side: int) -> Picture:
     """Where to fetch a picture, by what the manifest says of it."""
-    services = (one for one in _each(resource, "service") if re.search(r"ImageService[23]|/image/[23]", str(one)))
-    service = next(services, {})
+    service = next(filter(_version, _each(resource, "service")), {})
     if not (base := _id(service).rstrip("/")):
         return Picture(_id(resource), "", side, _sides(resource))
     said = next((sides for one in (resource, service) if min(sides := _sides(one))), (0, 0))
@@ -217,7 +219,7 @@ def _picture(resource: dict[str, Any], canvas: dict[str, Any], side: int) -> Pic
 
 def _address(base: str, about: Mapping[str, Any], sides: tuple[int, int], side: int) -> str:
     """A picture in the size that is needed; ``about``: what ``info.json`` or the manifest says of its service."""
-    is_3 = bool(re.search(r"ImageService3|/image/3", str({**about, "service": ""})))
+    is_3 = _version(about) == "3"
     offered = sorted(sides for one in _each(about, "sizes") if min(sides := _sides(one)) >= side)
     size = "max" if is_3 else "full"
     if min(sides) > side and "level0" not in str(about.get("profile")):
@@ -225,6 +227,14 @@ def _address(base: str, about: Mapping[str, Any], sides: tuple[int, int], side: 
     elif min(sides) > side and offered:
         size = f"{offered[0][0]},{offered[0][1] if is_3 else ''}"
     return f"{base}/full/{size}/0/default.jpg"
+
+
+def _version(about: Mapping[str, Any]) -> str:
+    """The version of a service's Image API, 2 or 3; empty for another service."""
+    found = re.search(
+        r"(?:ImageService|/image/)([23])", f"{_type(about)} {about.get('@context')} {about.get('profile')}"
+    )
+    return found[1] if found else ""
 
 
 def _images(canvas: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -280,7 +290,8 @@ def _sides(one: Mapping[str, Any]) -> tuple[int, int]:
 def _texts(value: Any) -> Iterator[tuple[str, str]]:
     """Language and text of each text in a label or value, as either version of the API writes them."""
     if isinstance(value, str | int | float):
-        yield "", " ".join(html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", " ", str(value))).split())
+        text = html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", " ", re.sub(r"<(br|/p)\b[^<>]*>", "\n", str(value))))
+        yield "", "\n".join(filter(None, (" ".join(line.split()) for line in text.splitlines())))
     elif isinstance(value, list):
         for one in value:
             yield from _texts(one)
