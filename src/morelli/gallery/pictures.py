@@ -1,6 +1,8 @@
 """Picture loading: files, Pillow images and arrays, made upright, RGB and as small as the network was trained on."""
 
+import base64
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -67,6 +69,18 @@ def open_picture(picture: Picture, size: int) -> LoadedPicture:
             f"shape {picture.shape}. Give several pictures as a list."
         )
     return _from_memory(Image.fromarray(np.ascontiguousarray(picture)), "the given array", size)
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """A picture for a page."""
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=85)
+    return encoded.getvalue()
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture inside a page."""
+    return "data:image/jpeg;base64," + base64.b64encode(as_jpeg(image)).decode()
 
 
 def _from_path(path: Path, size: int) -> LoadedPicture:
