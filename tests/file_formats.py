@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import yaml
 from PIL import Image
@@ -44,7 +47,11 @@ from morelli.gallery.store import append
 from morelli.models.feature_cache import cached_features
 from morelli.models.network import Network, NetworkCard
 from morelli.models.state_dicts import read_tensors
+from morelli.preparation.archives import DamagedEntryError, Originals
+from morelli.preparation.iiif import IIIFSource
 from morelli.preparation.journal import claim, opened_journal
+from morelli.preparation.parquet import ParquetSource
+from morelli.preparation.picture_files import UnusableError
 from morelli.preparation.pool import Record
 from morelli.preparation.prepare import prepare
 from morelli.preparation.source import SourceOptions
@@ -59,6 +66,17 @@ from killed_commands import made_in, tiny_recipe
 
 _OPTIONS = {"format": 2, "kind": "folders", "name": "x", "size": 24, "only_artists": [], "limit": None}
 _FEATURES = torch.arange(48.0 * 4).reshape(48, 4)
+
+
+def _every_picture(path: Path) -> Any:
+    """The table, and which pictures can be had."""
+    catalogue = ParquetSource().read(path, SourceOptions(path.parent / "out"))
+    lengths = []
+    with Originals(path.parent) as originals:
+        for file in catalogue.files.values():
+            with suppress(DamagedEntryError, UnusableError), originals.open(file) as stream:
+                lengths.append(len(stream.read()))
+    return catalogue.paintings, lengths
 
 
 class Format(NamedTuple):
@@ -129,6 +147,17 @@ def _write_lists(base: Path, pictures: list[Path]) -> None:
         (base / "list" / picture.name).write_bytes(picture.read_bytes())
     lines = [f"{picture.name},Zoë {n % 3},{1900 + n}" for n, picture in enumerate(pictures[:6])]
     (base / "list" / "paintings.csv").write_text("\n".join(["path,artist,date", *lines, ""]), encoding="utf-8")
+    columns = {
+        "image": [picture.read_bytes() for picture in pictures[:6]],
+        "artist": ["Zoë", "Ada"] * 3,
+        "year": range(6),
+    }
+    pq.write_table(pa.table(columns), base / "list" / "paintings.parquet", row_group_size=4, write_page_checksum=True)
+    body = {"id": "https://a.b/c.jpg", "type": "Image", "width": 300, "height": 200}
+    canvas = {"type": "Canvas", "items": [{"items": [{"motivation": "painting", "body": body}]}]}
+    told = [{"label": {"en": ["Artist"]}, "value": {"none": ["Zoë <b>O</b>"]}}]
+    manifest = {"id": "https://a.b/m", "type": "Manifest", "label": "x", "items": [canvas], "metadata": told}
+    (base / "list" / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
     competition = base / "competition"
     competition.mkdir()
     header = "artist,date,genre,style,title,new_filename,in_train,artist_group,source"
@@ -280,6 +309,10 @@ FORMATS: dict[str, Format] = {
     "recipe": Format("recipe.yaml", load_recipe, share=0.3),
     "table of a source": Format(
         "list/paintings.csv", lambda p: TableSource().read(p, SourceOptions(p.parent / "out")).paintings
+    ),
+    "Parquet of a source": Format("list/paintings.parquet", _every_picture),
+    "IIIF manifest": Format(
+        "list/manifest.json", lambda p: IIIFSource().read(p, SourceOptions(p.parent / "out")).paintings
     ),
     "competition's table": Format("competition/all_data_info.csv.zip", _prepared, share=0.05),
     "competition's pictures": Format("competition/train.zip", _prepared, is_named=False, share=0.05),

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
@@ -111,6 +113,22 @@ class PrepareMore(Prepare):
         (artist / "0.png").rename(artist / "8.png")
         Image.new("RGB", (40, 30), "teal").save(artist / "2.png")
         os.utime(artist / "2.png", (1.1e9, 1.1e9))
+
+
+class PrepareParquet(Prepare):
+    """The same pictures in the rows of a Parquet file."""
+
+    @staticmethod
+    def start(place: Path) -> None:
+        Prepare.start(place)
+        pictures = sorted((place / "pictures").rglob("*.png"))
+        columns = {"image": [path.read_bytes() for path in pictures], "artist": [path.parent.name for path in pictures]}
+        pq.write_table(pa.table(columns), place / "table.parquet", row_group_size=4)
+        os.utime(place / "table.parquet", (1e9, 1e9))
+
+    @staticmethod
+    def work(place: Path) -> None:
+        prepare(place / "table.parquet", place / "out", size=24, workers=1)
 
 
 class Bench:

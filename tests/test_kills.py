@@ -36,6 +36,7 @@ def test_killed_at_some_file_events(name: str, step: int, tmp_path: Path) -> Non
         ("Synthesize", 30, 1),
         ("Prepare", 30, 1),
         ("PrepareMore", 20, 1),
+        ("PrepareParquet", 30, 3),
         ("Bench", 60, 5),
         ("Train", 40, 3),
         ("Submit", 4, 1),

@@ -1,16 +1,20 @@
-"""The script that fills pages from run folders: what is there is filled in, what is not stays, in one process."""
+"""Pages are filled from run folders in one process, what is not there stays; results/ holds their tables as CSV."""
 
+import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from morelli.bench.run_folder import METRICS, RunFolder
+from morelli.bench.tables import render
 from morelli.models.config import BackboneConfig
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "results.py"
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "benchmarks" / "results.py"
 
 
 def test_a_page_is_filled_in_one_process(
@@ -26,7 +30,7 @@ def test_a_page_is_filled_in_one_process(
     commands = [f"morelli table runs/{place} --format md" for place in ("here", "elsewhere")]
     page.write_text("".join(f"Before.\n<!-- {one} -->\nold\n<!-- end -->\nAfter.\n" for one in commands))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(page)])
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(page), "--csv", "csv"])
     monkeypatch.setattr(subprocess, "Popen", None)  # a process for each of 54 commands took six minutes
 
     for _ in range(2):
@@ -36,6 +40,35 @@ def test_a_page_is_filled_in_one_process(
         assert "| 0.625" in filled
         assert "old" not in filled
         assert kept == f"Before.\n<!-- {commands[1]} -->\nold\n<!-- end -->\n"
+        assert pd.read_csv("csv/here.csv")["unseen_pair_auc"].tolist() == [0.625]
+        assert sorted(path.name for path in Path("csv").iterdir()) == ["README.md", "here.csv"]
+        assert "| [here.csv](here.csv) | `morelli table runs/here --format csv` |" in Path("csv/README.md").read_text()
         said = capsys.readouterr().out
         assert f"kept: {commands[1]}" in said
         assert "There is no folder runs/elsewhere" in said
+
+
+TABLES = re.findall(
+    r"<!-- morelli table runs/(\S+) --format md (.*?)-->\n(.*?)<!-- end -->",
+    "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/results.md")),
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize(("name", "options", "shown"), TABLES, ids=[one[0] for one in TABLES])
+def test_the_csv_of_a_table_agrees_with_it(name: str, options: str, shown: str) -> None:
+    path = ROOT / "results" / f"{name}.csv"
+    if name in ("seed_mini", "ablation-finetuning"):  # their run folders were of an earlier form
+        assert not path.exists()
+        return
+    rows = pd.read_csv(path)
+    table = render(rows, "md", options.replace("--metric", "").split())
+    assert [line for line in table.splitlines() if line[:1] == "|"] == [
+        line for line in shown.splitlines() if line[:1] == "|"
+    ]
+
+
+def test_the_list_of_results_is_whole() -> None:
+    listed = re.findall(r"^\| \[(\S+)\]", (ROOT / "results" / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == sorted(path.name for path in (ROOT / "results").glob("*.csv"))
+    assert {path.removesuffix(".csv") for path in listed} <= {name for name, *_ in TABLES}

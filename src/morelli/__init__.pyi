@@ -20,6 +20,7 @@ from .evaluation.calibration import Calibration as Calibration, calibrate as cal
 from .evaluation.evaluate import Evaluation as Evaluation, choose_threshold as choose_threshold, evaluate as evaluate
 from .evaluation.neighbours import knn as knn
 from .evaluation.plane_map import plane_map as plane_map
+from .gallery.batch_inference import EmbedPictures as EmbedPictures
 from .gallery.painters import Painters as Painters
 from .models.backbones import Backbone as Backbone
 from .models.config import BackboneConfig as BackboneConfig, HeadConfig as HeadConfig

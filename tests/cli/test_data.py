@@ -57,8 +57,12 @@ def test_prepare_prints_what_it_came_to(gallery: Path, tmp_path: Path) -> None:
 
 def test_every_option_of_prepare_reaches_it(gallery: Path, tmp_path: Path) -> None:
     table = gallery.parent / "table.csv"
-    table.write_text("who,where\nMonet,gallery/Monet/a.jpg\nMonet,gallery/Monet/b.jpg\nDegas,gallery/Degas/c.jpg\n")
-    columns = ["--artist-column", "who", "--path-column", "where"]
+    names = ["who", "where", "what", "when", "how", "which", "whose"]
+    files = ["Monet/a.jpg", "Monet/b.jpg", "Degas/c.jpg"]
+    rows = [[file.partition("/")[0], f"gallery/{file}", "Sea", "1890", "Realism", "marina", "Louvre"] for file in files]
+    table.write_text("\n".join(map(",".join, [names, *rows, []])))
+    fields = ["artist", "path", "title", "date", "style", "genre", "source"]
+    columns = [part for field, name in zip(fields, names, strict=True) for part in (f"--{field}-column", name)]
 
     run("prepare", table, "--out", tmp_path / "one", *columns, "--only-artists", "MONET", "--size", 20)
     run("prepare", table, "--out", tmp_path / "two", *columns, "--max-per-artist", 1, "--workers", 2)
@@ -66,6 +70,7 @@ def test_every_option_of_prepare_reaches_it(gallery: Path, tmp_path: Path) -> No
 
     one, two, three = (read_paintings(tmp_path / out) for out in ("one", "two", "three"))
     assert (one["artist"].tolist(), one["height"].tolist()) == (["Monet", "Monet"], [20, 20])
+    assert one[["title", "date", "style", "genre", "source"]].to_numpy().tolist()[0] == rows[0][2:]
     assert sorted(two["artist"]) == ["Degas", "Monet"]
     assert len(three) == 1
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from huggingface_hub import ModelCard
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -14,6 +15,7 @@ from hub_server import SIGNATURE, TOKEN, HubServer
 from morelli import MorelliError, Painters
 from morelli.bench.run_folder import RunFolder
 from morelli.gallery.hub import push
+from morelli.models.model_folder import EVAL_RESULTS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # inside the hub's client
 FILES = ["README.md", "model.safetensors", "network.json"]
@@ -30,7 +32,7 @@ def test_a_model_comes_back_the_same(
     hub: HubServer, model: Path, painters: Painters, pictures: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert push(model, "ada/hands") == f"{hub.url}/ada/hands"
-    assert sorted(hub.models["ada/hands"]) == FILES
+    assert sorted(hub.models["ada/hands"]) == [EVAL_RESULTS, *FILES]
     assert hub.private["ada/hands"]
     hub.models["ada/hands"]["evil.pkl"] = b"cos\nsystem\n"
 
@@ -81,6 +83,8 @@ def test_the_card_tells_data_measures_and_limits(model: Path) -> None:
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}
     unseen = run.metrics["unseen"]
     assert results["pair_auc"] == unseen["pair_auc"]
+    args = next(result.metric_args for result in card.data.eval_results if result.metric_type == "pair_auc")
+    assert args == {"interval_95": unseen["interval"]["pair_auc"], "artists": unseen["artists"]}
     assert (card.data.library_name, card.data.pipeline_tag) == ("morelli", "image-feature-extraction")
     network = Painters.load(model).network.card
     low, high = unseen["interval"]["pair_auc"]
@@ -92,6 +96,19 @@ def test_the_card_tells_data_measures_and_limits(model: Path) -> None:
     assert "## Limits" in card.text
     assert str(model) not in card.content
     assert not any(artist in card.content for artist in network.training_artists)
+
+
+def test_results_lie_beside_it_as_hubs_read_them(model: Path) -> None:
+    parse = pytest.importorskip("huggingface_hub", "1.4").parse_eval_result_entries
+    entries = parse(yaml.safe_load((model / "model" / EVAL_RESULTS).read_text()))
+    unseen = RunFolder(model).metrics["unseen"]
+    assert {one.dataset_id for one in entries} == {"morelli/tiny"}
+    assert all(one.value == unseen[one.task_id] for one in entries)
+    (auc,) = (one for one in entries if one.task_id == "pair_auc")
+    low, high = unseen["interval"]["pair_auc"]
+    assert auc.notes.startswith(
+        f"{unseen['pair_auc']:.3f} ({low:.3f} to {high:.3f}), 95 % interval over artists; unseen"
+    )
 
 
 def test_what_is_not_there_or_cannot_be_reached_is_said(

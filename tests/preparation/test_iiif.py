@@ -222,6 +222,11 @@ def test_a_web_page_in_place_of_a_picture_is_named(server: IIIFServer, tmp_path:
         (b'{"type": "Canvas"}', 'is no IIIF manifest or collection .its type is "Canvas"'),
         (b"[" * 10_000, "is no IIIF manifest, or a damaged one"),
         (b'{"type": "Collection", "items": []}', "has no pictures"),
+        (
+            b'{"type": "Manifest", "metadata": {"label": "Artist", "value": "A"}, "sequences": {"canvases": '
+            b'{"images": {"resource": {"@id": "x.jpg"}}}}}',
+            r"1 rows cannot be used \(no address in the web\)",
+        ),
         (b'{"type": "Manifest", "items": [{"type": "Canvas", "items": 3}, {"type": 5}]}', "no picture on the canvas"),
     ],
 )
@@ -234,10 +239,23 @@ def test_what_is_no_manifest_is_one_sentence(content: bytes, message: str, serve
 
 
 def test_servers_that_do_not_answer(server: IIIFServer, tmp_path: Path) -> None:
-    with pytest.raises(MorelliError, match=r"/gone answers with status 404\. Mend that"):
+    with pytest.raises(MorelliError, match=r"^http://127\S+/gone answers with status 404\. Mend that"):
         go(f"{server.url}/gone", tmp_path / "out")
     with pytest.raises(MorelliError, match=r"http://127\.0\.0\.1:1/m cannot be fetched: ConnectionError"):
         go("http://127.0.0.1:1/m", tmp_path / "out")
+
+
+def test_a_host_that_does_not_answer_is_not_asked_for_ever(server: IIIFServer, tmp_path: Path) -> None:
+    dead = "127.0.0.1:1"
+    canvases = [server.canvas(f"p{number}", 3) for number in range(6)]
+    text = json.dumps(server.manifest("/m", 3, canvases, "Six", {"Artist": "Ada Onn"}))
+    (tmp_path / "manifest.json").write_text(text.replace(server.host, dead))
+    with pytest.raises(MorelliError, match=r"Not one painting .*\n  6 cannot be read"):
+        go(tmp_path / "manifest.json", tmp_path / "out")
+
+    reasons = read_left_out(tmp_path / "out")["reason"]
+    assert reasons.str.contains("cannot be fetched: ConnectionError").sum() == 3
+    assert reasons.str.contains("was not asked for, as 3 before it had no answer").sum() == 3
 
 
 def test_a_picture_for_choice_and_one_without_an_image_service(server: IIIFServer, tmp_path: Path) -> None:

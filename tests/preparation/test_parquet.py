@@ -178,6 +178,10 @@ def test_files_that_are_damaged_or_empty(files: list[Path], tmp_path: Path) -> N
     (tmp_path / "changed.parquet").write_bytes(content)
     summary, _ = go(tmp_path / "changed.parquet")
     assert 0 < summary.usable < 6
+    text = write(tmp_path / "text.parquet", {"image": [b"x"], "artist": ["Zoë"]}, compression="none")
+    text.write_bytes(text.read_bytes().replace("Zoë".encode(), b"Zo\xff\xff"))
+    with pytest.raises(MorelliError, match=r"text\.parquet is no whole Parquet file \(.*utf-8"):
+        go(text)
 
 
 def test_several_workers_read_the_same(tmp_path: Path) -> None:

@@ -253,7 +253,8 @@ def test_an_archive_for_each_artist(tmp_path: Path) -> None:
     for artist in ARTISTS:
         zipped(tmp_path / "download" / f"{artist}.zip", lay(tmp_path / artist, ["1.jpg", f"{artist}/2.jpg"]))
 
-    go(tmp_path / "download", tmp_path / "out")
+    go(tmp_path / "download", tmp_path / "download" / "out")
+    go(tmp_path / "download", tmp_path / "out")  # beside a prepared folder, whose table is no Parquet to read
 
     assert prepared_artists(tmp_path / "out") == sorted(ARTISTS)
 

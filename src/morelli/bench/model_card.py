@@ -7,18 +7,19 @@ from typing import Any, Final
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from morelli._files import write_text_whole
+from morelli._yaml import write_yaml
 from morelli.bench.run_folder import RunFolder
 from morelli.bench.text_tables import with_interval
 from morelli.data.artists import artist_key
 from morelli.evaluation.metrics import METRICS, Metric, from_descriptions
-from morelli.models.model_folder import README
+from morelli.models.model_folder import EVAL_RESULTS, README
 from morelli.models.network import NetworkCard
 
 _TASK: Final = "image-feature-extraction"
 
 
 def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, Any]) -> None:
-    """Write ``README.md`` into a run's model folder, as a model hub shows it.
+    """Write ``README.md`` and ``.eval_results`` into a run's model folder, as a model hub shows them.
 
     Args:
         run: its config must have been written.
@@ -48,6 +49,9 @@ def write_model_card(run: RunFolder, network: NetworkCard, metrics: dict[str, An
         rates=_rates(metrics["unseen"]),
     )
     write_text_whole(run.path / "model" / README, f"{card}\n")
+    write_text_whole(
+        run.path / "model" / EVAL_RESULTS, write_yaml(_eval_results(config["recipe"], metrics["unseen"], shown))
+    )
 
 
 def _count(artists: Iterable[str]) -> int:
@@ -61,13 +65,29 @@ def _data(name: str, config: dict[str, Any], unseen: dict[str, Any], shown: Iter
             dataset_type="artist-disjoint-paintings",
             dataset_name=f"{config['recipe']}, unseen artists",
             metric_type=metric.name,
+            metric_name=metric.heading,
             metric_value=unseen[metric.name],
+            metric_args={"interval_95": list(unseen["interval"].get(metric.name, ())), "artists": unseen["artists"]},
         )
         for metric in shown
         if unseen.get(metric.name) is not None
     ]
     tags = ["morelli", "paintings", "attribution", "verification", "metric-learning"]
     return ModelCardData(model_name=name, library_name="morelli", pipeline_tag=_TASK, tags=tags, eval_results=results)
+
+
+def _eval_results(recipe: str, unseen: dict[str, Any], shown: Iterable[Metric]) -> list[dict[str, Any]]:
+    """The entries of a hub's ``.eval_results``, see https://huggingface.co/docs/hub/eval-results: one a metric."""
+    measured_on = f"unseen artists: {unseen['artists']}, paintings: {unseen['paintings']}"
+    return [
+        {
+            "dataset": {"id": f"morelli/{recipe}", "task_id": metric.name},
+            "value": unseen[metric.name],
+            "notes": f"{with_interval(unseen, metric.name)}, 95 % interval over artists; {measured_on}",
+        }
+        for metric in shown
+        if unseen.get(metric.name) is not None
+    ]
 
 
 def _rates(unseen: dict[str, Any]) -> tuple[str, str] | None:

@@ -190,7 +190,8 @@ class Page:
                 f"{len(points):,} of {len(self.files):,} pictures; what the network finds alike lies together "
                 f"({method}). Choose one to see its nearest."
             ).classes("soft")
-            with ui.element("div").classes("map"), ui.element("div").classes("plane"):
+            side = f"--side: {2.7 * len(points) ** 0.5:.0f}rem"
+            with ui.element("div").classes("map"), ui.element("div").classes("plane").style(side):
                 for row, x, y in points:
                     one = ui.element("button").style(f"left: {4 + 92 * x:.2f}%; top: {4 + 92 * y:.2f}%")
                     with one.on("click", partial(chosen, row)):

@@ -7,7 +7,7 @@ from huggingface_hub import HfApi, constants
 from morelli.bench.model_card import write_model_card
 from morelli.bench.run_folder import RunFolder
 from morelli.errors import MorelliError
-from morelli.models.model_folder import FILES, NAME, README, hub_trouble, model_folder
+from morelli.models.model_folder import EVAL_RESULTS, FILES, NAME, README, hub_trouble, model_folder
 from morelli.models.network import Network
 
 
@@ -38,6 +38,9 @@ def push(model: str | Path, name: str, *, public: bool = False) -> str:
         hub = HfApi()
         hub.create_repo(name, private=not public, exist_ok=True)
         hub.upload_folder(
-            repo_id=name, folder_path=folder, allow_patterns=FILES, commit_message="Upload with morelli push"
+            repo_id=name,
+            folder_path=folder,
+            allow_patterns=[*FILES, EVAL_RESULTS],
+            commit_message="Upload with morelli push",
         )
     return f"{constants.ENDPOINT}/{name}"

@@ -260,10 +260,7 @@ def list_pictures(folder: Path, ignored: Path) -> tuple[list[str], IndexSummary]
 
 def as_store(read: ReadBatch, metadata: Metadata, artist: str | None = None) -> Store:
     """A batch of pictures as rows."""
-    rows = [
-        (one.name, artist, None, one.length, one.mtime_ns, one.width, one.height, one.sha256, one.hash)
-        for one in read.pictures
-    ]
+    rows = [{"file": one.name, "artist": artist, "copy_of": None, **one.row} for one in read.pictures]
     return Store(pd.DataFrame(rows, columns=SCHEMA.names), read.embeddings, metadata)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from torch.utils.data import Dataset, default_collate
 from morelli._file_names import unescaped
 from morelli._progress import progress_bar
 from morelli.errors import MorelliError
-from morelli.gallery.pictures import PictureInfo, read_file
+from morelli.gallery.pictures import LoadedPicture, PictureInfo, read_file, read_picture
 from morelli.models.custom_modules import update_with
 from morelli.models.embedder import in_batches
 from morelli.models.engines import InferenceBackbone, engines_for
 from morelli.models.heads import EmbeddingHead
 from morelli.models.network import Network
 from morelli.preparation.picture_files import UnusableError
+
+Load = Callable[[Any, str, int], LoadedPicture]
 
 _BATCH = 8
 _FLAT = 2.0  # standard deviation of every channel, of 255
@@ -74,16 +76,36 @@ class Reader:
 
     def read(self, root: Path, files: Sequence[str], what: str) -> Iterator[ReadBatch]:
         """Read and embed files, in their order; their names are written as :func:`morelli._file_names.escaped` does."""
-        embedder, transform = self._embedder(len(files))
-        dataset = _Files(root, files, self.size, transform)
-        # An original takes up to a hundred times as long to decode as a prepared picture, so processes pay earlier.
-        batches = in_batches(embedder, dataset, self.device, batch_size=_BATCH, collate=_collate, few=32)
         with progress_bar() as progress:
             task = progress.add_task(what, total=len(files))
-            for found, (pictures, left_out) in batches:
-                embeddings = torch.empty(0, 0) if found is None else _finite(found)
-                yield ReadBatch(pictures, embeddings, left_out)
-                progress.advance(task, len(pictures) + len(left_out))
+            # An original takes up to a hundred times as long to decode as a prepared picture: processes pay earlier.
+            for batch in self.read_each(files, files, partial(_read_below, root), few=32):
+                yield batch
+                progress.advance(task, len(batch.pictures) + len(batch.left_out))
+
+    def read_each(
+        self,
+        names: Sequence[str],
+        pictures: Sequence[Any],
+        load: Load = read_picture,
+        *,
+        few: int,
+        expected: int | None = None,
+    ) -> Iterator[ReadBatch]:
+        """Load and embed pictures, in their order.
+
+        Args:
+            names, pictures: of one length.
+            load: (picture, name, the network's size) → the picture, or an ``UnusableError``.
+            few: from so many pictures on, processes load them where the network runs in torch.
+            expected: pictures that will pass in all, by which the engine is chosen; by default these.
+        """
+        embedder, transform = self._embedder(expected or len(names))
+        dataset = _Loaded(names, pictures, load, self.size, transform)
+        for found, (read, left_out) in in_batches(
+            embedder, dataset, self.device, batch_size=_BATCH, collate=_collate, few=few
+        ):
+            yield ReadBatch(read, torch.empty(0, 0) if found is None else _finite(found), left_out)
 
     def _embedder(self, pictures: int) -> tuple[nn.Sequential, Callable[[Image.Image], Any]]:
         """The network in the engines that suit so many pictures, and what it takes of a picture."""
@@ -142,22 +164,33 @@ class _Images(Dataset[tuple[Any, int]]):
         return self.transform(self.images[place]), 0
 
 
-class _Files(Dataset[tuple[str, Any, PictureInfo | str]]):
-    """Files as (name, the network's input or None, the picture without its pixels or the reason why not)."""
+class _Loaded(Dataset[tuple[str, Any, PictureInfo | str]]):
+    """Pictures as (name, the network's input or None, the picture without its pixels or the reason why not)."""
 
-    def __init__(self, root: Path, files: Sequence[str], size: int, transform: Callable[[Image.Image], Any]) -> None:
-        self.root, self.files, self.size, self.transform = root, files, size, transform
+    def __init__(
+        self,
+        names: Sequence[str],
+        pictures: Sequence[Any],
+        load: Load,
+        size: int,
+        transform: Callable[[Image.Image], Any],
+    ) -> None:
+        self.names, self.pictures, self.load, self.size, self.transform = names, pictures, load, size, transform
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.names)
 
     def __getitem__(self, place: int) -> tuple[str, Any, PictureInfo | str]:
-        file = self.files[place]
+        name = self.names[place]
         try:
-            loaded = read_file(self.root / unescaped(file), file, self.size)
+            loaded = self.load(self.pictures[place], name, self.size)
         except UnusableError as error:
-            return file, None, str(error)
-        return file, self.transform(loaded.rgb), loaded.info
+            return name, None, str(error)
+        return name, self.transform(loaded.rgb), loaded.info
+
+
+def _read_below(root: Path, file: str, name: str, size: int) -> LoadedPicture:
+    return read_file(root / unescaped(file), name, size)
 
 
 def _collate(

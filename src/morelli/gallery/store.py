@@ -83,7 +83,7 @@ class Store:
     def write(self, path: Path) -> None:
         """Write one file; a reader meets the old one or the new one."""
         table = pa.Table.from_pandas(self.pictures, schema=SCHEMA, preserve_index=False)
-        kind = pa.list_(pa.field("element", pa.float32(), nullable=False), self.embeddings.shape[1])
+        kind = vector_type(self.embeddings.shape[1])
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(self.embeddings.numpy().ravel()), type=kind)
         table = table.append_column(pa.field("vector", kind, nullable=False), vectors)
         about = self.metadata.model_copy(update={"format": FORMAT_VERSION, "embeddings": None})
@@ -132,6 +132,11 @@ class Store:
         places = np.asarray(places, dtype=int)
         pictures = self.pictures.iloc[places].reset_index(drop=True)
         return replace(self, pictures=pictures, embeddings=self.embeddings[places])
+
+
+def vector_type(width: int) -> pa.DataType:
+    """The type of the column ``vector``: so many float32 each."""
+    return pa.list_(pa.field("element", pa.float32(), nullable=False), width)
 
 
 def joined(parts: Sequence[Store]) -> Store:

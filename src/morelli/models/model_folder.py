@@ -17,6 +17,7 @@ from morelli.models.packaged import packaged_folder
 
 WEIGHTS, CARD, README = "model.safetensors", "network.json", "README.md"
 FILES: Final = [WEIGHTS, CARD, README]  # data and text, nothing that could run
+EVAL_RESULTS: Final = ".eval_results/unseen_artists.yaml"
 NAME: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 """A model on the hub: owner and name."""
 _TROUBLE: Final[tuple[type[Exception], ...]] = (OSError, ValueError, RuntimeError, *HfHubHTTPError.__bases__)

@@ -133,7 +133,7 @@ def find_columns(
             rivals = [one for one in with_files if known[0] in with_files and not holds_urls(cells[one])]
         else:
             rivals = known if field == "artist" else []
-        if field in needed and (others := [one for one in rivals if _differ(field, cells[known[0]], cells[one])]):
+        if others := [one for one in rivals if _differ(field, cells[known[0]], cells[one])]:
             choices = " or ".join(f'--{field}-column "{column}"' for column in (known[0], *others))
             raise MorelliError(f"{table} has several columns for the {field}, which differ. Say which it is: {choices}")
         if known or field in needed:

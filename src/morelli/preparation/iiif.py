@@ -118,11 +118,11 @@ class _Reading:
                 self._left.append((where, "no picture on the canvas"))
                 continue
             host = host_of(address := picture.service or picture.address)
-            name = escaped(address.partition("://")[2])
+            name = escaped(re.sub("^https?://", "", address))
             label = (_text(canvas.get("label")) if len(canvases) > 1 else "") or _text(manifest.get("label"))
-            trouble = "" if host in self._web.hosts else f"on another host; if you trust it: --allow-host {host}"
+            trouble = f"on another host; if you trust it: --allow-host {host}" if host else "no address in the web"
             told = {"artist": "", "title": label} | self._told(manifest) | self._told(canvas)
-            self._rows[where] = {**told, "file": name, "trouble": trouble}
+            self._rows[where] = {**told, "file": name, "trouble": "" if host in self._web.hosts else trouble}
             self._files[name] = File(
                 *(name, " ".join(self._web.hosts), 0, f"{picture.address} {picture.said}"),
                 entry=picture,
@@ -134,7 +134,7 @@ class _Reading:
         """What the metadata of a manifest or canvas say of a painting, by field."""
         found: dict[str, tuple[int, str]] = {}
         for entry in _each(one, "metadata"):
-            for _, label in _texts(entry.get("label")):
+            for label in filter(None, (text for _, text in _texts(entry.get("label")))):
                 rank, field = self._names.get(folded_name(label), (0, ""))
                 self._labels[field][f'"{label}"'] += 1
                 if (value := _text(entry.get("value"))) and (field not in found or rank < found[field][0]):

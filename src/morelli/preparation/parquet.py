@@ -37,7 +37,8 @@ class ParquetSource(Source):
     def recognises(self, path: Path, options: SourceOptions) -> bool:
         if path.is_file() or not any(chain(path.glob("*.parquet"), path.glob("*/*.parquet"))):
             return path.suffix.lower() in SUFFIXES
-        return not any(file.suffix in PICTURES for file in list_folder(path, options.out.resolve()).files)
+        found = {file.suffix for file in list_folder(path, options.out.resolve()).files}
+        return bool(found & SUFFIXES) and not found & {*PICTURES, ".zip"}
 
     def read(self, path: Path, options: SourceOptions) -> Catalogue:
         shards = [File.at(path, escaped(path.name))] if path.is_file() else []
@@ -67,9 +68,9 @@ class ParquetSource(Source):
 @contextmanager
 def _opened(path: str | Path) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path) as opened:
+        with pq.ParquetFile(path, page_checksum_verification=True) as opened:
             yield opened
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise MorelliError(f"{path} is no whole Parquet file ({first_line(error)}). Get it again.") from error
@@ -107,15 +108,15 @@ def _texts(shard: File) -> pd.DataFrame:
         if sum(one.total_uncompressed_size for one in _chunks(opened) if one.path_in_schema in plain) > _MOST_TEXT:
             raise MorelliError(f"{shard.path} holds more than {_MOST_TEXT:,} bytes besides its pictures. Divide it.")
         table = opened.read(columns=plain)
-    names, texts = _class_names(schema), {}
-    for column in plain:
-        values = table[column]
-        if told := names.get(column):
-            texts[column] = [told.get(number, "") for number in values.to_pylist()]
-        else:
-            values = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
-            texts[column] = [(text or "").strip() for text in values.cast(pa.string()).to_pylist()]
-    return pd.DataFrame(texts, index=[f"{shard.name}, row {row}" for row in range(table.num_rows)], dtype=str)
+        names, texts = _class_names(schema), {}
+        for column in plain:
+            values = table[column]
+            if told := names.get(column):
+                texts[column] = [told.get(number, "") for number in values.to_pylist()]
+            else:
+                values = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+                texts[column] = [(text or "").strip() for text in values.cast(pa.string()).to_pylist()]
+        return pd.DataFrame(texts, index=[f"{shard.name}, row {row}" for row in range(table.num_rows)], dtype=str)
 
 
 def _chunks(opened: pq.ParquetFile) -> Iterator[Any]:
@@ -167,7 +168,7 @@ class ParquetPictures:
     """The pictures in a Parquet file, a few of a row group in memory at a time; made to be asked for in order."""
 
     def __init__(self, path: str) -> None:
-        self._file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+        self._file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
         self.close = self._file.close
         self._group: tuple[str, int] | None = None
         self._start, self._cells = 0, pa.array([])
@@ -180,7 +181,9 @@ class ParquetPictures:
             self._group, self._start, self._cells = (column, group), 0, pa.array([])
         while row >= self._start + len(self._cells):
             self._start += len(self._cells)
-            cells = next(self._batches).column(0)
+            if (batch := next(self._batches, None)) is None:
+                raise EOFError("the row group ends before its last row")
+            cells = batch.column(0)
             self._cells = cells.field(0) if pa.types.is_struct(cells.type) else cells
         content = self._cells[row - self._start].as_py()
         if not content:

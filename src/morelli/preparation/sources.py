@@ -40,7 +40,8 @@ def read_source(given: str | Path, options: SourceOptions, kind: str | None = No
             return source.read(path, options)
     except OSError as error:
         why = printable(str(error))
-        raise MorelliError(f"{name} cannot be read: {why}. Mend that and run the same command again.") from error
+        said = why if why.startswith(name) else f"{name} cannot be read: {why}"
+        raise MorelliError(f"{said}. Mend that and run the same command again.") from error
     if kind and source:
         with explained(kind, _WHAT, f"reading {name} failed"):
             catalogue = source.read(path, options)

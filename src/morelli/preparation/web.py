@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Final
 from urllib.parse import urljoin
 
@@ -27,6 +28,8 @@ _MOST_STEPS: Final = 5
 """Redirects and new tries for one address."""
 _BUSY: Final = (429, 502, 503, 504)
 """Statuses of a server that may answer later."""
+_MOST_FAILURES: Final = 3
+"""Addresses without an answer in a row, after which nothing more is asked in this run."""
 _PIECE: Final = 1 << 16
 
 
@@ -59,7 +62,8 @@ class Web:
         self.hosts = [host_of(host) or host.lower() for host in given]
         self._session = requests.Session()
         self.close = self._session.close
-        self._session.headers["User-Agent"] = "morelli (https://pypi.org/project/morelli)"
+        self._session.headers["User-Agent"] = f"morelli/{version('morelli')}"
+        self._failures = 0
         retry = _Patient(4, connect=2, status_forcelist=_BUSY, backoff_factor=0.5, raise_on_status=False)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
@@ -75,18 +79,22 @@ class Web:
         for _ in range(_MOST_STEPS):
             if (host := host_of(address)) not in self.hosts:
                 raise FetchError(f"{asked} {told} on another host; if you trust it: --allow-host {host or '?'}")
+            if self._failures >= _MOST_FAILURES:
+                raise FetchError(f"{asked} was not asked for, as {_MOST_FAILURES} before it had no answer")
             try:
                 with self._session.get(address, stream=True, allow_redirects=False, timeout=_TIMEOUT) as answer:
                     if answer.is_redirect:
                         address, told = urljoin(address, answer.headers["Location"]), "is redirected to a place"
                         continue
+                    self._failures = self._failures + 1 if answer.status_code in _BUSY else 0
                     if answer.status_code != 200:
-                        kind = FetchError if answer.status_code in _BUSY else AnsweredError
+                        kind = FetchError if self._failures else AnsweredError
                         raise kind(f"{asked} answers with status {answer.status_code}")
                     return _body(answer, asked)
             except requests.exceptions.ChunkedEncodingError:
                 told = "is cut off"
             except (requests.RequestException, ValueError) as error:
+                self._failures += 1
                 raise FetchError(f"{asked} cannot be fetched: {type(error).__name__}") from error
         raise FetchError(f"{asked} {told} again and again")
 
