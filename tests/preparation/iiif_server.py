@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             if isinstance(found, str):
                 return self._answer(302, Location=found)
             return self._answer(200, found if isinstance(found, bytes) else json.dumps(found).encode())
-        kind, _, rest = self.path.strip("/").partition("/")
+        kind, _, rest = self.path.strip("/").replace("image/3/", "image2/").partition("/")
         name, _, rest = rest.partition("/")
         if name not in served.pictures:
             return self._answer(404)

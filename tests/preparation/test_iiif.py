@@ -94,12 +94,14 @@ def test_metadata_in_several_languages(server: IIIFServer, tmp_path: Path) -> No
     server.manifest("/3", 3, [server.canvas("p0", 3)], "Sea", {label: value3, "Titel": {"fr": ["La mer"]}})
     value2 = [{"@value": "Bela Lund", "@language": "en"}, {"@value": "Lund, B.", "@language": "hu"}]
     server.manifest("/2", 2, [server.canvas("p1", 2)], "Bar", {(("de", "Maler"),): value2, "date made": 1890})
-    server.collection("/all", 3, ["/3", "/2"])
+    lines = {"Artist / Maker": "Cora Vik<br/>Norwegian, 1850–1900", "Title": "Hay,\nat  dusk"}
+    server.manifest("/lines", 3, [server.canvas("p2", 3)], "", lines)
+    server.collection("/all", 3, ["/3", "/2", "/lines"])
 
     _, paintings = go(f"{server.url}/all", tmp_path / "out")
 
     told = paintings[["artist", "title", "date"]].fillna("").to_numpy().tolist()
-    assert told == [["Ada Onn & Co", "La mer", ""], ["Bela Lund", "Bar", "1890"]]
+    assert told == [["Ada Onn & Co", "La mer", ""], ["Bela Lund", "Bar", "1890"], ["Cora Vik", "Hay, at dusk", ""]]
 
 
 def test_the_label_of_the_artist_is_asked_for_and_can_be_named(server: IIIFServer, tmp_path: Path) -> None:
@@ -265,6 +267,9 @@ def test_a_picture_for_choice_and_one_without_an_image_service(server: IIIFServe
     annotation["body"] = {"type": "Choice", "items": [annotation["body"], {"type": "Image", "id": "x"}]}
     plain = server.canvas("p1", 3)
     plain["items"][0]["items"][0]["body"] = {"type": "Image", "id": f"{server.url}/plain.jpg"}
+    old = server.canvas("p3", 2)  # whose address looks like the other version's
+    old["images"][0]["resource"]["service"]["@id"] = f"{server.url}/image/3/p3"
+    server.manifest("/old", 2, [old], "Old", {"Artist": "Ada Onn"})
     video = server.canvas("p2", 3)
     video["items"][0]["items"][0]["body"]["type"] = "Video"
     server.manifest("/m", 3, [choice, plain, video], "Three", {"Artist": "Ada Onn"})
@@ -272,6 +277,8 @@ def test_a_picture_for_choice_and_one_without_an_image_service(server: IIIFServe
     summary, _ = go(f"{server.url}/m", tmp_path / "out")
 
     assert (summary.usable, summary.left_out) == (2, {"no picture on the canvas": 1})
+    assert go(f"{server.url}/old", tmp_path / "old", size=200)[0].usable == 1
+    assert server.asked("/full/full/")
 
 
 @pytest.mark.parametrize(

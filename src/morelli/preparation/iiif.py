@@ -1,15 +1,14 @@
 """IIIF as a source: manifests and collections of Presentation API 2 and 3; pictures come through their Image API."""
 
 import html
-import io
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final
 
 import pandas as pd
 
@@ -19,10 +18,11 @@ from morelli._progress import progress_bar
 from morelli.errors import MorelliError, first_line
 from morelli.preparation.archives import File
 from morelli.preparation.csv_columns import FIELDS, folded_name
+from morelli.preparation.iiif_images import Pictures, each, id_of, picture_of, type_of
 from morelli.preparation.picture_files import HEAD_BYTES, stand_in
 from morelli.preparation.source import Catalogue, Source, SourceOptions, left_out
 from morelli.preparation.table import catalogue_of_rows
-from morelli.preparation.web import AT_ONCE, MOST_BYTES, AnsweredError, Web, host_of
+from morelli.preparation.web import AT_ONCE, MOST_BYTES, Web, host_of
 
 _SIGN: Final = b"iiif.io/api/presentation"
 _DEEPEST: Final = 20
@@ -48,7 +48,7 @@ class IIIFSource(Source):
             raise MorelliError(f"{path} has {path.stat().st_size:,} bytes; a manifest may have {MOST_BYTES:,}.")
         with closing(Web([host_of(place), *options.allow_hosts])) as web:
             document = _parsed(web.get(place) if options.address else path.read_bytes(), place)
-        with closing(Web([host_of(options.address or _id(document)), *options.allow_hosts])) as web:
+        with closing(Web([host_of(options.address or id_of(document)), *options.allow_hosts])) as web:
             reading = _Reading(web, options)
             reading.read(document, place)
             return reading.catalogue(place)
@@ -72,13 +72,13 @@ class _Reading:
 
     def read(self, document: dict[str, Any], place: str) -> None:
         """Read a document and all that it leads to, level by level."""
-        seen, level = {_id(document)}, iter([(place, document)])
+        seen, level = {id_of(document)}, iter([(place, document)])
         for _ in range(_DEEPEST):
             members: list[str] = []
             for address, one in level:
                 if isinstance(one, str):
                     self._left.append((address, f"cannot be read ({one})"))
-                elif "Manifest" in _type(one):
+                elif "Manifest" in type_of(one):
                     self._read_manifest(one, address)
                 else:
                     listed = list(_members(one))
@@ -109,11 +109,11 @@ class _Reading:
 
     def _read_manifest(self, manifest: dict[str, Any], place: str) -> None:
         self._manifests += 1
-        canvases = [one for one in _each(manifest, "items") if "Canvas" in _type(one)]
-        canvases += [one for part in _each(manifest, "sequences") for one in _each(part, "canvases")]
+        canvases = [one for one in each(manifest, "items") if "Canvas" in type_of(one)]
+        canvases += [one for part in each(manifest, "sequences") for one in each(part, "canvases")]
         for number, canvas in enumerate(canvases, 1):
             where = f"{place}, canvas {number}"
-            picture = next((_picture(one, canvas, self._size) for one in _images(canvas)), None)
+            picture = next((picture_of(one, canvas, self._size) for one in _images(canvas)), None)
             if picture is None:
                 self._left.append((where, "no picture on the canvas"))
                 continue
@@ -133,13 +133,16 @@ class _Reading:
     def _told(self, one: dict[str, Any]) -> dict[str, str]:
         """What the metadata of a manifest or canvas say of a painting, by field."""
         found: dict[str, tuple[int, str]] = {}
-        for entry in _each(one, "metadata"):
+        for entry in each(one, "metadata"):
             for label in filter(None, (text for _, text in _texts(entry.get("label")))):
                 rank, field = self._names.get(folded_name(label), (0, ""))
                 self._labels[field][f'"{label}"'] += 1
-                if (value := _text(entry.get("value"))) and (field not in found or rank < found[field][0]):
+                value = _text(entry.get("value"))
+                if field == "artist":
+                    value = value.partition("\n")[0]  # nationality and dates follow
+                if value and (field not in found or rank < found[field][0]):
                     found[field] = rank, value
-        return {field: value for field, (_, value) in found.items() if field not in ("", "path")}
+        return {field: " ".join(value.split()) for field, (_, value) in found.items() if field not in ("", "path")}
 
     def catalogue(self, place: str) -> Catalogue:
         """What was found."""
@@ -166,83 +169,22 @@ class _Reading:
         return replace(catalogue, left_out=pd.concat([catalogue.left_out, left], ignore_index=True), at_once=AT_ONCE)
 
 
-class Picture(NamedTuple):
-    """A picture on a server.
-
-    Attributes:
-        address: of the picture in the size that is needed; empty where only ``info.json`` tells which there are.
-        service: address of its Image API; empty if it has none.
-        side: pixels that its shorter side must have.
-        said: the width and height that it is said to have; 0 if nothing is said.
-    """
-
-    address: str
-    service: str
-    side: int
-    said: tuple[int, int]
-
-
-class Pictures(Web):
-    """The pictures of some hosts, as originals."""
-
-    def open(self, picture: Picture) -> IO[bytes]:
-        """Fetch a picture; where its manifest was wrong about its size, in one that the server offers."""
-        try:
-            if picture.address:
-                return io.BytesIO(self.get(picture.address))
-        except AnsweredError:
-            if not picture.service:
-                raise
-        place = f"{picture.service}/info.json"
-        try:
-            info = parsed_json(self.get(place), dict[str, Any])
-        except ValueError as error:
-            raise AnsweredError(f"{place} is no JSON") from error
-        if not min(_sides(info)):
-            raise AnsweredError(f"{place} tells no size")
-        return io.BytesIO(self.get(_address(picture.service, info, _sides(info), picture.side)))
-
-
-def _picture(resource: dict[str, Any], canvas: dict[str, Any], side: int) -> Picture:
-    """Where to fetch a picture, by what the manifest says of it."""
-    services = (one for one in _each(resource, "service") if re.search(r"ImageService[23]|/image/[23]", str(one)))
-    service = next(services, {})
-    if not (base := _id(service).rstrip("/")):
-        return Picture(_id(resource), "", side, _sides(resource))
-    said = next((sides for one in (resource, service) if min(sides := _sides(one))), (0, 0))
-    known = said if min(said) else _sides(canvas)  # whose proportions are the picture's
-    needs_info = "level0" in str(service.get("profile")) or not min(known)
-    return Picture("" if needs_info else _address(base, service, known, side), base, side, said)
-
-
-def _address(base: str, about: Mapping[str, Any], sides: tuple[int, int], side: int) -> str:
-    """A picture in the size that is needed; ``about``: what ``info.json`` or the manifest says of its service."""
-    is_3 = bool(re.search(r"ImageService3|/image/3", str({**about, "service": ""})))
-    offered = sorted(sides for one in _each(about, "sizes") if min(sides := _sides(one)) >= side)
-    size = "max" if is_3 else "full"
-    if min(sides) > side and "level0" not in str(about.get("profile")):
-        size = f"{round(sides[0] * side / min(sides))},"
-    elif min(sides) > side and offered:
-        size = f"{offered[0][0]},{offered[0][1] if is_3 else ''}"
-    return f"{base}/full/{size}/0/default.jpg"
-
-
 def _images(canvas: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The pictures that are painted onto a canvas."""
-    annotations = [one for page in _each(canvas, "items") for one in _each(page, "items")]
-    bodies = [body for one in annotations if "painting" in str(one.get("motivation")) for body in _each(one, "body")]
-    for one in [*bodies, *(body for image in _each(canvas, "images") for body in _each(image, "resource"))]:
+    annotations = [one for page in each(canvas, "items") for one in each(page, "items")]
+    bodies = [body for one in annotations if "painting" in str(one.get("motivation")) for body in each(one, "body")]
+    for one in [*bodies, *(body for image in each(canvas, "images") for body in each(image, "resource"))]:
         resource = one
-        while inner := _each(resource, "default") or _each(resource, "items") or _each(resource, "source"):
+        while inner := each(resource, "default") or each(resource, "items") or each(resource, "source"):
             resource = inner[0]  # of several to choose from, the first
-        if "Image" in (_type(resource) or "Image") and _id(resource):
+        if "Image" in (type_of(resource) or "Image") and id_of(resource):
             yield resource
 
 
 def _members(collection: dict[str, Any]) -> Iterator[str]:
     """The addresses of the manifests and collections in a collection, and of its next page."""
     for key in ("items", "members", "collections", "manifests"):
-        yield from filter(None, map(_id, _each(collection, key)))
+        yield from filter(None, map(id_of, each(collection, key)))
     yield from (page for key in ("first", "next") if isinstance(page := collection.get(key), str))
 
 
@@ -253,34 +195,16 @@ def _parsed(content: bytes, place: str) -> dict[str, Any]:
         document = parsed_json(content, dict[str, Any])
     except ValueError as error:
         raise MorelliError(f"{place} is no IIIF manifest, or a damaged one ({first_line(error)}).") from error
-    if not re.fullmatch(r"(sc:)?(Manifest|Collection)", _type(document)):
-        raise MorelliError(f'{place} is no IIIF manifest or collection (its type is "{_type(document)}").')
+    if not re.fullmatch(r"(sc:)?(Manifest|Collection)", type_of(document)):
+        raise MorelliError(f'{place} is no IIIF manifest or collection (its type is "{type_of(document)}").')
     return document
-
-
-def _each(one: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    value = one.get(key)
-    return [inner for inner in (value if isinstance(value, list) else [value]) if isinstance(inner, dict)]
-
-
-def _id(one: Mapping[str, Any]) -> str:
-    return str(one.get("id") or one.get("@id") or "")
-
-
-def _type(one: Mapping[str, Any]) -> str:
-    return str(one.get("type") or one.get("@type") or "")
-
-
-def _sides(one: Mapping[str, Any]) -> tuple[int, int]:
-    """Width and height in pixels, 0 where they are not told."""
-    width, height = (side if isinstance(side := one.get(key), int) and side > 0 else 0 for key in ("width", "height"))
-    return width, height
 
 
 def _texts(value: Any) -> Iterator[tuple[str, str]]:
     """Language and text of each text in a label or value, as either version of the API writes them."""
     if isinstance(value, str | int | float):
-        yield "", " ".join(html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", " ", str(value))).split())
+        text = html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", " ", re.sub(r"<(br|/p)\b[^<>]*>", "\n", str(value))))
+        yield "", "\n".join(filter(None, (" ".join(line.split()) for line in text.splitlines())))
     elif isinstance(value, list):
         for one in value:
             yield from _texts(one)

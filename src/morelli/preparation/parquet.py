@@ -1,11 +1,10 @@
 """Parquet as a source: a file, or a folder of shards as Hugging Face ``datasets`` writes them, with pictures inside."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
@@ -17,14 +16,12 @@ from morelli.errors import MorelliError, first_line
 from morelli.preparation.archives import File
 from morelli.preparation.csv_columns import FIELDS, find_columns, folded_name
 from morelli.preparation.listing import list_folder
+from morelli.preparation.parquet_pictures import ParquetPictures
 from morelli.preparation.picture_files import SUFFIXES as PICTURES
-from morelli.preparation.picture_files import UnusableError
 from morelli.preparation.source import Catalogue, Source, SourceOptions
 from morelli.preparation.table import catalogue_of_rows, find_files, of_fields, said_of
 
 SUFFIXES: Final = frozenset({".parquet", ".pq"})
-_IN_MEMORY: Final = 16
-"""Pictures of a row group that are unpacked at a time."""
 _MOST_TEXT: Final = 1 << 30
 """Bytes of all columns but the pictures', unpacked, of one file."""
 
@@ -162,30 +159,3 @@ def _rows_of_pictures(shards: list[File], column: str, out: Path) -> tuple[pd.Da
         name, version = escaped(path if are_names else name), f"{shard.version} {place}"
         files[name] = File(name, shard.path, 0, version, entry=place, container=ParquetPictures)
     return pd.DataFrame({"file": list(files), "trouble": ""}, dtype=str), files, []
-
-
-class ParquetPictures:
-    """The pictures in a Parquet file, a few of a row group in memory at a time; made to be asked for in order."""
-
-    def __init__(self, path: str) -> None:
-        self._file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
-        self.close = self._file.close
-        self._group: tuple[str, int] | None = None
-        self._start, self._cells = 0, pa.array([])
-
-    def open(self, place: tuple[str, int, int]) -> IO[bytes]:
-        """The picture in a column, a row group and a row of that."""
-        column, group, row = place
-        if self._group != (column, group) or row < self._start:
-            self._batches = self._file.iter_batches(_IN_MEMORY, [group], [column], use_threads=False)
-            self._group, self._start, self._cells = (column, group), 0, pa.array([])
-        while row >= self._start + len(self._cells):
-            self._start += len(self._cells)
-            if (batch := next(self._batches, None)) is None:
-                raise EOFError("the row group ends before its last row")
-            cells = batch.column(0)
-            self._cells = cells.field(0) if pa.types.is_struct(cells.type) else cells
-        content = self._cells[row - self._start].as_py()
-        if not content:
-            raise UnusableError("its row holds no picture")
-        return io.BytesIO(content)

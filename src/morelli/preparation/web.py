@@ -19,17 +19,12 @@ AT_ONCE: Final = 4
 """Requests that run at a time."""
 MOST_BYTES: Final = 64 << 20
 """Of one answer."""
-_LONGEST_PAUSE: Final = 120
-"""Seconds; a server that asks for more is left for another time."""
+_LONGEST_PAUSE: Final = 120  # seconds; a server that asks for more is left for another time
 _TIMEOUT: Final = (10, 60)  # seconds: to connect, and between two pieces of an answer
-_SLOWEST: Final = 600
-"""Seconds that an answer may take in all."""
-_MOST_STEPS: Final = 5
-"""Redirects and new tries for one address."""
-_BUSY: Final = (429, 502, 503, 504)
-"""Statuses of a server that may answer later."""
-_MOST_FAILURES: Final = 3
-"""Addresses without an answer in a row, after which nothing more is asked in this run."""
+_SLOWEST: Final = 600  # seconds that an answer may take in all
+_MOST_STEPS: Final = 5  # redirects and new tries for one address
+_BUSY: Final = (429, 502, 503, 504)  # statuses of a server that may answer later
+_MOST_FAILURES: Final = 3  # addresses without an answer in a row, after which nothing more is asked in this run
 _PIECE: Final = 1 << 16
 
 
