@@ -1,6 +1,6 @@
 """``Painters``: a trained network at work on one's own pictures."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, overload
@@ -187,14 +187,22 @@ class Painters:
         first, second = self._open([a, b])
         return explain(self._reader, first.rgb, second.rgb)
 
-    def verdict(self, a: Picture, b: Picture, *, prior: float = 0.5, cohort: str | Path = "none") -> Verdict:
+    def verdict(
+        self,
+        a: Picture,
+        b: Picture,
+        *,
+        prior: float = 0.5,
+        cohort: str | Path = "none",
+        proceed: Callable[[], None] = lambda: None,
+    ) -> Verdict:
         """Compare two pictures and explain it, for a page: ``painters.verdict(a, b).write("verdict.html")``.
 
-        Args and errors as of :meth:`compare`.
+        Args and errors as of :meth:`compare`; ``proceed`` is called again and again, and what it raises ends the work.
         """
         first, second = self._open([a, b])
         (compared,) = self._compared([first], [second], prior, cohort)
-        explained = explain(self._reader, first.rgb, second.rgb)
+        explained = explain(self._reader, first.rgb, second.rgb, proceed)
         return Verdict(compared, (first, second), explained, self.network.card, str(self.model), self.fingerprint)
 
     def index(self, folder: str | Path, out: str | Path | None = None, *, ray: str | None = None) -> IndexSummary:
