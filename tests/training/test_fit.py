@@ -1,6 +1,8 @@
 """Training: it learns, keeps the best, stops when it should, and goes on as if it had never been interrupted."""
 
+import os
 import pickle
+import socket
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 import torch
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, TensorBoardTracker
 from torch import Tensor
 
 import morelli.training.fit as module
@@ -18,7 +21,7 @@ from morelli.models.embedder import Embedder
 from morelli.models.heads import EmbeddingHead, HeadConfig
 from morelli.training.checkpoint import CHECKPOINT
 from morelli.training.feature_dataset import FeatureDataset
-from morelli.training.fit import Tracker, TrainingConfig, check_tracker, create_accelerator, fit
+from morelli.training.fit import TrainingConfig, check_tracker, create_accelerator, fit
 from morelli.training.objectives import Objective, ObjectiveConfig, create_objective
 
 ARTISTS, EACH, FEATURES = 6, 8, 12
@@ -62,7 +65,7 @@ def trained(
     *,
     resume: bool = False,
     keep: Callable[[], None] = lambda: None,
-    log: Tracker | None = None,
+    log: str | None = None,
     **config: Any,
 ) -> pd.DataFrame:
     dataset = FeatureDataset(features(), LABELS)
@@ -283,6 +286,61 @@ def test_tensorboard_is_told_every_epoch_also_over_an_interruption(tmp_path: Pat
         assert [value for _, value in values] == pytest.approx(expected.tolist(), rel=1e-6), name
 
 
+def _of_mlflow(folder: Path) -> list[float]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("morelli").experiment_id])
+    assert run.info.run_name == folder.name
+    return [metric.value for metric in client.get_metric_history(run.info.run_id, "loss")]
+
+
+def _of_dvclive(folder: Path) -> list[float]:
+    return list(pd.read_csv(folder / "dvclive" / "plots" / "metrics" / "loss.tsv", sep="\t")["loss"])
+
+
+def _of_trackio(folder: Path) -> list[float]:
+    from trackio.sqlite_storage import SQLiteStorage
+
+    return [row["loss"] for row in SQLiteStorage.get_logs("morelli", folder.name)]
+
+
+@pytest.mark.filterwarnings("default")  # theirs
+@pytest.mark.parametrize(("log", "read"), [("mlflow", _of_mlflow), ("dvclive", _of_dvclive), ("trackio", _of_trackio)])
+def test_trackers_that_need_no_network_are_told_and_ask_nobody(
+    log: str, read: Callable[[Path], list[float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are not in the extra ``test`` are tried where they are installed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    pytest.importorskip(log)
+    asked: list[Any] = []
+    connect = socket.socket.connect
+
+    def noted(self: socket.socket, address: Any) -> None:
+        asked.append(address)
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", noted)
+    (tmp_path / "run").mkdir()
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    history = trained(tmp_path / "run", *made(), epochs=3, log=log)
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"  # it is silent in tests anyway
+    assert read(tmp_path / "run") == pytest.approx(history["loss"].tolist(), rel=1e-6)
+    assert [one for one in asked if isinstance(one, tuple) and one[0] not in ("127.0.0.1", "::1", "localhost")] == []
+
+
+def test_a_tracker_that_cannot_log_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tracker(TensorBoardTracker):
+        def start(self) -> None:
+            raise RuntimeError("no account\nlog in first")
+
+    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "tensorboard", Tracker)
+    with pytest.raises(MorelliError, match=r"--log tensorboard cannot log: no account$"):
+        trained(tmp_path, *made(), log="tensorboard")
+
+
 def test_without_a_tracker_nothing_is_logged(tmp_path: Path) -> None:
     trained(tmp_path, *made())
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
@@ -290,9 +348,12 @@ def test_without_a_tracker_nothing_is_logged(tmp_path: Path) -> None:
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     check_tracker("tensorboard")
-    monkeypatch.setattr("morelli.training.fit.is_tensorboard_available", lambda: False)
+    with pytest.raises(MorelliError, match=r'No tracker is called "tensorbord"\. Did you mean "tensorboard"\?.*here: '):
+        check_tracker("tensorbord")
+    monkeypatch.setattr("morelli.training.fit.get_available_trackers", lambda: ["mlflow", "aim"])
     check_tracker(None)
-    with pytest.raises(MorelliError, match=r"pip install 'morelli\[tensorboard\]'"):
+    check_tracker("aim")
+    with pytest.raises(MorelliError, match=r"pip install tensorboard\. Installed here: aim, mlflow\."):
         check_tracker("tensorboard")
 
 

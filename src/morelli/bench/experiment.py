@@ -46,7 +46,7 @@ from morelli.models.memory_format import settle_memory_format
 from morelli.models.network import Network, NetworkCard, largest_shorter_side, short_digests, without_gradient
 from morelli.models.sources import SourceStatistics
 from morelli.training.feature_dataset import FeatureDataset
-from morelli.training.fit import Tracker, create_accelerator, fit
+from morelli.training.fit import create_accelerator, fit
 from morelli.training.objectives import create_objective
 
 
@@ -61,7 +61,7 @@ class Experiment:
         folder: Path,
         *,
         resume: bool,
-        log: Tracker | None = None,
+        log: str | None = None,
     ) -> None:
         self.point, self.paintings, self.folder, self.resume = point, paintings, folder, resume
         self.split = split = split_paintings(paintings, point.recipe.split, point.fold)

@@ -25,13 +25,13 @@ from morelli.data.copies import paintings_and_copies
 from morelli.errors import MorelliError, did_you_mean
 from morelli.synthetic.painters import SyntheticPainters
 from morelli.training.checkpoint import CHECKPOINT
-from morelli.training.fit import Tracker, check_tracker
+from morelli.training.fit import check_tracker
 
 Say = Callable[[str], None]
 
 
 def bench(
-    recipe: Recipe, out: Path, *, say: Say = lambda _: None, resume: bool = True, log: Tracker | None = None
+    recipe: Recipe, out: Path, *, say: Say = lambda _: None, resume: bool = True, log: str | None = None
 ) -> list[RunFolder]:
     """Make every run of the grid that is not finished; one that fails is recorded and the others go on.
 
@@ -132,7 +132,7 @@ def train(
     objective: str | None = None,
     backbone: str | None = None,
     resume: bool = False,
-    log: Tracker | None = None,
+    log: str | None = None,
     say: Say = lambda _: None,
 ) -> RunFolder:
     """Train and measure one network of a recipe: by default its first backbone with its first trained objective.
@@ -179,7 +179,7 @@ def run_experiment(
     run: RunFolder,
     *,
     resume: bool = True,
-    log: Tracker | None = None,
+    log: str | None = None,
 ) -> None:
     """Train and measure one network and write its run folder; ``run.start`` must have been called.
 

@@ -19,7 +19,10 @@ Data = Annotated[Path | None, Option(help="A prepared folder, instead of the rec
 Overrides = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=10. Repeatable.")
 ]
-Log = Annotated[Literal["tensorboard"] | None, Option("--log", help="Log each epoch there too, in the run folder.")]
+Log = Annotated[
+    str | None,
+    Option("--log", metavar="TRACKER", help="Log each epoch there too: tensorboard, trackio, wandb, mlflow, ..."),
+]
 KeepCopies = Annotated[
     bool, Option("--keep-copies", help="Count copies of a painting (resized, saved again, mirrored) as paintings.")
 ]

@@ -1,4 +1,4 @@
-"""``morelli compare``, ``index``, ``search``, ``enroll``, ``identify``, ``export`` and ``push``."""
+"""``morelli compare``, ``index``, ``search``, ``enroll``, ``identify``, ``app``, ``export`` and ``push``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,6 +90,12 @@ def index(
     second: ModelFirst = None,
     model: Model = DEFAULT,
     out: Annotated[Path | None, Option(help="The index; by default beside FOLDER, as FOLDER.index.")] = None,
+    ray: Annotated[
+        str | None,
+        Option(
+            metavar="ADDRESS", help="Embed on a Ray cluster, HOST:PORT or local; FOLDER may be Parquet or a bucket."
+        ),
+    ] = None,
 ) -> None:
     """Make a folder of pictures searchable; run again, it reads only what is new or has changed.
 
@@ -98,12 +104,14 @@ def index(
         morelli index my-pictures
 
         morelli index my-pictures --model runs/mine --out mine.index
+
+        morelli index s3://bucket/paintings --ray 10.0.0.1:6379 --out mine.index
     """
     from morelli.gallery.painters import Painters
 
     if second:
         model, folder = model_first("index", folder, second)
-    typer.echo(Painters.load(model).index(folder, out).text())
+    typer.echo(Painters.load(model).index(folder, out, ray=ray).text())
 
 
 def search(
@@ -198,6 +206,34 @@ def identify(
     _print(Painters.of_index(index, model).identify(index, image, prior=prior, cohort=cohort), as_json)
 
 
+def app(
+    index: Annotated[Path | None, Argument(help="An index, to search and browse; without one, only compare.")] = None,
+    model: Annotated[
+        str | None, Option(help="A network, as compare takes it; with an index, where its model lies now, if moved.")
+    ] = None,
+    port: Annotated[int, Option(min=1, max=65535, help="If it is taken, the next one that is free.")] = 8080,
+    browser: Annotated[bool, Option("--open/--no-open", help="Open the page in the browser.")] = True,
+) -> None:
+    """Open a page in the browser to compare, search and browse with the mouse; Ctrl-C ends it.
+
+    The page is served to this machine alone. Nothing leaves it. Needs the extra `app`.
+
+    Examples:
+
+        morelli app
+
+        morelli app my-pictures.index
+    """
+    from morelli.gallery.app import serve
+    from morelli.gallery.painters import Painters
+
+    painters = Painters.of_index(index, model) if index else Painters.load(model or DEFAULT)
+    try:
+        serve(painters, index, port, browser=browser, say=tell)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None  # the way to end it: nothing to say
+
+
 def export(
     onnx: Annotated[Path, Option(help="The .onnx file to write.")], first: ModelFirst = None, model: Model = DEFAULT
 ) -> None:
@@ -244,4 +280,4 @@ def _print(result: Any, as_json: bool) -> None:
     typer.echo(json_text(result.to_dict()) if as_json else shown(result.text()))
 
 
-COMMANDS = (compare, index, search, enroll, identify, export, push)
+COMMANDS = (compare, index, search, enroll, identify, app, export, push)

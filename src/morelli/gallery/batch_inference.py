@@ -15,7 +15,7 @@ from morelli.models.model_folder import model_folder
 from morelli.models.network import Network
 from morelli.models.packaged import DEFAULT
 
-_COLUMNS: Final = ("image", "bytes", "path", "file")
+PICTURE_COLUMNS: Final = ("image", "bytes", "path", "file")
 """Where pictures are looked for, in this order: as Hugging Face's datasets and Ray Data's readers call them."""
 _MANY: Final = 1_000_000
 _PER_WORKER: Final = 256
@@ -89,7 +89,7 @@ class EmbedPictures:
         return [pa.array([row.get(one.name) for row in rows], one.type) for one in self.schema]
 
     def _column(self, batch: Mapping[str, Any]) -> str:
-        names = [self.column] if self.column else _COLUMNS
+        names = [self.column] if self.column else PICTURE_COLUMNS
         for name in names:
             if name in batch:
                 return name

@@ -9,10 +9,10 @@ One thing differs from the paper: a window is filled with the picture's own mean
 painting is made of. A map tells what moved this network's score, not what an expert should look at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageStat
@@ -21,6 +21,7 @@ from morelli._files import check_output, written_whole
 from morelli.gallery.reader import Reader
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
+CAPTION: Final = "Red: speaks for one hand, in this network's eyes. Evidence, not authentication."
 WINDOWS: Final = 12
 """Steps of the window along the longer side of a picture; the window is three steps wide."""
 _SPAN: Final = 3
@@ -53,8 +54,7 @@ class Explanation:
         sheet.paste(shown[0], (0, caption))
         sheet.paste(shown[1], (shown[0].width + gap, caption))
         if captioned:
-            text = "Red: speaks for one hand, in this network's eyes. Evidence, not authentication."
-            ImageDraw.Draw(sheet).text((4, 6), text, fill="black")
+            ImageDraw.Draw(sheet).text((4, 6), CAPTION, fill="black")
         return sheet
 
     def save(self, path: Path) -> None:
@@ -64,15 +64,32 @@ class Explanation:
             self.image().save(temporary)
 
 
-def explain(reader: Reader, a: Image.Image, b: Image.Image) -> Explanation:
-    """Explain a pair of shrunk RGB pictures; takes about 200 passes of the network for each."""
+class _Hidden(Sequence[Image.Image]):
+    """A picture with each of the boxes hidden, made when the network takes it."""
+
+    def __init__(self, picture: Image.Image, boxes: Sequence["Box"], proceed: Callable[[], None]) -> None:
+        self.picture, self.boxes, self.proceed = picture, boxes, proceed
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, place: Any) -> Any:
+        self.proceed()
+        return _hide(self.picture, self.boxes[place])
+
+
+def explain(reader: Reader, a: Image.Image, b: Image.Image, proceed: Callable[[], None] = lambda: None) -> Explanation:
+    """Explain a pair of shrunk RGB pictures; takes about 200 passes of the network for each.
+
+    ``proceed`` is called before each pass; what it raises ends the work.
+    """
     whole = reader.embed([a, b])
     score_rows = reader.network.scorer.pairwise_distance
     score = float(score_rows(whole[:1], whole[1:]))
     maps = []
     for picture, other in ((a, whole[1:]), (b, whole[:1])):
         boxes = _windows(picture.size)
-        hidden = reader.embed([_hide(picture, box) for box in boxes])
+        hidden = reader.embed(_Hidden(picture, boxes, proceed))
         falls = score - score_rows(hidden, other.expand(len(hidden), -1)).numpy()
         maps.append(_spread(picture.size, boxes, falls))
     return Explanation((a, b), (maps[0], maps[1]), score)

@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from morelli._locks import LOCK, only_writer
 from morelli._tables import DamagedTableError
 from morelli.data.hashes import copy_groups
 from morelli.errors import MorelliError, MorelliWarning
+from morelli.gallery.listing import IndexSummary, Listing
 from morelli.gallery.reader import ReadBatch, Reader
 from morelli.gallery.store import SCHEMA, Metadata, Store, append, compact, joined, part_paths, read_with_parts
 from morelli.models.packaged import packaged_version
@@ -120,68 +121,48 @@ class PictureIndex:
         )
 
 
-@dataclass
-class IndexSummary:
-    """What :func:`index_folder` did.
+class FolderListing(Listing):
+    """The pictures below a folder, embedded by this process."""
 
-    Attributes:
-        path: the index.
-        pictures: how many it holds.
-        embedded, unchanged, dropped: pictures that are new or changed, that were there before, and that are gone.
-        copies: groups of files that show one picture.
-        left_out: (file, reason) of pictures that cannot be used, and of folders that cannot be read.
-        other_files: files that are no pictures.
-        passed_over: how many files or folders of what kind were not looked at, such as thumbnails.
-        seconds: taken in all.
-    """
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
 
-    path: Path
-    pictures: int = 0
-    embedded: int = 0
-    unchanged: int = 0
-    dropped: int = 0
-    copies: list[list[str]] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    other_files: int = 0
-    passed_over: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
+    def listed(self, folder: Path, out: Path) -> tuple[list[str], IndexSummary]:
+        return list_pictures(folder, out)
 
-    def text(self) -> str:
-        """What the command prints."""
-        here = Path.cwd()
-        path = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path  # as it was typed
-        lines = [
-            f"{printable(str(path))}: {self.pictures:,} pictures ({self.embedded:,} embedded now, "
-            f"{self.unchanged:,} unchanged, {self.dropped:,} dropped) in {self.seconds:.1f} s."
-        ]
-        if self.copies:
-            lines.append(f"Copies of one picture, {len(self.copies):,} groups:")
-            lines += [f"  {' = '.join(group)}" for group in self.copies]
-        if self.left_out:
-            lines.append(f"Left out, {len(self.left_out):,}:")
-            lines += [f"  {file}: {reason}" for file, reason in self.left_out]
-        return "\n".join([*lines, *(f"Passed over: {count:,} {what}." for what, count in self.passed_over.items())])
+    def version(self, folder: Path, file: str) -> list[int]:
+        stat = (folder / unescaped(file)).stat()
+        return [stat.st_size, stat.st_mtime_ns]
+
+    def read(self, folder: Path, files: Sequence[str], what: str) -> Iterator[ReadBatch]:
+        return self.reader.read(folder, files, what)
 
 
-def index_folder(reader: Reader, model: str | Path, folder: Path, out: Path | None = None) -> IndexSummary:
+def index_folder(
+    reader: Reader, model: str | Path, folder: Path, out: Path | None = None, listing: Listing | None = None
+) -> IndexSummary:
     """Embed the pictures below a folder, at any depth; on later calls only those that are new or have changed.
 
     A file counts as changed when its size or its time of change has. What is finished is kept when the work is
     interrupted. Links to folders are followed once, links to files are not. ``model`` is the network's folder, or its
-    name among the packaged ones, noted for later; see ``Painters.index``.
+    name among the packaged ones, noted for later; see ``Painters.index``. ``listing`` lists and embeds in place of this
+    process.
     """
     started = time.monotonic()
-    folder = folder.resolve()
+    listing = listing or FolderListing(reader)
+    is_elsewhere = re.match(r"\w{2,}:/", folder.as_posix())
+    folder = folder if is_elsewhere else folder.resolve()
+    out = out or Path(f"{folder.name}.index") if is_elsewhere else out
     out = (out or folder.with_name(f"{folder.name}.index")).resolve()
     check_writable(out / PICTURES)
-    files, summary = list_pictures(folder, out)
+    files, summary = listing.listed(folder, out)
     _refuse_other_folder(out)
     version = packaged_version(model)
     noted = escaped(str(model if version else Path(model).resolve()))
     about = Metadata(model=noted, version=version, fingerprint=reader.fingerprint, folder=escaped(str(folder)))
     with only_writer(out):
         try:
-            _index(reader, folder, files, out, about, summary)
+            _index(listing, folder, files, out, about, summary)
         finally:
             _remove_leftovers(out, ".*.partial*")
             if [inner.name for inner in out.iterdir()] == [LOCK]:  # nothing was indexed
@@ -193,14 +174,14 @@ def index_folder(reader: Reader, model: str | Path, folder: Path, out: Path | No
 
 
 def _index(
-    reader: Reader, folder: Path, files: Sequence[str], out: Path, about: Metadata, summary: IndexSummary
+    listing: Listing, folder: Path, files: Sequence[str], out: Path, about: Metadata, summary: IndexSummary
 ) -> None:
     before = _before(out, about)
     about = about.model_copy(update={"generation": before.metadata.generation})
-    kept = before.take(_unchanged(before.pictures, folder, files))
+    kept = before.take(_unchanged(listing, before.pictures, folder, files))
     known = set(kept.pictures["file"])
     summary.unchanged = len(known)
-    fresh = _embedded(reader, folder, [file for file in files if file not in known], out, about, summary)
+    fresh = _embedded(listing, folder, [file for file in files if file not in known], out, about, summary)
     found = joined([replace(kept, metadata=about), *fresh])
     refuse_empty(found, folder, summary)
     now, summary.copies = _with_copies(found)
@@ -212,13 +193,13 @@ def _index(
 
 
 def _embedded(
-    reader: Reader, folder: Path, files: Sequence[str], out: Path, about: Metadata, summary: IndexSummary
+    listing: Listing, folder: Path, files: Sequence[str], out: Path, about: Metadata, summary: IndexSummary
 ) -> list[Store]:
     """Embed files and append what is done to the index, part by part; the last part is only returned."""
     parts: list[Store] = []
     fresh: list[Store] = []
     try:
-        for read in reader.read(folder, files, "index"):
+        for read in listing.read(folder, files, "index"):
             summary.left_out += read.left_out
             fresh.append(as_store(read, about))
             summary.embedded += len(read.pictures)
@@ -326,17 +307,12 @@ def _check_inside(pictures: Store, path: Path) -> None:
             raise MorelliError(f"{path} is damaged: {name} is no file of its folder.")
 
 
-def _unchanged(pictures: pd.DataFrame, folder: Path, files: Sequence[str]) -> list[int]:
+def _unchanged(listing: Listing, pictures: pd.DataFrame, folder: Path, files: Sequence[str]) -> list[int]:
     """The places of rows whose file is still there as it was."""
     there = set(files)
     places = []
     for place, (file, *version) in enumerate(pictures[["file", "bytes", "mtime_ns"]].itertuples(index=False)):
         with suppress(OSError):  # one that has just gone is dropped
-            if file in there and _version(folder / unescaped(file)) == version:
+            if file in there and listing.version(folder, file) == version:
                 places.append(place)
     return places
-
-
-def _version(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]

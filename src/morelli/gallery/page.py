@@ -1,18 +1,15 @@
 """Search results as an HTML page that opens from disk, with the pictures inside it."""
 
-import base64
-import io
 from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
 from PIL import Image
 
 from morelli._files import check_output, write_text_whole
 from morelli.errors import MorelliError
 from morelli.gallery.compare import CAVEAT
-from morelli.gallery.pictures import open_picture
+from morelli.gallery.pictures import data_url, open_picture
 from morelli.gallery.scoring import percent
 from morelli.gallery.search import SearchResult
 
@@ -28,12 +25,9 @@ def write_page(query: Path, found: SearchResult, path: Path) -> None:
     write_text_whole(path, text)
 
 
-def _thumbnail(path: Path) -> Markup:
+def _thumbnail(path: Path) -> str:
     """A picture as a data URL; a grey square if it has gone since it was indexed."""
     try:
-        image = open_picture(path, _SIDE).rgb
+        return data_url(open_picture(path, _SIDE).rgb)
     except MorelliError:
-        image = Image.new("RGB", (_SIDE, _SIDE), "grey")
-    encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=80)
-    return Markup("data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode())
+        return data_url(Image.new("RGB", (_SIDE, _SIDE), "grey"))

@@ -1,6 +1,6 @@
 """``Painters``: a trained network at work on one's own pictures."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, overload
@@ -16,7 +16,8 @@ from morelli.gallery.enrolled import EnrolledArtist, enrolled, remove, rename
 from morelli.gallery.explain import Explanation, explain
 from morelli.gallery.export import Exported, export
 from morelli.gallery.identify import Answer, Enrolment, Identifier, enroll
-from morelli.gallery.index import IndexSummary, PictureIndex, index_folder
+from morelli.gallery.index import PictureIndex, index_folder
+from morelli.gallery.listing import IndexSummary
 from morelli.gallery.pictures import LoadedPicture, Picture, PictureInfo, open_picture
 from morelli.gallery.reader import Reader
 from morelli.gallery.scoring import Cohort, Scoring, can_be_own_cohort, read_cohort, read_folder
@@ -186,27 +187,41 @@ class Painters:
         first, second = self._open([a, b])
         return explain(self._reader, first.rgb, second.rgb)
 
-    def verdict(self, a: Picture, b: Picture, *, prior: float = 0.5, cohort: str | Path = "none") -> Verdict:
+    def verdict(
+        self,
+        a: Picture,
+        b: Picture,
+        *,
+        prior: float = 0.5,
+        cohort: str | Path = "none",
+        proceed: Callable[[], None] = lambda: None,
+    ) -> Verdict:
         """Compare two pictures and explain it, for a page: ``painters.verdict(a, b).write("verdict.html")``.
 
-        Args and errors as of :meth:`compare`.
+        Args and errors as of :meth:`compare`; ``proceed`` is called again and again, and what it raises ends the work.
         """
         first, second = self._open([a, b])
         (compared,) = self._compared([first], [second], prior, cohort)
-        explained = explain(self._reader, first.rgb, second.rgb)
+        explained = explain(self._reader, first.rgb, second.rgb, proceed)
         return Verdict(compared, (first, second), explained, self.network.card, str(self.model), self.fingerprint)
 
-    def index(self, folder: str | Path, out: str | Path | None = None) -> IndexSummary:
+    def index(self, folder: str | Path, out: str | Path | None = None, *, ray: str | None = None) -> IndexSummary:
         """Embed a folder's pictures, at any depth; later calls only those that are new or have changed.
 
         Args:
             folder: the pictures.
             out: the index; by default beside the folder, named after it.
+            ray: the address of a Ray cluster that embeds them, or ``local``; then also Parquet files, or a bucket.
 
         Raises:
-            MorelliError: no usable picture, or ``out`` is of another model or of other pictures.
+            MorelliError: no usable picture, ``out`` is of another model or of other pictures, or no cluster answers.
         """
-        done = index_folder(self._reader, self.model, Path(folder), Path(out) if out else None)
+        listing = None
+        if ray:
+            from morelli.gallery.cluster import RayListing
+
+            listing = RayListing(ray, self.model, self._reader)
+        done = index_folder(self._reader, self.model, Path(folder), Path(out) if out else None, listing)
         self._searchers.clear()
         return done
 

@@ -1,5 +1,6 @@
 """Picture loading: files, Pillow images and arrays, made upright, RGB and as small as the network was trained on."""
 
+import base64
 import hashlib
 import io
 from dataclasses import dataclass
@@ -106,6 +107,18 @@ def read_picture(picture: Any, name: str, size: int) -> LoadedPicture:
         raise UnusableError("no picture" if picture is None else f"a {type(picture).__name__}, not a picture")
     rgb = shrunk_rgb(picture, size)
     return _loaded(rgb, name, hashlib.sha256(repr(rgb.size).encode() + rgb.tobytes()).hexdigest())
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """A picture for a page."""
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=85)
+    return encoded.getvalue()
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture inside a page."""
+    return "data:image/jpeg;base64," + base64.b64encode(as_jpeg(image)).decode()
 
 
 def read_file(path: Path, name: str, size: int) -> LoadedPicture:

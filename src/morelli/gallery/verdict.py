@@ -1,7 +1,5 @@
 """The verdict page: one comparison on one sheet of A4, with what a reader needs to weigh it."""
 
-import base64
-import io
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,14 +7,13 @@ from typing import Final
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 
 from morelli._files import check_output, write_text_whole
 from morelli.bench.text_tables import with_interval
 from morelli.gallery.compare import CAVEAT, Comparison
 from morelli.gallery.explain import Explanation
-from morelli.gallery.pictures import LoadedPicture
+from morelli.gallery.pictures import LoadedPicture, data_url
 from morelli.gallery.scoring import percent
 from morelli.models.network import NetworkCard
 from morelli.report.svg import Chart, Plot
@@ -45,8 +42,12 @@ class Verdict:
     fingerprint: str
 
     def write(self, path: Path) -> None:
-        """Write an HTML page (``.html``) that needs no network and prints on A4."""
+        """Write :meth:`html` to a file (``.html``)."""
         check_output(path, ".html", ".htm")
+        write_text_whole(path, self.html())
+
+    def html(self) -> str:
+        """A page that needs no network and prints on A4."""
         templates = {"": PackageLoader("morelli.gallery"), "report": PackageLoader("morelli.report")}
         pages = Environment(loader=PrefixLoader(templates), autoescape=True, undefined=StrictUndefined)
         pages.filters["percent"] = percent
@@ -58,7 +59,7 @@ class Verdict:
             "realised_far_0.01": "False accepts where 0.01 was asked",
         }
         suffix = {"none": "", "training": "_training_cohort"}.get(self.comparison.cohort, "_own_cohort")
-        page = pages.get_template("/verdict.html").render(
+        return pages.get_template("/verdict.html").render(
             found=self.comparison,
             pictures=[(_picture(one.rgb), one.info) for one in self.pictures],
             maps=_picture(self.explanation.image(captioned=False)),
@@ -75,7 +76,6 @@ class Verdict:
             version=version("morelli"),
             caveat=CAVEAT,
         )
-        write_text_whole(path, page)
 
 
 def _tippett(card: NetworkCard, comparison: Comparison) -> Chart | None:
@@ -91,9 +91,8 @@ def _tippett(card: NetworkCard, comparison: Comparison) -> Chart | None:
     return plot.chart("Tippett plot of the artists never seen in training.", "log10 LR", "share of pairs above")
 
 
-def _picture(image: Image.Image) -> Markup:
-    """As a data URL, at most 480 pixels a side."""
-    shown, encoded = image.copy(), io.BytesIO()
+def _picture(image: Image.Image) -> str:
+    """As a data URL, at most 480 pixels high."""
+    shown = image.copy()
     shown.thumbnail((2 * _SIDE, _SIDE))
-    shown.save(encoded, "JPEG", quality=85)
-    return Markup("data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode())
+    return data_url(shown)

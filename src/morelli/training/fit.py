@@ -1,6 +1,7 @@
 """The training loop: one for all objectives, for frozen features and for whole networks."""
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,18 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final
 
 import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import (
-    DataLoaderConfiguration,
-    DistributedDataParallelKwargs,
-    is_tensorboard_available,
-    set_seed,
-)
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
 from timm.optim import create_optimizer_v2, get_optimizer_class, param_groups_layer_decay
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
@@ -31,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from morelli._processes import is_first, on_main_process, processes
 from morelli._progress import progress_bar
 from morelli.data.sampling import ArtistBalancedSampler, RandomTupleSampler
-from morelli.errors import MorelliError, MorelliWarning, first_line
+from morelli.errors import MorelliError, MorelliWarning, did_you_mean, first_line
 from morelli.models.embedder import loader_workers
 from morelli.training._threads import one_thread_if_small
 from morelli.training.checkpoint import CHECKPOINT, Stateful, TrainingState
@@ -40,8 +37,8 @@ from morelli.training.feature_dataset import FeatureDataset
 from morelli.training.gradients import whole_batch_backward
 from morelli.training.objectives import Objective
 
-Tracker = Literal["tensorboard"]
-"""Where Accelerate can log an epoch's row of the history while training goes on."""
+_RUN: Final = {"wandb": "name", "trackio": "name", "mlflow": "run_name", "swanlab": "experiment_name"}
+"""What trackers call a run's name, for those that take one."""
 
 
 def fit(
@@ -103,8 +100,7 @@ def fit(
     state = TrainingState(model, objective, others, folder / CHECKPOINT)
     if resume:
         state.load()
-    # What was logged after the checkpoint, and is trained again now, is taken back.
-    accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": state.epoch + 1}})
+    _start_trackers(accelerator, folder, state.epoch)
     chunk = None if is_features else config.chunk
     epoch = _Epoch(
         wrapped, objective, optimiser, schedule, loader, len(sampler), batch_size, chunk, config, accelerator
@@ -142,19 +138,37 @@ def fit(
     return pd.DataFrame(state.history)
 
 
-def check_tracker(log: Tracker | None) -> None:
-    """Refuse a tracker that is not installed, which Accelerate would pass over."""
-    if log and not is_tensorboard_available():
-        raise MorelliError("Logging to TensorBoard needs tensorboard. Install: pip install 'morelli[tensorboard]'")
+def _start_trackers(accelerator: Accelerator, folder: Path, epoch: int) -> None:
+    """TensorBoard and DVCLive log into the run's folder, others to the project ``morelli``, under the folder's name."""
+    options: dict[str, dict[str, Any]] = {tracker: {key: folder.name} for tracker, key in _RUN.items()}
+    options["tensorboard"] = {"purge_step": epoch + 1}  # what is trained again after a checkpoint is taken back
+    options["dvclive"] = {"dir": str(folder / "dvclive"), "save_dvc_exp": False}
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it tells its makers
+    try:
+        project = "tensorboard" if "tensorboard" in map(str, accelerator.log_with) else "morelli"
+        accelerator.init_trackers(project, init_kwargs=options)
+    except Exception as error:  # what each raises is its own: no account, no server
+        raise MorelliError(f"--log {accelerator.log_with[0]} cannot log: {first_line(error, 300)}") from error
+
+
+def check_tracker(log: str | None) -> None:
+    """Refuse a tracker that Accelerate does not know, or that is not installed, which it would pass over."""
+    at_hand = sorted(map(str, get_available_trackers()))
+    if log is None or log in at_hand:
+        return
+    here = f"Installed here: {', '.join(at_hand) or 'none'}."
+    if log in LOGGER_TYPE_TO_CLASS:
+        raise MorelliError(f"--log {log} needs a package: pip install {log}. {here}")
+    raise MorelliError(f'No tracker is called "{log}".{did_you_mean(log, LOGGER_TYPE_TO_CLASS)} {here}')
 
 
 def create_accelerator(
-    precision: str, log: Tracker | None = None, folder: Path | None = None, *, compiled: bool = False
+    precision: str, log: str | None = None, folder: Path | None = None, *, compiled: bool = False
 ) -> Accelerator:
     """Accelerate's choice of device and processes; a batch is split among the processes.
 
-    ``folder`` is where the first process logs, in ``tensorboard/``. ``compiled``: models that it prepares are trained
-    through ``torch.compile``.
+    ``log`` is a tracker's name, see :func:`check_tracker`; ``folder`` is where the first process logs. ``compiled``:
+    models that it prepares are trained through ``torch.compile``.
     """
     processes()
     AcceleratorState._reset_state()  # it holds the process to its first precision; runs of one bench may differ
