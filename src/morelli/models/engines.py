@@ -123,8 +123,9 @@ class Engine:
     @property
     def precision(self) -> str:
         """``f32``, or ``bf16`` where that is asked for and at hand; a GPU's is torch's own matter."""
-        is_openvino = self.name == "openvino" and isinstance(self.backbone, Backbone)
-        return _precision(self.backbone) if is_openvino else "f32"
+        if self.name == "openvino" and isinstance(self.backbone, Backbone):
+            return _precision(self.backbone)
+        return "f32"
 
     @property
     def label(self) -> str:
