@@ -1,8 +1,11 @@
-"""What several test packages share: a tiny prepared folder, and a cache that is never the user's own."""
+"""What several test packages share: a tiny prepared folder, a browser, and a cache that is never the user's own."""
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -36,3 +39,27 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared") / "synthetic"
     SyntheticPainters(artists=12, paintings_per_artist=6, size=64).write(folder, workers=1)
     return folder
+
+
+_QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's Chromium, which asks nothing of the network by itself; without one, the test is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium here")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=_QUIET)
+        yield opened
+        opened.close()

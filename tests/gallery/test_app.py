@@ -18,11 +18,8 @@ from morelli import Painters
 pytest.importorskip("nicegui")
 pytest.importorskip("playwright.sync_api")
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
 CRADLE, VILLA = PICTURES / "morisot-the-cradle.jpg", PICTURES / "morisot-in-a-villa-at-the-seaside.jpg"
 PATIENCE = 60_000
@@ -71,14 +68,6 @@ def served(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     yield one
     if one.process.poll() is None:
         one.end()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -1,15 +1,11 @@
 """The verdict page: what it says is what was measured; it loads alone, fits a phone, and prints on one sheet."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from morelli import MorelliError, Network, Painters
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +58,6 @@ def test_what_is_not_known_is_said(model: Path, two: tuple[Path, Path], tmp_path
         bare.verdict(*two).write(tmp_path / "page.pdf")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_it_fits_a_phone_and_one_sheet_of_paper(browser, page: Path) -> None:
     asked: list[str] = []
     for width in (375, 900):
