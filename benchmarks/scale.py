@@ -1,4 +1,4 @@
-"""What prepare, embed, train and search would take at 103 thousand, 10 million and 1 billion paintings.
+"""What prepare, embed, train and search would take at 103 thousand, 1 million, 100 million and 1 billion paintings.
 
 Run it with:  python benchmarks/scale.py                prints the tables of docs/scale.md
          or:  python benchmarks/scale.py --write        puts them into docs/scale.md
@@ -19,7 +19,7 @@ from _rates import read_rates, save_rates
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 BEGIN, END = "<!-- python benchmarks/scale.py -->\n", "<!-- end -->"
-SCALES = {"103 thousand": 103_250, "10 million": 10_000_000, "1 billion": 1_000_000_000}
+SCALES = {"103 thousand": 103_250, "1 million": 1_000_000, "100 million": 100_000_000, "1 billion": 1_000_000_000}
 CORES = 64
 CORE_HOUR, GIGABYTE_MONTH = 0.04, 0.02
 MACHINE_GIGABYTES, WAIT_SECONDS = 64, 1.0
@@ -183,7 +183,7 @@ def _time(seconds: float) -> str:
     for unit, size in (("years", 31_557_600.0), ("days", 86_400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
         if seconds >= size:
             return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds * 1e3:.2g} ms"
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 0.01 else f"{seconds * 1e3:.2g} ms"
 
 
 def main() -> None:

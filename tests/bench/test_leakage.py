@@ -17,6 +17,7 @@ from morelli.bench.run_folder import RunFolder
 from morelli.bench.runner import bench
 from morelli.bench.tables import render, table
 from morelli.data.copies import paintings_and_copies
+from morelli.data.known_artists import known_to
 from morelli.data.splits import Split
 from morelli.errors import MorelliError
 from morelli.preparation.merge import merge
@@ -106,12 +107,27 @@ def test_names_are_recorded_as_they_were_written(folder: Path, tmp_path: Path) -
     }
 
 
+def test_artists_whom_the_weights_know_are_told(folder: Path) -> None:
+    paintings = paintings_and_copies(folder)
+    one, other, third = known_to("painters")[:3]
+    paintings["artist"] = paintings["artist"].replace({"Bela Orth": one, "Cora Ek": other.upper(), "Dora Holm": third})
+    split = split_of(paintings, **{one.split()[0]: "unseen", other.upper().split()[0]: "validation"})
+
+    assert leakage(folder, paintings, split, "painters")["known_to_weights"] == sorted([one, other.upper()])
+    assert leakage(folder, paintings, split, "packaged")["known_to_weights"] == []
+
+
 def test_tables_and_reports_say_it(
     folder: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MORELLI_CACHE", str(tmp_path / "cache"))
     clean, leaky = benched(prepared, tmp_path / "clean"), benched(folder, tmp_path / "leaky")
-    assert clean[0].metrics["leakage"] == {"copies_across_sides": [], "names_folded": {}, "unattributed": []}
+    assert clean[0].metrics["leakage"] == {
+        "copies_across_sides": [],
+        "names_folded": {},
+        "unattributed": [],
+        "known_to_weights": [],
+    }
     assert leakage_note(clean) == CLEAN
     named = "Warning: artists' names folded: 1 (Ada Lund from lund, ada)."
     warned = (

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morelli.data.artists import artist_key
+from morelli.data.known_artists import known_to
 from morelli.data.prepared import read_paintings
 from morelli.data.splits import SIDES, Split, SplitConfig, check_disjoint, split_paintings
 from morelli.errors import MorelliError
@@ -395,3 +396,21 @@ def test_a_table_of_numbers_from_elsewhere_is_split(kind: Any, categories: bool,
 def test_a_table_that_cannot_be_split_is_refused(change: Any, expected: str) -> None:
     with pytest.raises(MorelliError, match=expected):
         split_paintings(change(make_table(make_artists(12, 5))[["id", "artist"]]), SplitConfig())
+
+
+@pytest.mark.parametrize("kind", ["competition", "fraction", "folds", "rotation"])
+def test_artists_known_to_tuned_weights_do_not_validate(kind: Kind) -> None:
+    known = known_to("painters")[:40]
+    artists = [*known, *(f"Artist {number:02}" for number in range(20))]
+    names = [name for name in artists for _ in range(4)]
+    groups = ["test_only" if name.startswith("Artist 0") else "train_only" for name in names]
+    table = make_table(names, artist_group=groups, in_train=True)
+
+    def validating(unknown_to: Literal["", "painters"]) -> set[str]:
+        config = SplitConfig(kind=kind, unknown_to=unknown_to, validation_fraction=0.1, folds=2)
+        return keys_on(split_paintings(table, config), table)["validation"]
+
+    keys = {artist_key(name) for name in known}
+    assert validating("") & keys
+    assert validating("painters")
+    assert not validating("painters") & keys

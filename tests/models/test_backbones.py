@@ -2,7 +2,7 @@
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import timm
@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
+from torchvision.transforms import v2
 
 from morelli.errors import MorelliError
 from morelli.models.backbones import Backbone, BackboneConfig
@@ -257,14 +258,24 @@ def test_batch_norm_stays_put(train: str) -> None:
     assert backbone.is_frozen == (train == "frozen")
 
 
+@pytest.mark.parametrize("in_chans", [None, 1])
+def test_bytes_are_scaled_as_the_transform_scales_them(in_chans: Literal[1] | None) -> None:
+    backbone = make_backbone(LITE, image_size=64, fit="squash", in_chans=in_chans)
+    picture = Image.effect_noise((64, 64), 90).convert("RGB")
+    shown = picture.convert("L") if in_chans else picture
+
+    of_floats = backbone(backbone.transform()(picture)[None])
+    of_bytes = backbone(v2.functional.pil_to_tensor(shown)[None])
+
+    torch.testing.assert_close(of_bytes, of_floats)
+
+
 def test_transforms_give_the_networks_input() -> None:
     picture = Image.new("RGB", (90, 40), (255, 0, 0))
     backbone = make_backbone(LITE, image_size=64)  # scales to [-1, 1]
 
-    for transform in (backbone.transform(), backbone.transform(augment=True)):
-        image = transform(picture)
-        assert image.shape == (3, 64, 64)
-        assert image.dtype == torch.float32
+    assert backbone.transform()(picture).shape == backbone.transform(augment=True)(picture).shape == (3, 64, 64)
+    assert backbone.transform()(picture).dtype == torch.float32
     letterboxed = backbone.transform()(picture)
     assert letterboxed[:, 32, 32].tolist() == pytest.approx([1, -1, -1])
     assert letterboxed[:, 0, 0].tolist() == pytest.approx([0, 0, 0], abs=0.01)  # bars in the network's own mean

@@ -81,7 +81,7 @@ def test_progress_is_not_on_stdout(prepared: Path, embedder: Embedder, capsys: p
         (100_000, "cuda", 2, 1, 1),
         (100_000, "cuda", 6, 1, 5),
         (100_000, "cuda", 6, 2, 2),
-        (100_000, "cuda", 64, 1, 8),
+        (100_000, "cuda", 64, 1, 16),
         (100_000, "cpu", 2, 1, 0),
         (100_000, "cpu", 8, 1, 2),
         (100_000, "cpu", 8, 4, 0),

@@ -65,4 +65,5 @@ def test_augmentation_is_one_random_view() -> None:
     first, second = transform(picture()), transform(picture())
 
     assert first.shape == second.shape == (3, 16, 16)
+    assert first.dtype == torch.uint8
     assert not torch.equal(first, second)

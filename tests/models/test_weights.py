@@ -19,11 +19,14 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from hub_server import HubServer
+from morelli.data.artists import artist_key
+from morelli.data.known_artists import known_to
 from morelli.errors import MorelliError
 from morelli.models import hub_files
-from morelli.models.backbones import Backbone, BackboneConfig
+from morelli.models.backbones import Backbone, BackboneConfig, create_backbone
 
 State = dict[str, Tensor]
+LITE = tuple(f"tf_efficientnet_lite{number}" for number in range(3))
 
 
 def state_of(name: str = "test_resnet", **options: Any) -> State:
@@ -290,3 +293,29 @@ def test_a_size_that_an_architecture_refuses_is_said_with_sizes_that_do(
     for one in sizes:
         load("none", name, image_size=int(one))
     assert {int(one) < size for one in sizes} == {True, False}
+
+
+def test_weights_tuned_on_painters_come_with_the_package() -> None:
+    config = {
+        "name": "tf_efficientnet_lite0",
+        "image_size": 64,
+        "beside": ("tf_efficientnet_lite1", "tf_efficientnet_lite2"),
+    }
+    tuned = create_backbone(BackboneConfig(weights="painters", **config))
+    imagenet = create_backbone(BackboneConfig(weights="packaged", **config))
+
+    for ours, theirs in zip(tuned.parts, imagenet.parts, strict=True):
+        apart = [(a - b).norm() / b.norm() for (_, a), (_, b) in zip(named(ours), named(theirs), strict=True)]
+        assert 0.005 < float(torch.stack(apart).median()) < 0.1  # near ImageNet's, and not the same
+    assert tuned.config.label == f"{'+'.join(LITE)}+painters+64px"
+    assert len(known_to("painters")) == len(set(map(artist_key, known_to("painters")))) == 577
+    assert known_to("packaged") == known_to("/some/file.pth") == ()
+
+
+def test_other_networks_have_no_tuned_weights() -> None:
+    with pytest.raises(MorelliError, match=rf"resnet18: tuned on painters are {', '.join(LITE)} only"):
+        load("painters", "resnet18")
+
+
+def named(backbone: Backbone) -> list[tuple[str, Tensor]]:
+    return [(name, one) for name, one in backbone.net.state_dict().items() if name.endswith("conv_pw.weight")]

@@ -51,7 +51,9 @@ class Column:
 
 
 def _backbone(run: RunFolder) -> str:
-    return "+".join([run.config["backbone"]["name"], *run.config["backbone"]["beside"]])
+    config = run.config["backbone"]
+    tuned = ", tuned on painters" if config.get("weights") == "painters" else ""
+    return "+".join([config["name"], *config["beside"]]) + tuned
 
 
 def _pooling(run: RunFolder) -> str:

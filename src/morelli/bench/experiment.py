@@ -19,6 +19,7 @@ from morelli.bench.run_folder import SUBSETS
 from morelli.data.artists import artist_key, artist_keys
 from morelli.data.copies import count_copies
 from morelli.data.dataset import PaintersByNumbers
+from morelli.data.known_artists import known_to
 from morelli.data.splits import SIDES, split_paintings
 from morelli.errors import MorelliError, UnmeasurableError
 from morelli.evaluation.calibration import FEWEST_PAIRS
@@ -174,7 +175,7 @@ class Experiment:
             scorer=scorer_name(type(self.scorer)),
             sources=self.sources.names if self.sources else (),
             prepared_size=largest_shorter_side(train),
-            training_artists=_names(train),
+            training_artists=tuple(sorted({*_names(train), *known_to(self.point.backbone.weights)})),
             validation_artists=_names(validation),
             training_paintings=tuple(short_digests(train)),
             **self.metadata,
@@ -238,7 +239,7 @@ class Experiment:
             "image_size": self.backbone.image_size,
             "embedding_width": self.head.width,
             "copies": asdict(count_copies(self.paintings)),
-            "leakage": leakage(Path(self.dataset.root), self.paintings, self.split),
+            "leakage": leakage(Path(self.dataset.root), self.paintings, self.split, self.point.backbone.weights),
         }
         network = self.network()
         calibration = calibration_of(network.card)

@@ -112,6 +112,7 @@ class _Leakage(TypedDict):
     copies_across_sides: list[dict[str, str]]
     names_folded: dict[str, list[str]]
     unattributed: list[str]
+    known_to_weights: NotRequired[list[str]]
 
 
 @_open

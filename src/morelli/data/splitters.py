@@ -6,7 +6,7 @@ To add one, subclass :class:`Splitter` and list it in :data:`SPLITTERS`, or name
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from morelli._config import Section
 from morelli._dotted import explained, is_dotted, load_dotted
+from morelli.data.known_artists import is_known_to
 from morelli.errors import MorelliError, did_you_mean
 
 
@@ -34,6 +35,9 @@ class SplitConfig(Section):
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of the training artists set aside to choose models and thresholds on: at least two of them, or none at 0.
     Without any, the last weights are kept and no threshold is chosen."""
+    unknown_to: Literal["", "painters"] = ""
+    """Let only artists validate whom these weights of backbones were not trained on: thresholds learned from others
+    would be too good for artists never seen. ``seed`` ranks all alike."""
     unseen_fraction: float = Field(default=0.2, gt=0, lt=1)
     """``fraction``, and ``rotation`` without the competition's artists: share of all artists that is unseen."""
     seen_fraction: float = Field(default=0.2, gt=0, lt=1)
@@ -245,7 +249,9 @@ class RotationSplitter(FoldsSplitter):
         is_test_only = table["artist_group"] == "test_only"
         unseen = sorted(table["key"][is_test_only].unique()) or unseen_share(table, self.config)
         is_rest = ~table["key"].isin(unseen)
-        sides = sides_around(table, unseen, self.config, self._fold(table["key"][is_rest], fold))
+        validating = self._fold(table["key"][is_rest], fold)
+        validating = [key for key in validating if not is_known_to(self.config.unknown_to, key)]
+        sides = sides_around(table, unseen, self.config, validating)
         # As in the competition's split: what its table lists of unseen artists in other groups is not used.
         return sides.mask(~is_rest & ~is_test_only, "none") if is_test_only.any() else sides
 
@@ -301,6 +307,7 @@ def validation_artists(keys: pd.Series, config: SplitConfig) -> list[str]:
         return []
     counts = keys.value_counts()
     usable = shuffled_artists(keys[keys.map(counts) > 1], config.seed + 1)
+    usable = [key for key in usable if not is_known_to(config.unknown_to, key)]
     return usable[: max(2, round(config.validation_fraction * len(counts)))]
 
 

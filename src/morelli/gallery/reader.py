@@ -27,7 +27,6 @@ from morelli.preparation.picture_files import UnusableError
 
 Load = Callable[[Any, str, int], LoadedPicture]
 
-_BATCH = 8
 _FLAT = 2.0  # standard deviation of every channel, of 255
 _DEFAULT_SIZE = 256  # what prepare shrinks to unless told otherwise
 
@@ -59,7 +58,7 @@ class Reader:
     def embed(self, images: Sequence[Image.Image]) -> Tensor:
         """Embed shrunk RGB pictures: (N, D) on the CPU."""
         embedder, transform = self._embedder(len(images))
-        rows = in_batches(embedder, _Images(images, transform), self.device, batch_size=_BATCH)
+        rows = in_batches(embedder, _Images(images, transform), self.device)
         return torch.cat([_finite(found) for found, _ in rows])
 
     def embed_and_judge(self, images: Sequence[Image.Image]) -> tuple[Tensor, list[bool]]:
@@ -69,7 +68,7 @@ class Reader:
         """
         (backbone, head), transform = self._embedder(len(images))
         both = nn.Sequential(backbone, _Judge(head, self.network.card.unexplained))
-        rows = list(in_batches(both, _Images(images, transform), self.device, batch_size=_BATCH))
+        rows = list(in_batches(both, _Images(images, transform), self.device))
         unlike = [share for (_, shares), _ in rows for share in shares.tolist()]
         flat = [max(ImageStat.Stat(image).stddev) < _FLAT for image in images]
         return torch.cat([_finite(found) for (found, _), _ in rows]), list(map(or_, flat, unlike))
@@ -102,9 +101,7 @@ class Reader:
         """
         embedder, transform = self._embedder(expected or len(names))
         dataset = _Loaded(names, pictures, load, self.size, transform)
-        for found, (read, left_out) in in_batches(
-            embedder, dataset, self.device, batch_size=_BATCH, collate=_collate, few=few
-        ):
+        for found, (read, left_out) in in_batches(embedder, dataset, self.device, collate=_collate, few=few):
             yield ReadBatch(read, torch.empty(0, 0) if found is None else _finite(found), left_out)
 
     def _embedder(self, pictures: int) -> tuple[nn.Sequential, Callable[[Image.Image], Any]]:

@@ -34,11 +34,15 @@ Descriptions = Mapping[str, dict[str, Any]]
 class Backbone(nn.Module):
     """A timm model without its classifier: images (B, 3, H, W) → features (B, width).
 
+    Images of bytes, 0 to 255, are scaled as the model's own transform scales them; floats are taken as scaled already.
     Several views of each picture, (B, V, 3, H, W), give features of each, (B, V, width).
 
     Raises:
         MorelliError: the name is unknown, no weights can be had, or the model cannot give what ``pool`` asks for.
     """
+
+    byte_mean: Tensor
+    byte_std: Tensor
 
     def __init__(
         self, config: BackboneConfig, *, load_weights: bool = True, descriptions: Descriptions | None = None
@@ -65,6 +69,9 @@ class Backbone(nn.Module):
         self.channels = int(config.in_chans or data["input_size"][0])
         self.crop = float(data["crop_pct"])
         self.mean, self.std = (_of_channels(data[name], self.channels) for name in ("mean", "std"))
+        for name in ("mean", "std"):
+            scale = 255 * torch.tensor(getattr(self, name)).view(-1, 1, 1)
+            self.register_buffer(f"byte_{name}", scale, persistent=False)
         self.interpolation = v2.InterpolationMode(data["interpolation"])
         self.eval()
         self.width = self._measured_width()
@@ -80,9 +87,13 @@ class Backbone(nn.Module):
         self.net.to(memory_format=self.memory_format)
 
     def forward(self, images: Tensor) -> Tensor:
+        if images.ndim == 5 and images.is_cuda:
+            return self(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         if images.ndim == 5:
             # View by view: small batches stay in the processor's cache.
             return torch.stack([self(view) for view in images.unbind(1)], dim=1)
+        if images.dtype == torch.uint8:
+            images = (images.float() - self.byte_mean) / self.byte_std
         is_half = self.config.precision == "bf16" and images.is_cuda
         # Whatever the training's own precision is.
         with torch.autocast(images.device.type, torch.bfloat16, enabled=is_half):
@@ -134,7 +145,7 @@ class Backbone(nn.Module):
     def transform(self, *, augment: bool = False) -> Callable[[Image.Image], Tensor]:
         """Return the function from an RGB picture to (3, image_size, image_size), or (views, 3, …) for several views.
 
-        With ``augment`` it is one view, cropped and mirrored at random.
+        With ``augment`` it is one view, cropped and mirrored at random, in bytes.
         """
         shown = {"mean": self.mean, "std": self.std, "interpolation": self.interpolation}
         return create_transform(

@@ -10,7 +10,7 @@ from morelli._config import Section
 Fit = Literal["letterbox", "squash", "crop", "landscape"]
 MOST_VIEWS: Final = 7
 """Views that there are of a picture: itself, mirrored, and five crops."""
-KINDS: Final = ("auto", "packaged", "timm", "none")
+KINDS: Final = ("auto", "packaged", "painters", "timm", "none")
 """What ``weights`` may be, beside the path of a file."""
 LOCAL: Final = "local-dir:"
 HUB: Final = ("hf_hub:", "hf-hub:")
@@ -31,8 +31,9 @@ class BackboneConfig(Section):
     ``local-dir:FOLDER`` for one in a folder that timm wrote. ``package.module:function`` for a module of one's own: the
     function gives it and its transform; it stays as it is, and the other settings do not concern it."""
     weights: str = "auto"
-    """``auto`` (packaged where there are such, else timm's own), ``packaged``, ``timm``, ``none`` (untrained), or the
-    path of a local ``.safetensors`` or ``.pth`` state dict."""
+    """``auto`` (packaged where there are such, else timm's own), ``packaged``, ``painters`` (tuned on 577 painters, of
+    EfficientNet-Lite 0 to 2, see docs/painters.md), ``timm``, ``none`` (untrained), or the path of a local
+    ``.safetensors`` or ``.pth`` state dict."""
     image_size: int | None = Field(default=None, ge=32)
     """Pixels a side; by default the size the weights were made for."""
     in_chans: Literal[1, 3] | None = None
@@ -68,7 +69,7 @@ class BackboneConfig(Section):
         if self.beside and self.train != "frozen":
             raise ValueError("several backbones beside each other must be frozen")
         if self.beside and self.weights not in KINDS:
-            raise ValueError("one file of weights cannot serve several backbones; use auto, packaged, timm or none")
+            raise ValueError(f"one file of weights cannot serve several backbones; use one of {', '.join(KINDS)}")
         if is_own(self.name) and (own := self.model_dump(exclude={"name"}, exclude_defaults=True)):
             raise ValueError(f"{self.name} brings its own settings, so {', '.join(own)} cannot be set for it")
         if any(is_own(name) for name in self.beside):
@@ -84,7 +85,8 @@ class BackboneConfig(Section):
         size = f"+{self.image_size}px" if self.image_size else ""
         fit = f"+{self.fit}" if self.fit != "letterbox" else ""
         views = f"+{self.views}views" if self.views > 1 else ""
-        return names + grey + stages + size + fit + views + ("+finetuned" if self.train == "all" else "")
+        weights = "+painters" if self.weights == "painters" else ""
+        return names + weights + grey + stages + size + fit + views + ("+finetuned" if self.train == "all" else "")
 
 
 class HeadConfig(Section):

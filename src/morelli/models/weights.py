@@ -20,6 +20,7 @@ from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from morelli._json import read_json
+from morelli.data.known_artists import WEIGHTS
 from morelli.errors import MorelliError, did_you_mean, first_line, last_line
 from morelli.models.config import HUB, KINDS, LOCAL, BackboneConfig, is_own
 from morelli.models.hub_files import check_reachable, hub_file
@@ -30,6 +31,9 @@ PACKAGED = {
     for i in range(3)
 }
 """timm name → (module, class) of the registry packages that carry ImageNet weights (extra ``[offline]``)."""
+
+_TUNED: Final = Path(__file__).parent / "packaged" / "backbones"
+"""Weights tuned on paintings, in float16, a file for each timm name: ``weights: painters``."""
 
 _FILES: Final = (
     "model.safetensors",
@@ -125,6 +129,8 @@ def locate_weights(config: BackboneConfig) -> Path | None:
     try:
         if source == "packaged":
             path = _packaged_file(config.name)
+        elif source == WEIGHTS:
+            path = _tuned_file(config.name)
         elif source != "timm":
             path = Path(source).expanduser()
         elif config.name.startswith(LOCAL):
@@ -254,6 +260,14 @@ def _packaged_file(name: str) -> Path | None:
     except ImportError:
         return None
     return Path(getattr(module, class_name).get_model_file_path())
+
+
+def _tuned_file(name: str) -> Path:
+    path = _TUNED / f"{name.split('.')[0]}.safetensors"
+    if not path.is_file():
+        known = ", ".join(sorted(one.stem for one in _TUNED.glob("*.safetensors")))
+        raise FileNotFoundError(f"tuned on painters are {known} only")
+    return path
 
 
 def _in_order(net: nn.Module, path: Path) -> nn.Module:
