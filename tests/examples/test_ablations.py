@@ -11,13 +11,16 @@ import pytest
 import torch
 import yaml
 from examples.ablations.covariance import CovarianceStages, lite0_6stages_160px
+from examples.ablations.tune_backbones import Paintings, halfway, tune
 from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from morelli.bench.grid import grid
 from morelli.bench.recipe import load_recipe
 from morelli.bench.runner import bench
+from morelli.data.artists import artist_key
 from morelli.data.prepared import TABLE
 from morelli.errors import MorelliError
 from morelli.models.backbones import Backbone
@@ -170,3 +173,31 @@ def test_a_recipe_names_the_covariances_of_the_table() -> None:
 @pytest.mark.parametrize("path", sorted(Path("configs/ablation").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_ablation_can_be_read(path: Path) -> None:
     assert grid(load_recipe(path))
+
+
+def test_tuned_weights_lie_halfway_and_load_as_a_file(prepared: Path, tmp_path: Path) -> None:
+    paintings = Paintings(prepared, {"nobody"}, torch.device("cpu"), size=32, batch=8, m=2)
+    torch.manual_seed(0)
+    config = BackboneConfig(name="test_efficientnet", weights="none", image_size=32, pool="stages", train="all")
+    backbone = Backbone(config)
+    before = {key: tensor.clone() for key, tensor in backbone.net.state_dict().items()}
+
+    after = tune(backbone, paintings, 3, head_steps=3).net.state_dict()
+    save_file(halfway(before, after), tmp_path / "tuned.safetensors")
+    found = Backbone(config.model_copy(update={"weights": str(tmp_path / "tuned.safetensors")})).net.state_dict()
+
+    assert paintings.pictures.shape == (72, 3, 32, 32)
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    for key, tensor in found.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, (before[key] + after[key]) / 2, rtol=1e-3, atol=1e-4)
+
+
+def test_known_artists_are_left_out_of_tuning(prepared: Path) -> None:
+    every = Paintings(prepared, set(), torch.device("cpu"), size=32, batch=8, m=2)
+    table = pd.read_parquet(prepared / TABLE)
+    first = artist_key(table["artist"].iloc[0])
+
+    without = Paintings(prepared, {first}, torch.device("cpu"), size=32, batch=8, m=2)
+
+    assert len(every.labels) - len(without.labels) == (table["artist"].map(artist_key) == first).sum()
