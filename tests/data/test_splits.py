@@ -406,11 +406,11 @@ def test_artists_known_to_tuned_weights_do_not_validate(kind: Kind) -> None:
     groups = ["test_only" if name.startswith("Artist 0") else "train_only" for name in names]
     table = make_table(names, artist_group=groups, in_train=True)
 
-    def validating(unknown_to: Literal["", "painters"]) -> set[str]:
+    def validating(unknown_to: Literal["painters"] | None) -> set[str]:
         config = SplitConfig(kind=kind, unknown_to=unknown_to, validation_fraction=0.1, folds=2)
         return keys_on(split_paintings(table, config), table)["validation"]
 
     keys = {artist_key(name) for name in known}
-    assert validating("") & keys
+    assert validating(None) & keys
     assert validating("painters")
     assert not validating("painters") & keys

@@ -22,6 +22,7 @@ from morelli.bench.recipe import load_recipe
 from morelli.bench.runner import bench
 from morelli.data.artists import artist_key
 from morelli.data.prepared import TABLE
+from morelli.data.splits import Split, SplitConfig, split_paintings
 from morelli.errors import MorelliError
 from morelli.models.backbones import Backbone
 from morelli.models.config import BackboneConfig
@@ -201,3 +202,19 @@ def test_known_artists_are_left_out_of_tuning(prepared: Path) -> None:
     without = Paintings(prepared, {first}, torch.device("cpu"), size=32, batch=8, m=2)
 
     assert len(every.labels) - len(without.labels) == (table["artist"].map(artist_key) == first).sum()
+
+
+def test_fewer_artists_train_and_the_other_sides_stay() -> None:
+    names = [f"Artist {number:02}" for number in range(24) for _ in range(5)]
+    table = pd.DataFrame({"id": [f"p{row:03}" for row in range(len(names))], "artist": names})
+
+    def split(train_artists: int) -> Split:
+        kind = "examples.ablations.fewer_artists:FewerArtists"
+        return split_paintings(table, SplitConfig(kind=kind, train_artists=train_artists))
+
+    every, few = split(99), split(6)
+
+    assert (few.unseen, few.validation) == (every.unseen, every.validation)
+    assert few.keys(table, "train").nunique() == 6
+    assert set(few.train) < set(every.train)
+    assert set(few.seen) < set(every.seen)

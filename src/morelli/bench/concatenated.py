@@ -75,7 +75,7 @@ def concatenate(runs: Sequence[RunFolder], data: Path, paintings: pd.DataFrame, 
         "image_size": runs[0].metrics["image_size"],
         "embedding_width": embeddings.shape[1],
         "copies": runs[0].metrics.get("copies"),
-        "leakage": leakage(data, paintings, split, runs[0].config["backbone"].get("weights", "")),
+        "leakage": leakage(data, paintings, split, runs[0].config["backbone"].get("weights")),
     }
     run.write(METRICS, {**about, "unseen": unseen})
 

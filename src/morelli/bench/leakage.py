@@ -16,7 +16,7 @@ from morelli.preparation.attributions import unattributed
 _SHOWN: Final = 4
 
 
-def leakage(folder: Path, paintings: pd.DataFrame, split: Split, weights: str = "") -> dict[str, Any]:
+def leakage(folder: Path, paintings: pd.DataFrame, split: Split, weights: str | None = None) -> dict[str, Any]:
     """What ``metrics.json`` keeps of a split of a prepared folder, so that whoever reads a table need not trust it.
 
     Returns:

@@ -11,18 +11,18 @@ WEIGHTS: Final = "painters"
 
 
 @cache
-def known_to(weights: str) -> tuple[str, ...]:
+def known_to(weights: str | None) -> tuple[str, ...]:
     """The names of the artists that a backbone's ``weights`` were trained on; of other weights nothing is known."""
     if weights != WEIGHTS:
         return ()
     return tuple(Path(__file__).with_name(f"known_to_{weights}.txt").read_text(encoding="utf-8").splitlines())
 
 
-def is_known_to(weights: str, name: object) -> bool:
+def is_known_to(weights: str | None, name: object) -> bool:
     """Whether ``weights`` were trained on an artist, in whichever spelling."""
     return artist_key(name) in _keys(weights)
 
 
 @cache
-def _keys(weights: str) -> frozenset[str]:
+def _keys(weights: str | None) -> frozenset[str]:
     return frozenset(map(artist_key, known_to(weights)))

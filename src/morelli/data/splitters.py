@@ -35,7 +35,7 @@ class SplitConfig(Section):
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of the training artists set aside to choose models and thresholds on: at least two of them, or none at 0.
     Without any, the last weights are kept and no threshold is chosen."""
-    unknown_to: Literal["", "painters"] = ""
+    unknown_to: Literal["painters"] | None = None
     """Let only artists validate whom these weights of backbones were not trained on: thresholds learned from others
     would be too good for artists never seen. ``seed`` ranks all alike."""
     unseen_fraction: float = Field(default=0.2, gt=0, lt=1)
