@@ -118,3 +118,15 @@ def test_the_memory_format_is_measured_on_the_gpu(cache: Path) -> None:
 
     (path,) = (cache / "memory_formats").glob("*.json")
     assert torch.cuda.get_device_name() in path.read_text()
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32], ids=str)
+def test_many_views_give_the_features_of_the_cpu(kind: torch.dtype) -> None:
+    backbone = made()[0].backbone
+    pictures = torch.randint(256, (3, 4, 3, 32, 32), generator=torch.Generator().manual_seed(1)).to(kind)
+
+    on_cpu = backbone(pictures)
+    on_gpu = backbone.to(CUDA)(pictures.to(CUDA)).cpu()
+
+    assert on_gpu.shape == (3, 4, backbone.width)
+    torch.testing.assert_close(on_gpu, on_cpu, atol=5e-3 * float(on_cpu.abs().max()), rtol=0)

@@ -89,7 +89,7 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim == 5 and images.is_cuda:
             together: Tensor = self(images.flatten(0, 1))
-            return together.unflatten(0, images.shape[:2])
+            return together.view(*images.shape[:2], -1)
         if images.ndim == 5:
             # View by view: small batches stay in the processor's cache.
             return torch.stack([self(view) for view in images.unbind(1)], dim=1)
