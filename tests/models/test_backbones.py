@@ -220,7 +220,7 @@ def test_without_network_the_error_names_three_ways(monkeypatch: pytest.MonkeyPa
     ("name", "weights", "expected"),
     [
         ("test_resnet", "packaged", "no installed package carries them"),
-        ("test_resnet", "/nowhere/w.pth", "neither a file nor one of auto, packaged, timm, none"),
+        ("test_resnet", "/nowhere/w.pth", "neither a file nor one of auto, packaged, painters, timm, none"),
         ("test_resnet", "non", "neither a file nor one of"),
         ("ghostnet_050", "timm", "No weights for backbone ghostnet_050"),  # timm has none for it
     ],

@@ -1,5 +1,6 @@
 """``morelli compare``, ``index``, ``search``, ``enroll``, ``identify``, ``app``, ``export`` and ``push``."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -228,10 +229,9 @@ def app(
     from morelli.gallery.painters import Painters
 
     painters = Painters.of_index(index, model) if index else Painters.load(model or DEFAULT)
-    try:
+    with suppress(KeyboardInterrupt):  # the way to end it, of which the server may take notice itself: nothing to say
         serve(painters, index, port, browser=browser, say=tell)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None  # the way to end it: nothing to say
+    raise typer.Exit(130)
 
 
 def export(
