@@ -296,11 +296,7 @@ def test_a_size_that_an_architecture_refuses_is_said_with_sizes_that_do(
 
 
 def test_weights_tuned_on_painters_come_with_the_package() -> None:
-    config = {
-        "name": "tf_efficientnet_lite0",
-        "image_size": 64,
-        "beside": ("tf_efficientnet_lite1", "tf_efficientnet_lite2"),
-    }
+    config = {"name": LITE[0], "image_size": 64, "beside": LITE[1:]}
     tuned = create_backbone(BackboneConfig(weights="painters", **config))
     imagenet = create_backbone(BackboneConfig(weights="packaged", **config))
 

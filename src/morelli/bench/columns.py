@@ -14,6 +14,7 @@ import pandas as pd
 
 from morelli._dotted import load_dotted
 from morelli.bench.run_folder import SUBSETS, RunFolder
+from morelli.data.known_artists import WEIGHTS
 from morelli.errors import MorelliError
 from morelli.evaluation.metrics import METRICS, Metric, from_descriptions, metric_of
 
@@ -52,7 +53,7 @@ class Column:
 
 def _backbone(run: RunFolder) -> str:
     config = run.config["backbone"]
-    tuned = ", tuned on painters" if config.get("weights") == "painters" else ""
+    tuned = f", tuned on {WEIGHTS}" if config.get("weights") == WEIGHTS else ""
     return "+".join([config["name"], *config["beside"]]) + tuned
 
 

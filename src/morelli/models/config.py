@@ -6,11 +6,12 @@ from typing import Any, Final, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from morelli._config import Section
+from morelli.data.known_artists import WEIGHTS
 
 Fit = Literal["letterbox", "squash", "crop", "landscape"]
 MOST_VIEWS: Final = 7
 """Views that there are of a picture: itself, mirrored, and five crops."""
-KINDS: Final = ("auto", "packaged", "painters", "timm", "none")
+KINDS: Final = ("auto", "packaged", WEIGHTS, "timm", "none")
 """What ``weights`` may be, beside the path of a file."""
 LOCAL: Final = "local-dir:"
 HUB: Final = ("hf_hub:", "hf-hub:")
@@ -85,7 +86,7 @@ class BackboneConfig(Section):
         size = f"+{self.image_size}px" if self.image_size else ""
         fit = f"+{self.fit}" if self.fit != "letterbox" else ""
         views = f"+{self.views}views" if self.views > 1 else ""
-        weights = "+painters" if self.weights == "painters" else ""
+        weights = f"+{WEIGHTS}" if self.weights == WEIGHTS else ""
         return names + weights + grey + stages + size + fit + views + ("+finetuned" if self.train == "all" else "")
 
 
