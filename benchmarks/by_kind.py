@@ -39,7 +39,7 @@ def main() -> None:
         counts = of_kind["artist"].value_counts()
         if (counts >= 2).sum() < FEWEST_ARTISTS:
             continue
-        places = torch.from_numpy(of_kind.index.to_numpy())
+        places = torch.tensor(of_kind.index.to_numpy())
         measured = evaluate(embeddings[places], of_kind.reset_index(drop=True), network.scorer)
         low, high = measured.intervals["pair_auc"]
         auc, first = measured.metrics["pair_auc"], measured.metrics["precision_at_1"]

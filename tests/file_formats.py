@@ -201,11 +201,11 @@ def _resumed(path: Path) -> Any:
 
 def _cached_features(cache: Path, prepared: Path) -> dict[str, torch.Tensor]:
     """Features of a backbone; they are always right, and a block that was made anew counts as refused."""
-    engine: Any = SimpleNamespace(fingerprint="f" * 32)
+    engine: Any = SimpleNamespace(fingerprint="f" * 32, backbone=SimpleNamespace(config=SimpleNamespace(name="none")))
     with mock.patch.dict(os.environ, MORELLI_CACHE=str(cache)), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         (found,) = cached_features(
-            [engine], prepared, read_paintings(prepared), lambda _, rows: [_FEATURES[rows.index]]
+            [engine], prepared, read_paintings(prepared), lambda _, rows, _told: [_FEATURES[rows.index]]
         )
     assert torch.equal(found, _FEATURES)
     if said:

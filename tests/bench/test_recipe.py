@@ -35,6 +35,13 @@ def test_every_built_in_recipe_loads_and_makes_a_grid(name: str) -> None:
     assert load_recipe(f"configs/{name}.yaml") == recipe
 
 
+def test_who_is_known_to_the_weights_of_a_backbone_does_not_validate(recipe: Path) -> None:
+    assert load_recipe(recipe).split.unknown_to is None
+    tuned = ["backbones.0={name: tf_efficientnet_lite0, weights: painters}"]
+    assert load_recipe(recipe, tuned).split.unknown_to == "painters"
+    assert load_recipe(recipe, [*tuned, "split.unknown_to="]).split.unknown_to is None
+
+
 def test_the_built_in_recipes_are_the_promised_ones() -> None:
     assert {"demo", "competition", "painters", "painters_mini", "seed"} <= set(built_in_recipes())
     assert load_recipe() == load_recipe("demo")

@@ -10,17 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from examples.ablations import distil_heads, vlad
 from examples.ablations.covariance import CovarianceStages, lite0_6stages_160px
 from examples.ablations.tune_backbones import Paintings, halfway, tune
 from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader
 
 from morelli.bench.grid import grid
 from morelli.bench.recipe import load_recipe
 from morelli.bench.runner import bench
 from morelli.data.artists import artist_key
+from morelli.data.dataset import PaintersByNumbers
 from morelli.data.prepared import TABLE
 from morelli.data.splits import Split, SplitConfig, split_paintings
 from morelli.errors import MorelliError
@@ -218,3 +221,56 @@ def test_fewer_artists_train_and_the_other_sides_stay() -> None:
     assert few.keys(table, "train").nunique() == 6
     assert set(few.train) < set(every.train)
     assert set(few.seen) < set(every.seen)
+
+
+def test_vlad_sums_residuals_to_the_nearest_centre() -> None:
+    generator = torch.Generator().manual_seed(0)
+    places, centres = torch.randn(2, 9, 4, generator=generator), torch.randn(3, 4, generator=generator)
+
+    expected = torch.zeros(2, 3, 4)
+    for picture in range(2):
+        for place in places[picture]:
+            nearest = min(range(3), key=lambda centre: float((place - centres[centre]).norm()))
+            expected[picture, nearest] += place - centres[nearest]
+    expected = functional.normalize(expected, dim=2).flatten(1)
+    roots = functional.normalize(expected.sign() * expected.abs().sqrt(), dim=1)
+
+    torch.testing.assert_close(vlad.residuals(places, centres), roots)
+
+
+def test_vlad_codes_are_those_they_were_learned_with(prepared: Path) -> None:
+    config = BackboneConfig(name="test_efficientnet", weights="none", image_size=64, pool="stages")
+    torch.manual_seed(0)
+    backbone = Backbone(config).eval()
+    dataset = PaintersByNumbers(prepared, transform=backbone.transform())
+    codes = vlad.learned_codes(backbone, DataLoader(dataset, batch_size=8), axes=4, centres=3, kept=5)
+    images = torch.stack([dataset[row][0] for row in range(4)])
+
+    alone = vlad.VladStages(backbone, codes, with_means=False)(images)
+    behind = vlad.VladStages(backbone, codes, with_means=True)(images)
+
+    assert alone.shape == (4, 5)
+    assert alone.std(0).min() > 0
+    torch.testing.assert_close(behind, torch.cat([backbone(images), alone], dim=1))
+
+
+def test_similarities_of_a_teacher_are_learned() -> None:
+    student, teacher = functional.normalize(torch.randn(2, 6, 8), dim=2)
+    assert float(distil_heads.similarity_distance(student, student)) == pytest.approx(0, abs=1e-6)
+    assert float(distil_heads.similarity_distance(student, teacher)) > 0.01
+
+
+def test_heads_learn_side_by_side_and_from_each_other() -> None:
+    labels = [row // 4 for row in range(48)]
+    generator = torch.Generator().manual_seed(0)
+    centres, own = torch.randn(12, 20, generator=generator), torch.randn(48, 2, 20, generator=generator)
+    features = centres[labels][:, None] + 2 * own
+    paintings = pd.DataFrame({"id": [f"p{row}" for row in range(48)], "artist": [f"Artist {row}" for row in labels]})
+
+    found = distil_heads.rows(features, labels, features, epochs=2, batch=16, m=4)
+    said: list[str] = []
+    distil_heads.table(found, paintings, said.append)
+
+    assert [len(one) for one in found.values()] == [48] * 6
+    assert len(said) == 1 + len(found)
+    assert all(line.count("|") == said[0].count("|", 0, said[0].index("\n")) for line in said[1:])

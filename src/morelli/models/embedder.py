@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -57,6 +58,7 @@ def embed(
     *,
     batch_size: int | None = None,
     what: str = "embed",
+    told: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Pass every picture once through ``module`` in evaluation mode; several processes share the pictures.
 
@@ -67,6 +69,7 @@ def embed(
         device: where to compute; the result is on the CPU.
         batch_size: pictures at a time; by default what :func:`pictures_at_once` says.
         what: shown beside the progress bar.
+        told: called with how many more pictures are done, in place of a bar of its own.
 
     Returns:
         (N, …) float32, in the dataset's order, in every process.
@@ -77,11 +80,12 @@ def embed(
     module = module.to(device).eval()
     count = len(dataset)  # type: ignore[arg-type]  # torch's Dataset says nothing of its length
     share: Subset[tuple[Any, Tensor]] = Subset(dataset, shard(count))
-    batch_size = batch_size or pictures_at_once(device)
-    batches = in_batches(module, share, device, batch_size=batch_size)
-    with progress_bar(hidden=not is_first()) as progress:
-        total = -(-len(share) // batch_size)
-        rows = [_checked(found, module) for found, _ in progress.track(batches, total, description=what)]
+    rows: list[Tensor] = []
+    with progress_bar(hidden=told is not None or not is_first()) as progress:
+        told = told or partial(progress.advance, progress.add_task(what, total=count))
+        for found, _ in in_batches(module, share, device, batch_size=batch_size):
+            rows.append(_checked(found, module))
+            told(len(rows[-1]) * count / len(share))
     return gathered(torch.cat(rows), count)
 
 

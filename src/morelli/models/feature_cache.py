@@ -9,6 +9,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from morelli._files import UnreadableError, cache_folder, reading
 from morelli._processes import is_first, on_any_process
+from morelli._progress import progress_bar
 from morelli._tensors import read_tensors, write_tensors
 from morelli.errors import MorelliError, MorelliWarning
 from morelli.models.engines import Engine
@@ -31,12 +33,13 @@ def cached_features(
     engines: Sequence[Engine],
     root: Path,
     paintings: pd.DataFrame,
-    compute: Callable[[Sequence[Engine], pd.DataFrame], Sequence[Tensor]],
+    compute: Callable[[Sequence[Engine], pd.DataFrame, Callable[[float], None]], Sequence[Tensor]],
 ) -> list[Tensor]:
     """Return the features by each engine of a prepared folder's ``paintings``, (N, …) float32.
 
-    ``compute`` gives those not on disk, by engines that lack the same paintings together. Several processes compute
-    together what any of them lacks; the first of each machine writes it.
+    ``compute`` gives those not on disk, by engines that lack the same paintings together, a block at a time, and tells
+    its third argument how many more pictures are done. Several processes compute together what any of them lacks; the
+    first of each machine writes it.
     """
     keys = _keys(root, paintings)
     folders = [cache_folder() / "features" / one.fingerprint[:32] for one in engines]
@@ -44,13 +47,16 @@ def cached_features(
     lacking = [on_any_process((~(keys.isin(one) | keys.duplicated())).to_numpy()) for one in known]
     for is_missing in {marks.tobytes(): marks for marks in lacking}.values():
         together = [place for place, marks in enumerate(lacking) if np.array_equal(marks, is_missing)]
-        missing = paintings[is_missing]
-        for start in range(0, len(missing), _BLOCK):
-            block = missing.iloc[start : start + _BLOCK]
-            block_keys = list(keys[block.index])
-            for place, features in zip(together, compute([engines[one] for one in together], block), strict=True):
-                _write(folders[place], block_keys, features)
-                known[place].update(zip(block_keys, features, strict=True))
+        missing, several = paintings[is_missing], [engines[one] for one in together]
+        with progress_bar(hidden=not is_first() or missing.empty) as progress:
+            task = progress.add_task(", ".join(one.backbone.config.name for one in several), total=len(missing))
+            for start in range(0, len(missing), _BLOCK):
+                block = missing.iloc[start : start + _BLOCK]
+                block_keys = list(keys[block.index])
+                computed = compute(several, block, partial(progress.advance, task))
+                for place, features in zip(together, computed, strict=True):
+                    _write(folders[place], block_keys, features)
+                    known[place].update(zip(block_keys, features, strict=True))
     return [torch.stack([one[key] for key in keys]) for one in known]
 
 

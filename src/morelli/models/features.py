@@ -1,6 +1,6 @@
 """Features of a prepared folder's pictures: each passes a backbone once and is then on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,11 +26,14 @@ def features_of(
     done to each picture before; then nothing is read from disk or kept there.
     """
 
-    def compute(engines: Sequence[Engine], block: pd.DataFrame) -> Sequence[Tensor]:
+    def compute(
+        engines: Sequence[Engine], block: pd.DataFrame, told: Callable[[float], None] | None = None
+    ) -> Sequence[Tensor]:
         parts = InferenceBackbone(engines)
         shown = dataset.only(list(block["id"]))
         shown.transform = parts.transform if change is None else v2.Compose([change, parts.transform])
-        features = embed(parts, shown, device, what=", ".join(one.backbone.config.name for one in engines))
+        names = ", ".join(one.backbone.config.name for one in engines)
+        features = embed(parts, shown, device, what=names, told=told)
         return torch.split(features, [one.backbone.width for one in engines], dim=-1)
 
     engines = engines_for(backbone, device, pictures=len(dataset), is_cached=True)

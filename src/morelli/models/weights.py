@@ -24,6 +24,7 @@ from morelli.data.known_artists import WEIGHTS
 from morelli.errors import MorelliError, did_you_mean, first_line, last_line
 from morelli.models.config import HUB, KINDS, LOCAL, BackboneConfig, is_own
 from morelli.models.hub_files import check_reachable, hub_file
+from morelli.models.packaged import tuned_backbones, tuned_weights
 from morelli.models.state_dicts import read_tensors, without_prefix
 
 PACKAGED = {
@@ -31,9 +32,6 @@ PACKAGED = {
     for i in range(3)
 }
 """timm name → (module, class) of the registry packages that carry ImageNet weights (extra ``[offline]``)."""
-
-_TUNED: Final = Path(__file__).parent / "packaged" / "backbones"
-"""Weights tuned on paintings, in float16, a file for each timm name: ``weights: painters``."""
 
 _FILES: Final = (
     "model.safetensors",
@@ -126,11 +124,11 @@ def locate_weights(config: BackboneConfig) -> Path | None:
     source = _source(config)
     if source == "none":
         return None
+    if source == WEIGHTS:
+        return _tuned_file(config.name)
     try:
         if source == "packaged":
             path = _packaged_file(config.name)
-        elif source == WEIGHTS:
-            path = _tuned_file(config.name)
         elif source != "timm":
             path = Path(source).expanduser()
         elif config.name.startswith(LOCAL):
@@ -263,11 +261,9 @@ def _packaged_file(name: str) -> Path | None:
 
 
 def _tuned_file(name: str) -> Path:
-    path = _TUNED / f"{name.split('.')[0]}.safetensors"
-    if not path.is_file():
-        known = ", ".join(sorted(one.stem for one in _TUNED.glob("*.safetensors")))
-        raise FileNotFoundError(f"tuned on painters are {known} only")
-    return path
+    if (plain := name.split(".")[0]) not in tuned_backbones():
+        raise no_weights(name, f"tuned on painters are {', '.join(tuned_backbones())} only")
+    return tuned_weights(plain)
 
 
 def _in_order(net: nn.Module, path: Path) -> nn.Module:

@@ -1,9 +1,9 @@
-"""Networks that come with the package: found by name, and checked against their digests before they are used."""
+"""Networks and backbones' weights that come with the package, checked against their digests before they are used."""
 
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -15,27 +15,30 @@ DIGESTS: Final = "digests.json"
 FOLDER = Path(__file__).parent
 
 
-class Packaged(TypedDict):
-    """A packaged network: its version, and the SHA-256 of each of its files."""
+_BACKBONES: Final = "backbones"
 
-    version: str
+
+class Packaged(TypedDict):
+    """A folder of the package: the version of the network in it, and the SHA-256 of each of its files."""
+
+    version: NotRequired[str]
     files: dict[str, str]
 
 
 @cache
 def index() -> dict[str, Packaged]:
-    """The packaged networks by name."""
+    """What is packaged, by folder."""
     return read_json(FOLDER / DIGESTS, dict[str, Packaged])
 
 
 def packaged_names() -> list[str]:
     """The names of the packaged networks."""
-    return sorted(index())
+    return sorted(set(index()) - {_BACKBONES})
 
 
 def packaged_version(name: str | Path) -> str | None:
     """The version of a packaged network; None for any other name, and for every path."""
-    return index()[name]["version"] if isinstance(name, str) and name in index() else None
+    return index()[name]["version"] if isinstance(name, str) and name in packaged_names() else None
 
 
 def packaged_folder(name: str | Path) -> Path | None:
@@ -44,15 +47,32 @@ def packaged_folder(name: str | Path) -> Path | None:
     Raises:
         MorelliError: a file of it is missing or was changed.
     """
-    if not isinstance(name, str) or name not in index():
+    if not isinstance(name, str) or name not in packaged_names():
         return None
-    folder = FOLDER / name
-    for file, expected in index()[name]["files"].items():
-        path = folder / file
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise MorelliError(
-                f'The packaged network "{name}" is not as it was published: {path} '
-                f"{'was changed' if path.is_file() else 'is missing'}. "
-                "Install morelli anew: pip install --force-reinstall --no-deps morelli"
-            )
-    return folder
+    for file in index()[name]["files"]:
+        _as_published(name, file)
+    return FOLDER / name
+
+
+def tuned_backbones() -> list[str]:
+    """The timm names of the backbones whose weights, tuned on paintings, come with the package."""
+    return sorted(Path(file).stem for file in index()[_BACKBONES]["files"])
+
+
+def tuned_weights(name: str) -> Path:
+    """The file of a tuned backbone's weights, in float16.
+
+    Raises:
+        MorelliError: it is missing or was changed.
+    """
+    return _as_published(_BACKBONES, f"{name}.safetensors")
+
+
+def _as_published(folder: str, file: str) -> Path:
+    path = FOLDER / folder / file
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != index()[folder]["files"][file]:
+        raise MorelliError(
+            f"{path} {'was changed' if path.is_file() else 'is missing'}: it is not as it was published. "
+            "Install morelli anew: pip install --force-reinstall --no-deps morelli"
+        )
+    return path
