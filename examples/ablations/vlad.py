@@ -1,4 +1,4 @@
-"""VLAD codes of stage maps: what is left of the local features around each centre (Jégou et al. 2010).
+"""VLAD codes of the stages of ImageNet's network, each place given to its nearest centre (Jégou et al. 2010).
 
     python examples/ablations/vlad.py prepared/painters-mini vlad.safetensors
     morelli bench configs/ablation/coding.yaml --data prepared/painters-mini
@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from morelli import PaintersByNumbers
@@ -26,21 +25,15 @@ from morelli.bench.recipe import load_recipe
 from morelli.data.splits import split_paintings
 from morelli.models.backbones import Backbone
 from morelli.models.config import BackboneConfig
+from morelli.models.vlad import residuals
 
 RECIPE = Path(__file__).parents[2] / "configs" / "ablation" / "coding.yaml"
 CODES = Path("vlad.safetensors")
 CONFIG = BackboneConfig(name="tf_efficientnet_lite0", pool="stages", image_size=224, fit="squash")
+HARD = 1e4
+"""So sharp that each place is given to its nearest centre alone."""
 STAGES = (1, 2)
 """Those whose maps are coded: of 80 and 112 channels, 14 × 14 places."""
-
-
-def residuals(places: Tensor, centres: Tensor) -> Tensor:
-    """Local features (B, P, D), centres (C, D) → sums of residuals to the nearest centre, (B, C·D), of length 1."""
-    nearest = torch.cdist(places, centres.expand(len(places), -1, -1)).argmin(2)
-    chosen = functional.one_hot(nearest, len(centres)).to(places.dtype)
-    sums = chosen.mT @ places - chosen.sum(1)[:, :, None] * centres
-    flat = functional.normalize(sums, dim=2).flatten(1)
-    return functional.normalize(flat.sign() * flat.abs().sqrt(), dim=1)
 
 
 class VladStages(nn.Module):
@@ -61,7 +54,7 @@ class VladStages(nn.Module):
 
     def _residuals(self, maps: Tensor, stage: int) -> Tensor:
         places = (maps.flatten(2).mT.float() - self.get_buffer(f"middle{stage}")) @ self.get_buffer(f"axes{stage}")
-        return residuals(places, self.get_buffer(f"centres{stage}"))
+        return residuals(places, self.get_buffer(f"centres{stage}"), HARD)
 
 
 def learned_codes(
@@ -81,7 +74,7 @@ def learned_codes(
         found = MiniBatchKMeans(centres, random_state=0, n_init=1).fit(((drawn - middle) @ turned).numpy())
         codes |= {f"middle{stage}": middle, f"axes{stage}": turned}
         codes[f"centres{stage}"] = torch.tensor(found.cluster_centers_, dtype=torch.float32)
-        coded.append(residuals((own - middle) @ turned, codes[f"centres{stage}"]))
+        coded.append(residuals((own - middle) @ turned, codes[f"centres{stage}"], HARD))
     rows = torch.cat(coded, dim=1)
     of_rows = PCA(min(kept, len(rows)), random_state=0).fit(rows.numpy())
     return codes | {"middle": torch.tensor(of_rows.mean_), "axes": torch.tensor(of_rows.components_).T.contiguous()}

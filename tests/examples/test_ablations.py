@@ -223,21 +223,6 @@ def test_fewer_artists_train_and_the_other_sides_stay() -> None:
     assert set(few.seen) < set(every.seen)
 
 
-def test_vlad_sums_residuals_to_the_nearest_centre() -> None:
-    generator = torch.Generator().manual_seed(0)
-    places, centres = torch.randn(2, 9, 4, generator=generator), torch.randn(3, 4, generator=generator)
-
-    expected = torch.zeros(2, 3, 4)
-    for picture in range(2):
-        for place in places[picture]:
-            nearest = min(range(3), key=lambda centre: float((place - centres[centre]).norm()))
-            expected[picture, nearest] += place - centres[nearest]
-    expected = functional.normalize(expected, dim=2).flatten(1)
-    roots = functional.normalize(expected.sign() * expected.abs().sqrt(), dim=1)
-
-    torch.testing.assert_close(vlad.residuals(places, centres), roots)
-
-
 def test_vlad_codes_are_those_they_were_learned_with(prepared: Path) -> None:
     config = BackboneConfig(name="test_efficientnet", weights="none", image_size=64, pool="stages")
     torch.manual_seed(0)

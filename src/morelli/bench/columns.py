@@ -59,7 +59,8 @@ def _backbone(run: RunFolder) -> str:
 
 def _pooling(run: RunFolder) -> str:
     config = run.config["backbone"]
-    stages = "global" if config["pool"] == "global" else f"{config['stages']} stages, {'+'.join(config['statistics'])}"
+    statistics = "+".join((*config["statistics"], *["VLAD"] * config.get("vlad", False)))
+    stages = "global" if config["pool"] == "global" else f"{config['stages']} stages, {statistics}"
     return stages if config["train"] == "frozen" else f"{stages}, fine-tuned"
 
 

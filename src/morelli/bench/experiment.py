@@ -37,7 +37,7 @@ from morelli.evaluation.learning import (
 from morelli.evaluation.metrics import load_metrics
 from morelli.evaluation.normalisation import SMALLEST_COHORT, choose_cohort
 from morelli.evaluation.verification import exact_masses, pair_auc
-from morelli.models.backbones import Backbone, create_backbone
+from morelli.models.backbones import Backbone, coded, create_backbone
 from morelli.models.custom_modules import ModuleBackbone
 from morelli.models.embedder import Embedder, embed
 from morelli.models.engines import engines_for
@@ -82,7 +82,7 @@ class Experiment:
         self.dataset = PaintersByNumbers(data, transform=self.backbone.transform())
         self.features = self._features()
         self.sources = self._aligned_sources()
-        self.head.standardise(self.features["train"])
+        self.head.standardise(self.features["train"], coded(self.backbone))
         self.metadata: dict[str, Any] = {}
         self.cohort: Tensor | None = None
         self.notes: list[str] = []

@@ -9,6 +9,7 @@ from typing import Any
 import timm
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 from torchvision.transforms import v2
@@ -17,8 +18,10 @@ from morelli.errors import MorelliError
 from morelli.models.config import BackboneConfig as BackboneConfig
 from morelli.models.config import is_own
 from morelli.models.custom_modules import ModuleBackbone, imported, update_with
+from morelli.models.packaged import tuned_vlad
 from morelli.models.sizes import REFUSALS, check_size, refused_size
 from morelli.models.transforms import create_transform
+from morelli.models.vlad import Vlad
 from morelli.models.weights import (
     check_name,
     create_described,
@@ -63,6 +66,8 @@ class Backbone(nn.Module):
             raise
         self.descriptions: Descriptions = {config.name: description} if description else {}
         self.set_memory_format(channels_last=True)
+        path = tuned_vlad(config.name) if config.vlad else None
+        self.vlad = Vlad(load_file(path)) if path else None
         data = resolve_model_data_config(self.net)
         self.own_size = int(data["input_size"][-1])
         self.image_size = config.image_size or self.own_size
@@ -104,7 +109,9 @@ class Backbone(nn.Module):
         if self.config.pool == "global":
             features: Tensor = self.net(images.to(memory_format=self.memory_format))
             return features.float()
-        return torch.cat([_statistics(stage, self.config.statistics) for stage in self.stages(images)], dim=1)
+        stages = self.stages(images)
+        parts = [_statistics(stage, self.config.statistics) for stage in stages]
+        return torch.cat(parts if self.vlad is None else [*parts, self.vlad(stages)], dim=1)
 
     def train(self, mode: bool = True) -> "Backbone":
         """Batch norm keeps its pretrained statistics: a batch of few artists would spoil them."""
@@ -168,13 +175,15 @@ class Backbone(nn.Module):
     def fingerprint(self) -> str:
         """A digest of everything that determines the features of a picture: weights, pooling, transform, versions."""
         # Defaults are left out, so that a new option changes nothing for those who do not use it.
-        how = self.config.model_dump(exclude={"weights", "train", "precision"}, exclude_defaults=True)
+        how = self.config.model_dump(exclude={"weights", "train", "precision", "vlad"}, exclude_defaults=True)
         about = (how, self.image_size, self.crop, self.mean, self.std, self.interpolation)
         is_half = self.config.precision == "bf16" and torch.cuda.is_available()
         digest = hashlib.sha256(f"{about!r}{(timm.__version__, torch.__version__, is_half)!r}".encode())
         if self.is_nhwc and self.config.pool == "stages":
             digest.update(b"NHWC")  # features from before these were read right are no longer used
         update_with(digest, self.net.state_dict())
+        if self.vlad is not None:
+            update_with(digest, self.vlad.state_dict())
         return digest.hexdigest()
 
     @property
@@ -224,6 +233,15 @@ class JointBackbone(nn.Module):
 def _of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
     """A mean or deviation of each channel; one for grey is that of the colours."""
     return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def coded(backbone: "AnyBackbone") -> Tensor:
+    """(width,) which of a backbone's features are residual codes."""
+    marks = [torch.zeros(part.width, dtype=torch.bool) for part in backbone.parts]
+    for part, mark in zip(backbone.parts, marks, strict=True):
+        if isinstance(part, Backbone) and part.vlad is not None:
+            mark[-part.vlad.width :] = True
+    return torch.cat(marks)
 
 
 SingleBackbone = Backbone | ModuleBackbone

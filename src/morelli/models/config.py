@@ -48,6 +48,9 @@ class BackboneConfig(Section):
     stages: int = Field(default=6, ge=1)
     statistics: tuple[Literal["mean", "std"], ...] = ("mean",)
     """Of each channel."""
+    vlad: bool = False
+    """Behind them residual codes of two stages' maps, where centres come with the weights: ``painters``, and of these
+    EfficientNet-Lite 0 alone."""
     views: int = Field(default=1, ge=1, le=MOST_VIEWS)
     """Views of each picture: itself, mirrored, then crops of two thirds a side. Training draws one of them for each
     painting; the embedding of a picture is the mean over all."""
@@ -69,6 +72,8 @@ class BackboneConfig(Section):
     def _fits(self) -> "BackboneConfig":
         if self.beside and self.train != "frozen":
             raise ValueError("several backbones beside each other must be frozen")
+        if self.vlad and (self.pool, self.train, self.weights) != ("stages", "frozen", WEIGHTS):
+            raise ValueError(f"residual codes are of frozen stages: vlad needs pool: stages and weights: {WEIGHTS}")
         if self.beside and self.weights not in KINDS:
             raise ValueError(f"one file of weights cannot serve several backbones; use one of {', '.join(KINDS)}")
         if is_own(self.name) and (own := self.model_dump(exclude={"name"}, exclude_defaults=True)):
@@ -83,11 +88,13 @@ class BackboneConfig(Section):
         names = "+".join(Path(name.partition(":")[2] or name).name for name in (self.name, *self.beside))
         grey = "+grey" if self.in_chans == 1 else ""
         stages = f"+{self.stages}stages-{'-'.join(self.statistics)}" if self.pool == "stages" else ""
+        vlad = "+vlad" if self.vlad else ""
         size = f"+{self.image_size}px" if self.image_size else ""
         fit = f"+{self.fit}" if self.fit != "letterbox" else ""
         views = f"+{self.views}views" if self.views > 1 else ""
         weights = f"+{WEIGHTS}" if self.weights == WEIGHTS else ""
-        return names + weights + grey + stages + size + fit + views + ("+finetuned" if self.train == "all" else "")
+        finetuned = "+finetuned" if self.train == "all" else ""
+        return names + weights + grey + stages + vlad + size + fit + views + finetuned
 
 
 class HeadConfig(Section):

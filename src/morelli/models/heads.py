@@ -19,6 +19,9 @@ _PAIRS_AT_ONCE = 1 << 12  # four times as many no longer fit a cache and were 1.
 _ROWS_AT_ONCE, _COLUMNS_AT_ONCE = 8, 2048
 
 
+_WEIGHT_OF_CODES: Final = 0.5
+
+
 class EmbeddingHead(nn.Module):
     """Features (B, F) → embeddings (B, D): standardised, then a small MLP; with ``config=None`` only standardised.
 
@@ -46,12 +49,19 @@ class EmbeddingHead(nn.Module):
         self.width = self.trained_width + untrained
         self.layers = _mlp(features, config) if config.width else nn.Sequential()
 
-    def standardise(self, features: Tensor) -> None:
-        """Learn from training features, (N, F) or (N, V, F), all that is not trained: centres, spreads and axes."""
+    def standardise(self, features: Tensor, coded: Tensor | None = None) -> None:
+        """Learn from training features, (N, F) or (N, V, F), all that is not trained: centres, spreads and axes.
+
+        ``coded``, (F,), marks residual codes (:func:`morelli.models.backbones.coded`): principal axes, which keep their
+        variances among each other and together weigh half as much as all other features.
+        """
         if self.standardises:
             rows = features.flatten(0, -2)
             self.centre.copy_(rows.mean(0))
             self.spread.copy_(_spread(rows))
+            if coded is not None and coded.any():
+                others = int((~coded).sum())
+                self.spread[coded] = (rows[:, coded].var(0).sum() / (_WEIGHT_OF_CODES * others)).sqrt()
         if self.untrained_weight:
             self._find_axes(self._over_views((features - self.centre) / self.spread))
 

@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parent
 
 
 _BACKBONES: Final = "backbones"
+_VLAD: Final = ".vlad.safetensors"
 
 
 class Packaged(TypedDict):
@@ -56,7 +57,7 @@ def packaged_folder(name: str | Path) -> Path | None:
 
 def tuned_backbones() -> list[str]:
     """The timm names of the backbones whose weights, tuned on paintings, come with the package."""
-    return sorted(Path(file).stem for file in index()[_BACKBONES]["files"])
+    return sorted(Path(file).stem for file in index()[_BACKBONES]["files"] if not file.endswith(_VLAD))
 
 
 def tuned_weights(name: str) -> Path:
@@ -66,6 +67,12 @@ def tuned_weights(name: str) -> Path:
         MorelliError: it is missing or was changed.
     """
     return _as_published(_BACKBONES, f"{name}.safetensors")
+
+
+def tuned_vlad(name: str) -> Path | None:
+    """The file of the centres of a tuned backbone's residual codes; None where it has none. Errors as above."""
+    file = f"{name.split('.')[0]}{_VLAD}"
+    return _as_published(_BACKBONES, file) if file in index()[_BACKBONES]["files"] else None
 
 
 def _as_published(folder: str, file: str) -> Path:
