@@ -47,14 +47,18 @@ def learn(
     labels: list[int],
     config: HeadConfig = HEAD,
     *,
-    teacher: Tensor | None = None,
-    weight: float = 0.0,
+    change: Callable[[Tensor], Tensor] | None = None,
+    extra: Callable[[Tensor, Tensor], Tensor] | None = None,
     seed: int = 0,
     epochs: int = EPOCHS,
     batch: int = BATCH,
     m: int = M,
 ) -> EmbeddingHead:
-    """Train a head on features (N, V, F), a drawn view of each at a time; ``teacher`` is (N, E), of length 1."""
+    """Train a head on features (N, V, F), a drawn view of each picture at a time.
+
+    ``change`` is done to a batch's features (B, F), whose artists come ``m`` rows each; ``extra``, of the embeddings
+    and their places among the features, is added to the loss.
+    """
     torch.manual_seed(seed)
     head = EmbeddingHead(features.shape[-1], config)
     head.standardise(features)
@@ -69,10 +73,11 @@ def learn(
     head.train()
     for _ in range(epochs):
         for rows in torch.tensor(list(sampler)).split(batch):
-            embeddings = head(features[rows, torch.randint(features.shape[1], (len(rows),))])
+            drawn = features[rows, torch.randint(features.shape[1], (len(rows),))]
+            embeddings = head(drawn if change is None else change(drawn))
             value = loss(embeddings, artists[rows])
-            if teacher is not None:
-                value = value + weight * similarity_distance(embeddings, teacher[rows])
+            if extra is not None:
+                value = value + extra(embeddings, rows)
             optimiser.zero_grad()
             value.backward()
             nn.utils.clip_grad_norm_(head.parameters(), 5.0)
@@ -110,15 +115,18 @@ def rows(train: Tensor, labels: list[int], unseen: Tensor, **sizes: int) -> dict
     three = functional.normalize(torch.cat([parts(one, HEAD.width)[0] for one in trained], dim=1), dim=1)
     wide = HEAD.model_copy(update={"width": 3 * HEAD.width})
 
-    def distilled(teacher: Tensor | None, weight: float, config: HeadConfig = HEAD) -> Tensor:
-        return embedded(learn(train, labels, config, teacher=teacher, weight=weight, **sizes), unseen)
+    def distilled(teacher: Tensor, weight: float, config: HeadConfig = HEAD) -> Tensor:
+        def apart(embeddings: Tensor, rows: Tensor) -> Tensor:
+            return weight * similarity_distance(embeddings, teacher[rows])
+
+        return embedded(learn(train, labels, config, extra=apart, **sizes), unseen)
 
     return {
         "one head": shown[0],
         "S2SD of the untrained features, weight 0.5": distilled(own, 0.5),
         "S2SD of the untrained features, weight 2": distilled(own, 2.0),
         "three heads side by side": side_by_side(shown, HEAD.width),
-        "one wide head (768)": distilled(None, 0.0, wide),
+        "one wide head (768)": embedded(learn(train, labels, wide, **sizes), unseen),
         "one wide head distilled from three, weight 1": distilled(three, 1.0, wide),
     }
 
@@ -147,18 +155,23 @@ def table(found: dict[str, Tensor], paintings: pd.DataFrame, said: Callable[[str
         said(line(name, one, plain))
 
 
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def kept_features(about: str | None) -> tuple[Tensor, list[int], Tensor, pd.DataFrame]:
+    """From the command line's folder: training features and artists, the unseen artists' features and paintings."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="prepared paintings")
     recipe, dataset = load_recipe(RECIPE), PaintersByNumbers(parser.parse_args().folder)
     backbone = next(one for one in recipe.backbones if len(one.beside) == 1 and one.views == 7)
     split = split_paintings(dataset.paintings, recipe.split)
-    sides = {side: dataset.only(list(getattr(split, side))) for side in ("train", "unseen")}
+    train, unseen = (dataset.only(list(getattr(split, side))) for side in ("train", "unseen"))
     net = create_backbone(backbone)
-    features = {side: features_of(net, one, torch.device("cpu")) for side, one in sides.items()}
-    found = rows(features["train"], list(sides["train"].labels), features["unseen"])
-    table(found, sides["unseen"].paintings)
+    features = [features_of(net, one, torch.device("cpu")) for one in (train, unseen)]
+    return features[0], list(train.labels), features[1], unseen.paintings
+
+
+def main() -> None:
+    """Run the command line."""
+    train, labels, unseen, paintings = kept_features(__doc__)
+    table(rows(train, labels, unseen), paintings)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from examples.ablations import distil_heads, vlad
+from examples.ablations import back_ends, distil_heads, mix_heads, vlad
 from examples.ablations.covariance import CovarianceStages, lite0_6stages_160px
 from examples.ablations.tune_backbones import Paintings, halfway, tune
 from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
@@ -245,17 +245,33 @@ def test_similarities_of_a_teacher_are_learned() -> None:
     assert float(distil_heads.similarity_distance(student, teacher)) > 0.01
 
 
-def test_heads_learn_side_by_side_and_from_each_other() -> None:
+@pytest.mark.parametrize("rows", [distil_heads.rows, mix_heads.rows, back_ends.rows])
+def test_heads_are_tried_beside_a_plain_one(rows: Any) -> None:
     labels = [row // 4 for row in range(48)]
     generator = torch.Generator().manual_seed(0)
     centres, own = torch.randn(12, 20, generator=generator), torch.randn(48, 2, 20, generator=generator)
     features = centres[labels][:, None] + 2 * own
     paintings = pd.DataFrame({"id": [f"p{row}" for row in range(48)], "artist": [f"Artist {row}" for row in labels]})
 
-    found = distil_heads.rows(features, labels, features, epochs=2, batch=16, m=4)
+    found = rows(features, labels, features, epochs=2, batch=16, m=4)
     said: list[str] = []
     distil_heads.table(found, paintings, said.append)
 
-    assert [len(one) for one in found.values()] == [48] * 6
+    assert {len(one) for one in found.values()} == {48}
+    assert not any(torch.equal(one, next(iter(found.values()))) for one in list(found.values())[1:])
     assert len(said) == 1 + len(found)
     assert all(line.count("|") == said[0].count("|", 0, said[0].index("\n")) for line in said[1:])
+
+
+def test_plda_products_are_the_ratio_of_two_paintings_together() -> None:
+    drawn = torch.randn(40, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    within, between = (one.T @ one / 40 for one in (drawn[:, 0], 2 * drawn[:, 1]))
+    x, y = drawn[0, 2], drawn[1, 2]
+    both = torch.cat([torch.cat([between + within, between], 1), torch.cat([between, between + within], 1)])
+    together = -torch.linalg.inv(both)[:3, 3:]  # the part of −½ (x y) S⁻¹ (x y)ᵀ that has both
+
+    found = back_ends.plda_embeddings(torch.stack([x, y]), within, between, torch.zeros(3, dtype=torch.float64))
+    expected = [x @ together @ x, x @ together @ y, y @ together @ y]
+
+    cosine = float(found[0] @ found[1])
+    assert cosine == pytest.approx(float(expected[1] / (expected[0] * expected[2]).sqrt()))

@@ -59,8 +59,8 @@ def _backbone(run: RunFolder) -> str:
 
 def _pooling(run: RunFolder) -> str:
     config = run.config["backbone"]
-    statistics = "+".join((*config["statistics"], *["VLAD"] * config.get("vlad", False)))
-    stages = "global" if config["pool"] == "global" else f"{config['stages']} stages, {statistics}"
+    stages = "global" if config["pool"] == "global" else f"{config['stages']} stages, {'+'.join(config['statistics'])}"
+    stages += "+VLAD" if config.get("vlad") else ""
     return stages if config["train"] == "frozen" else f"{stages}, fine-tuned"
 
 
