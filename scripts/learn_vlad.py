@@ -35,7 +35,7 @@ def main() -> None:
     drawn = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[:PICTURES]
     shown = dataset.only(list(known.iloc[drawn.numpy()]))
     with torch.inference_mode():
-        learned = learn_vlad(backbone.stages(images)[:3] for images, _ in DataLoader(shown, batch_size=16))
+        learned = learn_vlad(backbone.stages(images) for images, _ in DataLoader(shown, batch_size=16))
     path = FOLDER / "backbones" / f"{NAME}.vlad.safetensors"
     save_file({name: tensor.half() for name, tensor in learned.items()}, path)
     digests = json.loads((FOLDER / DIGESTS).read_text(encoding="utf-8"))

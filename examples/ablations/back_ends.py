@@ -8,7 +8,7 @@ WCCN: Hatch et al. 2006. Two-covariance PLDA: Brümmer and de Villiers 2010, htt
 """
 
 import torch
-from examples.ablations.distil_heads import HEAD, embedded, kept_features, learn, parts, table
+from examples.ablations.distil_heads import HEAD, embedded, kept_features, learn, parts, table, with_untrained
 from torch import Tensor
 from torch.nn import functional
 
@@ -55,13 +55,10 @@ def rows(train: Tensor, labels: list[int], unseen: Tensor, **sizes: int) -> dict
     kept, _ = parts(embedded(head, train[is_kept]), HEAD.width)
     within, between, middle = covariances(kept, artists[is_kept])
 
-    def behind(trained: Tensor) -> Tensor:
-        return functional.normalize(torch.cat([trained, HEAD.untrained_weight * untrained], dim=1), dim=1)
-
     return {
-        "one head, four fifths of the artists": behind(shown),
-        "within-class whitening": behind(whitened(shown, within)),
-        "PLDA": behind(plda_embeddings(shown, within, between, middle)),
+        "one head, four fifths of the artists": with_untrained(shown, untrained),
+        "within-class whitening": with_untrained(whitened(shown, within), untrained),
+        "PLDA": with_untrained(plda_embeddings(shown, within, between, middle), untrained),
     }
 
 

@@ -101,8 +101,12 @@ def parts(embeddings: Tensor, width: int) -> tuple[Tensor, Tensor]:
 def side_by_side(embeddings: list[Tensor], width: int) -> Tensor:
     """The trained parts of several heads beside each other, the untrained features behind them as behind one."""
     trained = torch.cat([parts(one, width)[0] for one in embeddings], dim=1)
-    both = [functional.normalize(trained, dim=1), HEAD.untrained_weight * parts(embeddings[0], width)[1]]
-    return functional.normalize(torch.cat(both, dim=1), dim=1)
+    return with_untrained(functional.normalize(trained, dim=1), parts(embeddings[0], width)[1])
+
+
+def with_untrained(trained: Tensor, untrained: Tensor) -> Tensor:
+    """The untrained features behind trained embeddings, both of length 1, as a head sets them."""
+    return functional.normalize(torch.cat([trained, HEAD.untrained_weight * untrained], dim=1), dim=1)
 
 
 def rows(train: Tensor, labels: list[int], unseen: Tensor, **sizes: int) -> dict[str, Tensor]:

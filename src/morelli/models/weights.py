@@ -261,9 +261,9 @@ def _packaged_file(name: str) -> Path | None:
 
 
 def _tuned_file(name: str) -> Path:
-    if (plain := name.split(".")[0]) not in tuned_backbones():
+    if (path := tuned_weights(name)) is None:
         raise no_weights(name, f"tuned on painters are {', '.join(tuned_backbones())} only")
-    return tuned_weights(plain)
+    return path
 
 
 def _in_order(net: nn.Module, path: Path) -> nn.Module:

@@ -60,18 +60,22 @@ def tuned_backbones() -> list[str]:
     return sorted(Path(file).stem for file in index()[_BACKBONES]["files"] if not file.endswith(_VLAD))
 
 
-def tuned_weights(name: str) -> Path:
-    """The file of a tuned backbone's weights, in float16.
+def tuned_weights(name: str) -> Path | None:
+    """The file of a backbone's tuned weights, in float16; None where none come with the package.
 
     Raises:
         MorelliError: it is missing or was changed.
     """
-    return _as_published(_BACKBONES, f"{name}.safetensors")
+    return _tuned(name, ".safetensors")
 
 
 def tuned_vlad(name: str) -> Path | None:
     """The file of the centres of a tuned backbone's residual codes; None where it has none. Errors as above."""
-    file = f"{name.split('.')[0]}{_VLAD}"
+    return _tuned(name, _VLAD)
+
+
+def _tuned(name: str, suffix: str) -> Path | None:
+    file = f"{name.split('.')[0]}{suffix}"
     return _as_published(_BACKBONES, file) if file in index()[_BACKBONES]["files"] else None
 
 
